@@ -1,0 +1,302 @@
+//! The AF_XDP device: queue 0 of a network interface.
+//!
+//! xsk-rs makes the UMEM and the sockets and keeps them alive; on the data path none of its code runs. It reaches a
+//! ring's entries through functions of libxdp, one call each, and a forwarded packet passes four rings: measured on
+//! rings in memory that is 9 ns a packet, against 3 for rings that the compiler can see through. So the rings are mapped
+//! a second time, from the sockets' descriptors (`mod ring`). The XDP program is our own too, because libxdp's stays
+//! attached when the process is killed (`mod program`).
+//!
+//! Who owns what: a device holds the program's link, the membership that makes its interface promiscuous, its socket
+//! and its rings, and lets go of them in this order. The UMEM belongs to the pool and both sockets together.
+
+mod error;
+mod interface;
+mod open;
+mod program;
+mod queues;
+mod socket;
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+pub use error::OpenError;
+pub use interface::Interface;
+pub use open::{Io, Options, open_wire};
+
+use interface::Promiscuous;
+use program::Program;
+use queues::Queues;
+use socket::Socket;
+
+use crate::{Device, Frame, Held, Pool};
+
+/// In copy mode the kernel sends at most this many packets per call: `TX_BATCH_SIZE`.
+const SENT_PER_KICK: u32 = 32;
+
+/// After how many empty looks at the receive ring the kernel is asked whether the interface is still there.
+const LOOKS_PER_CHECK: u32 = 4_096;
+
+/// How packets get from the interface into frames and back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The driver reads and writes frames in place.
+    ZeroCopy,
+    /// Native XDP in the driver; the kernel copies each packet once.
+    Copy,
+    /// XDP after the driver, on kernel buffers; the kernel copies each packet once.
+    Generic,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::ZeroCopy => "zero-copy",
+            Self::Copy => "copy",
+            Self::Generic => "generic",
+        })
+    }
+}
+
+/// What an AF_XDP socket has counted since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Packets dropped by the kernel for reasons other than those below (longer than a frame, for one).
+    pub rx_dropped: u64,
+    /// Packets dropped because an entry of the fill ring was invalid.
+    pub rx_invalid_descs: u64,
+    /// Packets not sent because their entry of the transmit ring was invalid.
+    pub tx_invalid_descs: u64,
+    /// Packets dropped because the receive ring was full.
+    pub rx_ring_full: u64,
+    /// Times that the kernel wanted a frame to fill and found none: the program was late, or short of frames.
+    pub rx_fill_ring_empty_descs: u64,
+    /// Times that the kernel looked for a packet to send and found none.
+    pub tx_ring_empty_descs: u64,
+    /// System calls made to have packets sent.
+    pub kicks: u64,
+    /// Of these, how many ended with `EAGAIN`: not all could be sent at once.
+    pub stalls_again: u64,
+    /// Of these, how many ended with `EBUSY`: the interface dropped a packet.
+    pub stalls_busy: u64,
+    /// Of these, how many ended with `ENOBUFS`: no memory, or a full interface.
+    pub stalls_no_buffers: u64,
+    /// Entries handed back by the kernel that lay outside the pool, or that it had never been given.
+    pub strays: u64,
+}
+
+/// Queue 0 of a network interface. Made by [`open_wire`].
+///
+/// Dropped, or when the process dies in whatever way, the interface is as it was before: no program attached, not
+/// promiscuous. The queue of the wire's first interface is free for other AF_XDP sockets once the pool is gone as well.
+/// Frames that the kernel still held are lost to the pool.
+///
+/// [`send`](Device::send) panics if a frame is another pool's, or without a packet: the kernel never gives one of these
+/// back.
+#[derive(Debug)]
+pub struct AfXdp {
+    /// `None` until the fill ring has been filled for the first time.
+    program: Option<Program>,
+    _promiscuous: Promiscuous,
+    queues: Queues,
+    socket: Socket,
+    interface: Interface,
+    mode: Mode,
+    need_wakeup: bool,
+    /// Looks at the receive ring since something was in it.
+    empty_looks: u32,
+    kicks: u64,
+    stalls_again: u64,
+    stalls_busy: u64,
+    stalls_no_buffers: u64,
+}
+
+impl AfXdp {
+    fn new(
+        interface: Interface,
+        mode: Mode,
+        need_wakeup: bool,
+        queues: Queues,
+        socket: Socket,
+        promiscuous: Promiscuous,
+    ) -> Self {
+        Self {
+            program: None,
+            _promiscuous: promiscuous,
+            queues,
+            socket,
+            interface,
+            mode,
+            need_wakeup,
+            empty_looks: 0,
+            kicks: 0,
+            stalls_again: 0,
+            stalls_busy: 0,
+            stalls_no_buffers: 0,
+        }
+    }
+
+    /// Lets the packets of the interface into the rings from now on.
+    fn steer(&mut self, program: Program) -> io::Result<()> {
+        program.steer_to(self.socket.descriptor())?;
+        self.program = Some(program);
+        Ok(())
+    }
+
+    /// How packets get from the interface into frames and back.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The interface, as it was when opened.
+    #[must_use]
+    pub fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// What the socket has counted.
+    ///
+    /// # Errors
+    ///
+    /// What getsockopt(2) says.
+    pub fn statistics(&self) -> io::Result<Statistics> {
+        let kernel = self.socket.statistics()?;
+        Ok(Statistics {
+            rx_dropped: kernel.rx_dropped,
+            rx_invalid_descs: kernel.rx_invalid_descs,
+            tx_invalid_descs: kernel.tx_invalid_descs,
+            rx_ring_full: kernel.rx_ring_full,
+            rx_fill_ring_empty_descs: kernel.rx_fill_ring_empty_descs,
+            tx_ring_empty_descs: kernel.tx_ring_empty_descs,
+            kicks: self.kicks,
+            stalls_again: self.stalls_again,
+            stalls_busy: self.stalls_busy,
+            stalls_no_buffers: self.stalls_no_buffers,
+            strays: self.queues.strays,
+        })
+    }
+
+    /// Has the kernel look at the transmit ring. True if it may have got on: calling again may send more.
+    fn kick(&mut self) -> io::Result<bool> {
+        self.kicks += 1;
+        let before = self.queues.tx.pending();
+        let Err(error) = self.socket.kick() else { return Ok(self.queues.tx.pending() != before) };
+        match error.raw_os_error() {
+            Some(libc::EAGAIN) => self.stalls_again += 1,
+            Some(libc::ENOBUFS) => self.stalls_no_buffers += 1,
+            Some(libc::EBUSY) => {
+                self.stalls_busy += 1;
+                // The packet is off the ring, though the ring's index may not show it yet.
+                return Ok(true);
+            }
+            _ => return Err(self.failed(&error)),
+        }
+        Ok(self.queues.tx.pending() != before)
+    }
+
+    /// Asks the kernel whether the interface is still there, and wakes a driver that waits for frames.
+    fn check(&self) -> io::Result<()> {
+        match self.socket.wake() {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENETDOWN | libc::ENXIO)) => {
+                Err(self.failed(&error))
+            }
+            // Any other answer comes from an interface that is alive.
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&self, error: &io::Error) -> io::Error {
+        let name = &self.interface.name;
+        let words = match error.raw_os_error() {
+            Some(libc::ENETDOWN) => format!("interface {name} is down"),
+            Some(libc::ENXIO) => format!("interface {name} is gone"),
+            _ => format!("interface {name} failed: {error}"),
+        };
+        io::Error::new(error.kind(), words)
+    }
+}
+
+impl Device for AfXdp {
+    fn receive(&mut self, pool: &mut Pool, batch: &mut Vec<Frame>, max: usize) -> io::Result<()> {
+        let before = batch.len();
+        self.queues.receive(pool, batch, max);
+        if batch.len() > before {
+            self.empty_looks = 0;
+            return Ok(());
+        }
+        self.empty_looks += 1;
+        if self.empty_looks == LOOKS_PER_CHECK {
+            self.empty_looks = 0;
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, frame: Frame) -> Result<(), Frame> {
+        self.queues.send(frame)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.queues.publish();
+        // In copy mode a call sends one batch. The bound is for an interface that drops them one by one.
+        for _ in 0..=self.queues.size / SENT_PER_KICK {
+            if self.queues.tx.pending() == 0 || (self.need_wakeup && !self.queues.tx.needs_wakeup()) {
+                break;
+            }
+            let got_on = self.kick()?;
+            if !got_on || self.mode == Mode::ZeroCopy {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn reclaim(&mut self, pool: &mut Pool) -> io::Result<()> {
+        self.queues.reclaim(pool);
+        if self.need_wakeup && self.queues.fill.needs_wakeup() {
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    fn missed(&self) -> io::Result<u64> {
+        let statistics = self.statistics()?;
+        Ok(statistics.rx_dropped + statistics.rx_ring_full)
+    }
+
+    fn held(&self) -> Held {
+        self.queues.held
+    }
+}
+
+/// Waits until one of the devices has received a packet, at most for `timeout`. True if one has; false may also mean
+/// that a signal came.
+///
+/// # Errors
+///
+/// What ppoll(2) says; and, when nothing came, that an interface is down or gone.
+pub fn wait(devices: &[&AfXdp], timeout: Duration) -> io::Result<bool> {
+    if socket::poll(devices.iter().map(|device| &device.socket), timeout)? {
+        return Ok(true);
+    }
+    devices.iter().try_for_each(|device| device.check())?;
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_may_move_to_the_thread_that_serves_it() {
+        fn assert_send<T: Send>() {}
+        assert_send::<(Pool, [AfXdp; 2])>();
+    }
+
+    #[test]
+    fn modes_are_spoken_of_as_reports_do() {
+        let modes = [Mode::ZeroCopy, Mode::Copy, Mode::Generic].map(|mode| mode.to_string());
+        assert_eq!(modes, ["zero-copy", "copy", "generic"]);
+    }
+}

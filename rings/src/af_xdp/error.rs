@@ -1,0 +1,133 @@
+//! Why a wire could not be opened, and what to do about it.
+
+use std::io;
+
+use super::Io;
+
+/// Why [`open_wire`](super::open_wire) failed. Whatever it had done is undone.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A number that AF_XDP cannot work with.
+    #[error("{what} of {value} {rule}")]
+    Option {
+        /// Name of the option.
+        what: &'static str,
+        /// Its value.
+        value: u32,
+        /// What it breaks.
+        rule: String,
+    },
+    /// Both names are the same.
+    #[error("both sides of the wire are {interface}: a wire runs between two different interfaces")]
+    SameInterface {
+        /// Name of the interface.
+        interface: String,
+    },
+    /// Nothing of that name in this network namespace.
+    #[error("there is no interface {interface} in this network namespace: see `ip link`")]
+    NoSuchInterface {
+        /// Name that was asked for.
+        interface: String,
+    },
+    /// Not administratively up.
+    #[error("interface {interface} is down: bring it up with `ip link set {interface} up`")]
+    Down {
+        /// Name of the interface.
+        interface: String,
+    },
+    /// Packets may be larger than frames.
+    #[error(
+        "interface {interface} has an MTU of {mtu}, but frames of {frame_size} bytes hold packets for an MTU of at \
+         most {max}: {remedy}"
+    )]
+    MtuTooLarge {
+        /// Name of the interface.
+        interface: String,
+        /// Its MTU in bytes.
+        mtu: u32,
+        /// Largest MTU that would do.
+        max: u32,
+        /// Bytes of a frame.
+        frame_size: u32,
+        /// What to change.
+        remedy: String,
+    },
+    /// Packets may arrive where nobody listens.
+    #[error(
+        "interface {interface} receives on {queues} queues, and only queue 0 is served: \
+         `ethtool -L {interface} {kind} 1` leaves it one"
+    )]
+    ManyQueues {
+        /// Name of the interface.
+        interface: String,
+        /// Its receive queues.
+        queues: u32,
+        /// What ethtool calls them: "combined" or "rx".
+        kind: &'static str,
+    },
+    /// Another XDP program is attached.
+    #[error(
+        "interface {interface} already runs an XDP program: `bpftool net` shows whose, \
+         `ip link set dev {interface} xdp off` removes one that its owner has left behind"
+    )]
+    AlreadyOwned {
+        /// Name of the interface.
+        interface: String,
+    },
+    /// Another AF_XDP socket has the queue.
+    #[error("queue 0 of interface {interface} is in use by another AF_XDP socket: stop the program that holds it")]
+    QueueBusy {
+        /// Name of the interface.
+        interface: String,
+    },
+    /// The interface cannot do what was asked for by name.
+    #[error("interface {interface} cannot do {io} ({source}): use `auto` to take the best that it can do")]
+    Unsupported {
+        /// Name of the interface.
+        interface: String,
+        /// What was asked for.
+        io: Io,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Not root, and without the capabilities that would do.
+    #[error("no permission to {doing}: be root, or have CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF")]
+    Permission {
+        /// What was refused.
+        doing: String,
+    },
+    /// The kernel says `ENOBUFS`.
+    #[error(
+        "the frames need {needed} bytes of locked memory, and {limit}: `ulimit -l unlimited` (in a systemd unit \
+         LimitMEMLOCK=infinity) raises the limit, CAP_IPC_LOCK lifts it, fewer frames need less"
+    )]
+    LockedMemory {
+        /// Bytes of all frames.
+        needed: u64,
+        /// The limit, in words.
+        limit: String,
+    },
+    /// The kernel was built without it.
+    #[error("this kernel has no AF_XDP: it needs CONFIG_XDP_SOCKETS")]
+    NoAfXdp,
+    /// Anything else that the system refused.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What was refused.
+        doing: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// Sorts out what the system said while `doing` something.
+    pub(super) fn system(doing: String, source: io::Error) -> Self {
+        match source.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => Self::Permission { doing },
+            Some(libc::EAFNOSUPPORT) => Self::NoAfXdp,
+            _ => Self::System { doing, source },
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The XDP program that steers packets into our sockets, and what attaches it.
+//!
+//! It is ours, and not libxdp's default one, because of how it leaves: it hangs on a bpf link (Linux 5.9), which the
+//! kernel cuts when the last descriptor of it is closed, however the process dies. libxdp's stays behind after a
+//! `kill -9`. Being six instructions long it needs no compiler, no object file and no loader.
+#![allow(unsafe_code, reason = "system calls, and descriptors that they return")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Commands and constants of `linux/bpf.h` and `linux/if_link.h`.
+mod abi {
+    pub(super) const BPF_MAP_CREATE: libc::c_int = 0;
+    pub(super) const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
+    pub(super) const BPF_PROG_LOAD: libc::c_int = 5;
+    pub(super) const BPF_LINK_CREATE: libc::c_int = 28;
+
+    pub(super) const BPF_MAP_TYPE_XSKMAP: u32 = 17;
+    pub(super) const BPF_PROG_TYPE_XDP: u32 = 6;
+    /// The attach type `BPF_XDP`.
+    pub(super) const BPF_XDP: u32 = 37;
+    pub(super) const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
+    pub(super) const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+
+    /// `BPF_LDX | BPF_MEM | BPF_W`: dst = *(u32 *)(src + offset).
+    pub(super) const LOAD_WORD: u8 = 0x61;
+    /// `BPF_LD | BPF_IMM | BPF_DW`: dst = 64-bit constant, in two instructions.
+    pub(super) const LOAD_CONSTANT: u8 = 0x18;
+    /// As the source register of [`LOAD_CONSTANT`]: the constant is a descriptor of a map.
+    pub(super) const BPF_PSEUDO_MAP_FD: u8 = 1;
+    /// `BPF_ALU64 | BPF_MOV | BPF_K`: dst = constant.
+    pub(super) const MOVE_CONSTANT: u8 = 0xb7;
+    /// `BPF_JMP | BPF_CALL`.
+    pub(super) const CALL: u8 = 0x85;
+    /// `BPF_JMP | BPF_EXIT`.
+    pub(super) const EXIT: u8 = 0x95;
+    /// The helper `bpf_redirect_map(map, key, flags)`. Not restricted to programs under the GPL.
+    pub(super) const REDIRECT_MAP: i32 = 51;
+    pub(super) const XDP_PASS: i32 = 2;
+    /// Offset of `rx_queue_index` in `struct xdp_md`.
+    pub(super) const RX_QUEUE_INDEX: i16 = 16;
+}
+
+/// `struct bpf_insn`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+struct Instruction {
+    code: u8,
+    /// Destination register in the low four bits (of a little-endian machine), source register in the high ones.
+    registers: u8,
+    offset: i16,
+    constant: i32,
+}
+
+impl Instruction {
+    const fn new(code: u8, destination: u8, source: u8, offset: i16, constant: i32) -> Self {
+        let registers =
+            if cfg!(target_endian = "little") { destination | source << 4 } else { destination << 4 | source };
+        Self { code, registers, offset, constant }
+    }
+}
+
+/// `return bpf_redirect_map(map, ctx->rx_queue_index, XDP_PASS)`: a packet goes to the socket of its queue, or where
+/// it would have gone without us if that queue has none.
+fn instructions(map: RawFd) -> [Instruction; 6] {
+    use abi::*;
+    [
+        Instruction::new(LOAD_WORD, 2, 1, RX_QUEUE_INDEX, 0),
+        Instruction::new(LOAD_CONSTANT, 1, BPF_PSEUDO_MAP_FD, 0, map),
+        Instruction::new(0, 0, 0, 0, 0),
+        Instruction::new(MOVE_CONSTANT, 3, 0, 0, XDP_PASS),
+        Instruction::new(CALL, 0, 0, 0, REDIRECT_MAP),
+        Instruction::new(EXIT, 0, 0, 0, 0),
+    ]
+}
+
+/// Where in the kernel the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hook {
+    /// In the driver, before the kernel makes a buffer of the packet.
+    Native,
+    /// After that, for drivers that know nothing of XDP.
+    Generic,
+}
+
+/// Our program on one interface. Dropped (or the process gone), it is detached.
+#[derive(Debug)]
+pub(super) struct Program {
+    _link: OwnedFd,
+    sockets: OwnedFd,
+    hook: Hook,
+}
+
+impl Program {
+    /// Attaches the program; with no socket in its map yet it lets everything pass.
+    ///
+    /// The kernel answers `EBUSY` or `EEXIST` when another program is there, and `EOPNOTSUPP` when the driver has no
+    /// native XDP.
+    pub(super) fn attach(interface: u32, hook: Hook) -> io::Result<Self> {
+        let sockets = create_map()?;
+        let program = load(&sockets)?;
+        let link = create_link(&program, interface, hook)?;
+        Ok(Self { _link: link, sockets, hook })
+    }
+
+    pub(super) fn hook(&self) -> Hook {
+        self.hook
+    }
+
+    /// From now on the packets of queue 0 go to `socket`.
+    pub(super) fn steer_to(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        #[repr(C)]
+        struct UpdateElement {
+            map: u32,
+            _padding: u32,
+            key: u64,
+            value: u64,
+            flags: u64,
+        }
+        let queue = 0_u32;
+        let descriptor = bits(socket.as_raw_fd());
+        let attributes = UpdateElement {
+            map: bits(self.sockets.as_raw_fd()),
+            _padding: 0,
+            key: address(&queue),
+            value: address(&descriptor),
+            flags: 0,
+        };
+        bpf(abi::BPF_MAP_UPDATE_ELEM, &attributes).map(drop)
+    }
+}
+
+/// An `XSKMAP` from queue (0 alone) to socket.
+fn create_map() -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct CreateMap {
+        kind: u32,
+        key_size: u32,
+        value_size: u32,
+        entries: u32,
+    }
+    let attributes = CreateMap { kind: abi::BPF_MAP_TYPE_XSKMAP, key_size: 4, value_size: 4, entries: 1 };
+    bpf(abi::BPF_MAP_CREATE, &attributes).map(owned)
+}
+
+fn load(map: &OwnedFd) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct LoadProgram {
+        kind: u32,
+        instruction_count: u32,
+        instructions: u64,
+        license: u64,
+        log_level: u32,
+        log_size: u32,
+        log: u64,
+        kernel_version: u32,
+        flags: u32,
+        name: [u8; 16],
+        interface: u32,
+        expected_attach_type: u32,
+    }
+    let instructions = instructions(map.as_raw_fd());
+    let license = c"MIT OR Apache-2.0";
+    let attributes = LoadProgram {
+        kind: abi::BPF_PROG_TYPE_XDP,
+        instruction_count: 6,
+        instructions: address(&instructions),
+        license: license.as_ptr().expose_provenance() as u64,
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel_version: 0,
+        flags: 0,
+        name: *b"portlane\0\0\0\0\0\0\0\0",
+        interface: 0,
+        expected_attach_type: abi::BPF_XDP,
+    };
+    bpf(abi::BPF_PROG_LOAD, &attributes).map(owned)
+}
+
+fn create_link(program: &OwnedFd, interface: u32, hook: Hook) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct CreateLink {
+        program: u32,
+        interface: u32,
+        attach_type: u32,
+        flags: u32,
+    }
+    let flags = match hook {
+        Hook::Native => abi::XDP_FLAGS_DRV_MODE,
+        Hook::Generic => abi::XDP_FLAGS_SKB_MODE,
+    };
+    let attributes = CreateLink { program: bits(program.as_raw_fd()), interface, attach_type: abi::BPF_XDP, flags };
+    bpf(abi::BPF_LINK_CREATE, &attributes).map(owned)
+}
+
+/// bpf(2): `attributes` is the beginning of `union bpf_attr` as the command reads it; the kernel takes the rest as 0.
+fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<RawFd> {
+    // SAFETY: the kernel reads `size_of::<T>()` bytes; the addresses in them are of memory that outlives the call, and
+    // none of the commands used here writes through them.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(RawFd::try_from(result).expect("a descriptor fits"))
+}
+
+/// Takes over a descriptor that a successful command has made.
+fn owned(descriptor: RawFd) -> OwnedFd {
+    // SAFETY: the kernel has just made it for us, and nobody else knows it.
+    unsafe { OwnedFd::from_raw_fd(descriptor) }
+}
+
+fn bits(descriptor: RawFd) -> u32 {
+    u32::try_from(descriptor).expect("an open descriptor is not negative")
+}
+
+fn address<T>(value: &T) -> u64 {
+    std::ptr::from_ref(value).expose_provenance() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes as `llvm-objdump` would show them for the same function in C.
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn instructions_are_encoded_as_the_kernel_reads_them() {
+        let bytes = instructions(7).map(|instruction| {
+            let mut word = u64::from(instruction.code) | u64::from(instruction.registers) << 8;
+            word |= u64::from(instruction.offset.cast_unsigned()) << 16;
+            word | u64::from(instruction.constant.cast_unsigned()) << 32
+        });
+        let expected = [
+            0x0000_0000_0010_1261, // r2 = *(u32 *)(r1 + 16)
+            0x0000_0007_0000_1118, // r1 = map 7 ll
+            0x0000_0000_0000_0000,
+            0x0000_0002_0000_03b7, // r3 = 2
+            0x0000_0033_0000_0085, // call 51
+            0x0000_0000_0000_0095, // exit
+        ];
+        assert_eq!(bytes, expected);
+    }
+}

@@ -1,0 +1,78 @@
+//! The memory under a pool: one mapped area.
+#![allow(unsafe_code, reason = "maps memory and hands out slices of it")]
+
+use std::any::Any;
+use std::io;
+use std::ptr::NonNull;
+
+use crate::mapping::{HUGE_PAGE, Mapping};
+
+/// One mapped area of bytes that are only reached through [`Area::slice`] and [`Area::slice_mut`].
+pub(crate) struct Area {
+    base: NonNull<u8>,
+    len: usize,
+    /// What keeps the mapping alive; dropped with the area.
+    _owner: Box<dyn Any + Send>,
+}
+
+// SAFETY: the area owns its mapping exclusively; the pointer is not tied to the thread that made it.
+unsafe impl Send for Area {}
+
+impl Area {
+    /// Maps `len` zeroed bytes, in huge pages when the system has some to spare, else asking for transparent ones.
+    pub(crate) fn map(len: usize) -> io::Result<Self> {
+        let rounded = len.next_multiple_of(HUGE_PAGE);
+        let mapping = Mapping::anonymous(rounded, libc::MAP_HUGETLB).or_else(|_| Mapping::anonymous(rounded, 0))?;
+        mapping.advise_huge_pages();
+        Ok(Self { base: mapping.base(), len, _owner: Box::new(mapping) })
+    }
+
+    /// Takes over memory that somebody else mapped.
+    ///
+    /// # Safety
+    ///
+    /// `base` must be valid for reads and writes of `len` bytes for as long as `owner` lives, and nothing but the
+    /// area (and the kernel, for frames given to it) may access them.
+    #[cfg(feature = "af-xdp")]
+    pub(crate) unsafe fn adopt(base: NonNull<u8>, len: usize, owner: Box<dyn Any + Send>) -> Self {
+        Self { base, len, _owner: owner }
+    }
+
+    /// Number of bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn slice(&self, start: u32, len: u32) -> &[u8] {
+        let (start, len) = self.check(start, len);
+        // SAFETY: `check` has shown that the range lies within the area.
+        let first = unsafe { self.base.add(start) };
+        // SAFETY: as above; the memory is initialised (zeroed by the mapping) and `&self` keeps writers out, because
+        // the only safe way to write is `slice_mut`, and frames of which a token exists are not the kernel's.
+        unsafe { std::slice::from_raw_parts(first.as_ptr(), len) }
+    }
+
+    #[inline]
+    pub(crate) fn slice_mut(&mut self, start: u32, len: u32) -> &mut [u8] {
+        let (start, len) = self.check(start, len);
+        // SAFETY: `check` has shown that the range lies within the area.
+        let first = unsafe { self.base.add(start) };
+        // SAFETY: as in `slice`, and `&mut self` makes this the only reference into the area.
+        unsafe { std::slice::from_raw_parts_mut(first.as_ptr(), len) }
+    }
+
+    /// Bounds are checked in every build: a wrong descriptor from a device must not become a wild pointer.
+    #[inline]
+    fn check(&self, start: u32, len: u32) -> (usize, usize) {
+        let (start, len) = (start as usize, len as usize);
+        assert!(start + len <= self.len, "frame {start}+{len} lies outside its pool of {} bytes", self.len);
+        (start, len)
+    }
+}
+
+impl std::fmt::Debug for Area {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Area").field("len", &self.len).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! Where frames come from and go to.
+
+use std::io;
+
+use crate::{Frame, Pool};
+
+/// LINKTYPE_ETHERNET of the registry at tcpdump.org: what frames of a network interface start with.
+pub const ETHERNET: u16 = 1;
+
+/// Frames that a device holds, by what it does with them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Given to the device to be filled with packets; received ones that were not yet asked for included.
+    pub filling: u32,
+    /// Given to the device to be sent, and not yet reclaimed.
+    pub sending: u32,
+}
+
+/// Where frames come from and go to: an AF_XDP queue, a capture, memory.
+///
+/// A device has no clock and never waits. All its frames belong to one [`Pool`], the one passed to each call.
+pub trait Device {
+    /// Appends at most `max` received frames to `batch`.
+    ///
+    /// # Errors
+    ///
+    /// The device failed; frames received before that are in `batch`.
+    fn receive(&mut self, pool: &mut Pool, batch: &mut Vec<Frame>, max: usize) -> io::Result<()>;
+
+    /// Takes a frame to be sent; it leaves at the latest with the next [`flush`](Self::flush).
+    ///
+    /// # Errors
+    ///
+    /// The ring is full: the frame comes back.
+    fn send(&mut self, frame: Frame) -> Result<(), Frame>;
+
+    /// Makes all frames taken by [`send`](Self::send) leave.
+    ///
+    /// # Errors
+    ///
+    /// The device failed; the frames remain its own until reclaimed.
+    fn flush(&mut self) -> io::Result<()>;
+
+    /// Brings home the frames that have left, and gives the device new ones to fill.
+    ///
+    /// # Errors
+    ///
+    /// The device failed.
+    fn reclaim(&mut self, pool: &mut Pool) -> io::Result<()>;
+
+    /// Frames that the device holds.
+    fn held(&self) -> Held;
+
+    /// Packets that arrived and found no room in the device: its ring was full, or it had no frame to fill (DPDK's
+    /// `imissed`). They were never received.
+    ///
+    /// # Errors
+    ///
+    /// The device does not say.
+    fn missed(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+
+    /// What the packet in a frame received from this device starts with: a LINKTYPE_ number.
+    #[inline]
+    fn link_type(&self, _pool: &Pool, _frame: &Frame) -> u16 {
+        ETHERNET
+    }
+}

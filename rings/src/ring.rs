@@ -1,0 +1,138 @@
+//! A ring with one producer and one consumer, in memory that both share: AF_XDP's layout and protocol
+//! (Linux `net/xdp/xsk_queue.h`).
+//!
+//! Either side keeps its own index to itself and publishes it now and then, for a whole batch, with a release store;
+//! it looks at the other's, with an acquire load, only when what it saw last is used up. So an entry costs no shared
+//! cache line of its own. A nonsensical index from the other side makes the ring look full, or empty: entries are
+//! never read that were not written.
+//!
+//! Tests: a property test against a queue of the standard library, and a model test that tries every interleaving:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test -p portlane-rings --no-default-features --lib --release ring::model
+//! ```
+#![allow(unsafe_code, reason = "decides whose turn it is to access a slot")]
+#![allow(unexpected_cfgs, reason = "`loom` is set on the command line of the model test alone")]
+
+mod primitive;
+mod shared;
+
+#[cfg(test)]
+#[cfg(loom)]
+mod model;
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;
+
+use primitive::Ordering;
+
+pub(crate) use shared::Ring;
+#[cfg(feature = "af-xdp")]
+pub(crate) use shared::{COMPLETION, FILL, RX, TX};
+
+/// The side that adds entries.
+#[derive(Debug)]
+pub(crate) struct Producer<T> {
+    ring: Ring<T>,
+    /// Index of the next entry; ahead of the shared one by what is not yet published.
+    next: u32,
+    /// The consumer's index when last looked at.
+    consumed: u32,
+}
+
+impl<T: Copy> Producer<T> {
+    pub(crate) fn new(ring: Ring<T>) -> Self {
+        let next = ring.producer().load(Ordering::Relaxed);
+        let consumed = ring.consumer().load(Ordering::Acquire);
+        Self { ring, next, consumed }
+    }
+
+    /// Adds an entry that the consumer will see after the next [`publish`](Self::publish); it comes back when the ring
+    /// is full.
+    #[inline]
+    pub(crate) fn push(&mut self, entry: T) -> Result<(), T> {
+        if self.is_full() {
+            self.consumed = self.ring.consumer().load(Ordering::Acquire);
+            if self.is_full() {
+                return Err(entry);
+            }
+        }
+        // SAFETY: the consumer has released this slot, and will not read it before the next `publish`.
+        unsafe { self.ring.write(self.next, entry) };
+        self.next = self.next.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Shows all added entries to the consumer.
+    #[inline]
+    pub(crate) fn publish(&mut self) {
+        self.ring.producer().store(self.next, Ordering::Release);
+    }
+
+    /// Entries added that the consumer has not yet released.
+    #[inline]
+    pub(crate) fn pending(&self) -> u32 {
+        self.next.wrapping_sub(self.ring.consumer().load(Ordering::Relaxed))
+    }
+
+    /// True if the kernel sleeps and wants a system call before it looks at the ring again.
+    ///
+    /// The load may overtake the store of [`publish`](Self::publish) and miss a kernel that has just gone to sleep: ask
+    /// again, as long as entries are [`pending`](Self::pending).
+    #[inline]
+    pub(crate) fn needs_wakeup(&self) -> bool {
+        self.ring.flags().load(Ordering::Relaxed) & libc::XDP_RING_NEED_WAKEUP != 0
+    }
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.next.wrapping_sub(self.consumed) >= self.ring.size()
+    }
+}
+
+/// The side that takes entries.
+#[derive(Debug)]
+pub(crate) struct Consumer<T> {
+    ring: Ring<T>,
+    /// Index of the next entry; ahead of the shared one by what is not yet released.
+    next: u32,
+    /// The producer's index when last looked at.
+    produced: u32,
+}
+
+impl<T: Copy> Consumer<T> {
+    pub(crate) fn new(ring: Ring<T>) -> Self {
+        let next = ring.consumer().load(Ordering::Relaxed);
+        Self { ring, next, produced: next }
+    }
+
+    /// Takes the oldest entry; its slot is the producer's again after the next [`release`](Self::release).
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        if self.next == self.produced {
+            let produced = self.ring.producer().load(Ordering::Acquire);
+            let count = produced.wrapping_sub(self.next);
+            if count == 0 || count > self.ring.size() {
+                return None;
+            }
+            self.produced = produced;
+        }
+        // SAFETY: the producer has published this entry, and will not write its slot before the next `release`.
+        let entry = unsafe { self.ring.read(self.next) };
+        self.next = self.next.wrapping_add(1);
+        Some(entry)
+    }
+
+    /// Gives the slots of all taken entries back to the producer.
+    #[inline]
+    pub(crate) fn release(&mut self) {
+        self.ring.consumer().store(self.next, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+/// Both sides of a ring in plain memory, whose indices begin at `start`.
+pub(crate) fn plain<T: Copy + Send + 'static>(size: u32, start: u32, filler: T) -> (Producer<T>, Consumer<T>) {
+    let [one, other] = Ring::plain(size, start, filler);
+    (Producer::new(one), Consumer::new(other))
+}

@@ -1,0 +1,57 @@
+//! A wire at work: what arrives at one end leaves at the other.
+
+use std::io;
+use std::time::Duration;
+
+use portlane_rings::{AfXdp, Device, Frame, OpenError, Options, Pool, open_wire, wait};
+
+use crate::namespace::Bench;
+
+pub(crate) const SIDES: [&str; 2] = ["left", "right"];
+
+pub(crate) struct Wire {
+    pub(crate) pool: Pool,
+    pub(crate) ends: [AfXdp; 2],
+    batch: Vec<Frame>,
+}
+
+impl Wire {
+    pub(crate) fn open(bench: &Bench, options: &Options) -> Result<Self, OpenError> {
+        let (pool, ends) = bench.line.run(|| open_wire(SIDES, options))?;
+        Ok(Self { pool, ends, batch: Vec::with_capacity(64) })
+    }
+
+    /// Forwards what there is, and checks the books after each step.
+    pub(crate) fn turn(&mut self) -> io::Result<()> {
+        for (from, to) in [(0, 1), (1, 0)] {
+            self.ends[from].receive(&mut self.pool, &mut self.batch, 64)?;
+            assert!(self.balances(), "after receiving");
+            for frame in self.batch.drain(..) {
+                if let Err(frame) = self.ends[to].send(frame) {
+                    self.pool.put(frame);
+                }
+            }
+            self.ends[to].flush()?;
+            self.ends[from].reclaim(&mut self.pool)?;
+            assert!(self.balances(), "after reclaiming");
+        }
+        Ok(())
+    }
+
+    /// Turns until an error comes, waiting in between as an idle worker does.
+    pub(crate) fn first_error(&mut self) -> io::Error {
+        for _ in 0..100 {
+            let [near, far] = &self.ends;
+            if let Err(error) = wait(&[near, far], Duration::from_millis(10)).and_then(|_| self.turn()) {
+                return error;
+            }
+        }
+        panic!("no error in 100 turns");
+    }
+
+    fn balances(&self) -> bool {
+        let in_devices: u32 = self.ends.iter().map(|end| end.held().filling + end.held().sending).sum();
+        let in_hand = u32::try_from(self.batch.len()).unwrap();
+        self.pool.free() + in_devices + in_hand == self.pool.total()
+    }
+}

@@ -1,0 +1,260 @@
+//! A timing wheel: who waits until when, at a cost that does not grow with the number of those who wait.
+//!
+//! Hierarchical, after Varghese and Lauck (1987): seven levels of 64 slots, the lowest of about a microsecond, each
+//! level 64 times as coarse as the one below. An entry sits in the lowest level whose slots tell its time from the
+//! wheel's own, and moves down as time comes closer, so at most seven times. Times are exact: within a slot each
+//! entry keeps its own.
+
+use crate::units::Nanos;
+
+const LEVELS: usize = 7;
+const SLOT_BITS: u32 = 6;
+const SLOTS: usize = 1 << SLOT_BITS;
+/// The lowest level's slots are 2^10 ns wide; the wheel as a whole spans 2^52 ns, 52 days. Longer waits sit in its
+/// last slot and are looked at again when it comes round.
+const TICK_BITS: u32 = 10;
+const NONE: u32 = u32::MAX;
+
+/// Who waits until when. Entries are small dense numbers (lanes), each in the wheel at most once.
+#[derive(Debug)]
+pub struct Wheel {
+    /// Entries due before this tick have been handed out, except late ones in `slots` of the current tick.
+    tick: u64,
+    /// Bit *s* of level *l*: slot *s* is not empty.
+    occupied: [u64; LEVELS],
+    /// First entry of each slot.
+    slots: [[u32; SLOTS]; LEVELS],
+    entries: Vec<Entry>,
+    len: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    due: Nanos,
+    next: u32,
+    previous: u32,
+    /// Slot that the entry is in, level and index; `None` when not in the wheel.
+    place: Option<(u8, u8)>,
+}
+
+impl Wheel {
+    /// A wheel for the entries `0..entries`, starting at `now`.
+    #[must_use]
+    pub fn new(entries: usize, now: Nanos) -> Self {
+        let idle = Entry { due: Nanos::ZERO, next: NONE, previous: NONE, place: None };
+        Self {
+            tick: now.0 >> TICK_BITS,
+            occupied: [0; LEVELS],
+            slots: [[NONE; SLOTS]; LEVELS],
+            entries: vec![idle; entries],
+            len: 0,
+        }
+    }
+
+    /// True if nobody waits.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// `entry` waits until `due`.
+    ///
+    /// # Panics
+    ///
+    /// If it waits already, or is not one of the wheel's entries.
+    pub fn insert(&mut self, entry: u32, due: Nanos) {
+        let slot = &mut self.entries[entry as usize];
+        assert!(slot.place.is_none(), "entry {entry} waits already");
+        slot.due = due;
+        self.len += 1;
+        self.link(entry);
+    }
+
+    /// `entry` waits no longer; nothing happens if it did not.
+    pub fn remove(&mut self, entry: u32) {
+        if self.entries[entry as usize].place.is_some() {
+            self.unlink(entry);
+            self.len -= 1;
+        }
+    }
+
+    /// Hands every entry that is due by `now` to `wake`. The order among them is not specified, but is a function of
+    /// the calls made.
+    pub fn expire(&mut self, now: Nanos, mut wake: impl FnMut(u32)) {
+        let target = now.0 >> TICK_BITS;
+        while let Some((level, index)) = self.earliest_slot() {
+            let starts = self.slot_start(level, index);
+            if starts > target {
+                break;
+            }
+            self.tick = self.tick.max(starts);
+            self.empty_slot(level, index, now, &mut wake);
+            if level == 0 && starts == target {
+                break;
+            }
+        }
+        // Nothing waits before `target` now: the wheel may stand there, and entries find their slots from there.
+        self.tick = self.tick.max(target);
+    }
+
+    /// The earliest time at which an entry is due; `None` if nobody waits.
+    #[inline]
+    #[must_use]
+    pub fn earliest(&self) -> Option<Nanos> {
+        // Slots of a higher level begin at or after the end of the current round below, so the first occupied slot
+        // of the lowest occupied level holds the earliest entry.
+        let (level, index) = self.earliest_slot()?;
+        let first = index..index + 1;
+        // On the highest level a wait of over 52 days may sit in front of a shorter one.
+        let indices = if level == LEVELS - 1 { 0..SLOTS } else { first };
+        indices.flat_map(|index| self.members(level, index)).map(|entry| self.entries[entry as usize].due).min()
+    }
+
+    /// Takes a slot apart: entries that are due go to `wake`, the others move down to where they can be told apart.
+    fn empty_slot(&mut self, level: usize, index: usize, now: Nanos, wake: &mut impl FnMut(u32)) {
+        let mut entry = std::mem::replace(&mut self.slots[level][index], NONE);
+        self.occupied[level] &= !(1 << index);
+        while entry != NONE {
+            let Entry { due, next, .. } = self.entries[entry as usize];
+            self.entries[entry as usize].place = None;
+            if due <= now {
+                self.len -= 1;
+                wake(entry);
+            } else {
+                self.link(entry);
+            }
+            entry = next;
+        }
+    }
+
+    /// The occupied slot that begins first.
+    fn earliest_slot(&self) -> Option<(usize, usize)> {
+        let level = self.occupied.iter().position(|&bits| bits != 0)?;
+        let here = self.position(level);
+        // Levels but the highest hold only slots of the current round, at or after the current one; the highest may
+        // have wrapped around.
+        let ahead = self.occupied[level].rotate_right(here).trailing_zeros();
+        Some((level, ((here + ahead) as usize) % SLOTS))
+    }
+
+    /// The current slot's index on a level.
+    fn position(&self, level: usize) -> u32 {
+        let shifted = self.tick >> (SLOT_BITS * level_number(level));
+        u32::try_from(shifted % SLOTS as u64).expect("an index below 64")
+    }
+
+    /// The tick at which a slot begins: the next time that the wheel's hand points to it, or now.
+    fn slot_start(&self, level: usize, index: usize) -> u64 {
+        let shift = SLOT_BITS * level_number(level);
+        let here = self.position(level) as usize;
+        let ahead = (index + SLOTS - here) % SLOTS;
+        ((self.tick >> shift) + ahead as u64) << shift
+    }
+
+    fn members(&self, level: usize, index: usize) -> impl Iterator<Item = u32> {
+        let first = self.slots[level][index];
+        let next = |&entry: &u32| Some(self.entries[entry as usize].next).filter(|&next| next != NONE);
+        std::iter::successors(Some(first).filter(|&first| first != NONE), next)
+    }
+
+    /// Puts an entry into the slot for its time; a time that has passed goes into the current slot.
+    fn link(&mut self, entry: u32) {
+        let due = (self.entries[entry as usize].due.0 >> TICK_BITS).max(self.tick);
+        let furthest = self.tick + ((SLOTS as u64 - 1) << (SLOT_BITS * level_number(LEVELS - 1)));
+        let due = due.min(furthest);
+        let differing = 63 - ((due ^ self.tick) | 1).leading_zeros();
+        let level = ((differing / SLOT_BITS) as usize).min(LEVELS - 1);
+        let index = usize::try_from((due >> (SLOT_BITS * level_number(level))) % SLOTS as u64).expect("below 64");
+        let first = std::mem::replace(&mut self.slots[level][index], entry);
+        self.occupied[level] |= 1 << index;
+        if first != NONE {
+            self.entries[first as usize].previous = entry;
+        }
+        let place = (u8::try_from(level).expect("below 7"), u8::try_from(index).expect("below 64"));
+        let slot = &mut self.entries[entry as usize];
+        (slot.next, slot.previous, slot.place) = (first, NONE, Some(place));
+    }
+
+    fn unlink(&mut self, entry: u32) {
+        let Entry { next, previous, place, .. } = self.entries[entry as usize];
+        let (level, index) = place.expect("only linked entries are unlinked");
+        let (level, index) = (usize::from(level), usize::from(index));
+        if next != NONE {
+            self.entries[next as usize].previous = previous;
+        }
+        if previous != NONE {
+            self.entries[previous as usize].next = next;
+        } else {
+            self.slots[level][index] = next;
+            if next == NONE {
+                self.occupied[level] &= !(1 << index);
+            }
+        }
+        self.entries[entry as usize].place = None;
+    }
+}
+
+/// A level as a shift counts it.
+fn level_number(level: usize) -> u32 {
+    u32::try_from(level).expect("there are seven levels")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Insert(u32, u64),
+        Remove(u32),
+        Advance(u64),
+    }
+
+    fn ops() -> impl Strategy<Value = Vec<Op>> {
+        let wait = prop_oneof![0..3_000_u64, 0..10_000_000_u64, 0..100_000_000_000_u64, 0..u64::MAX / 2];
+        let op = prop_oneof![
+            4 => (0..40_u32, wait.clone()).prop_map(|(entry, wait)| Op::Insert(entry, wait)),
+            1 => (0..40_u32).prop_map(Op::Remove),
+            3 => wait.prop_map(Op::Advance),
+        ];
+        prop::collection::vec(op, 1..200)
+    }
+
+    proptest! {
+        /// The same entries come out as of a sorted list, at the same times, and the earliest is the same.
+        #[test]
+        fn behaves_like_a_sorted_list(ops in ops()) {
+            let mut wheel = Wheel::new(40, Nanos::ZERO);
+            let mut model = BTreeMap::new();
+            let mut now = 0_u64;
+            for op in ops {
+                match op {
+                    Op::Insert(entry, wait) if !model.contains_key(&entry) => {
+                        let due = now.saturating_add(wait);
+                        wheel.insert(entry, Nanos(due));
+                        model.insert(entry, due);
+                    }
+                    Op::Insert(..) => {}
+                    Op::Remove(entry) => {
+                        wheel.remove(entry);
+                        model.remove(&entry);
+                    }
+                    Op::Advance(by) => {
+                        now = now.saturating_add(by);
+                        let mut woken = Vec::new();
+                        wheel.expire(Nanos(now), |entry| woken.push(entry));
+                        woken.sort_unstable();
+                        let due: Vec<u32> = model.iter().filter(|&(_, &due)| due <= now).map(|(&e, _)| e).collect();
+                        model.retain(|_, &mut due| due > now);
+                        prop_assert_eq!(woken, due);
+                    }
+                }
+                prop_assert_eq!(wheel.earliest(), model.values().min().map(|&due| Nanos(due)));
+                prop_assert_eq!(wheel.is_empty(), model.is_empty());
+            }
+        }
+    }
+}

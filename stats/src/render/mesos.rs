@@ -1,0 +1,157 @@
+//! As a Mesos agent serves it at `/monitor/statistics`: an array with one object per executor, here one per container.
+//!
+//! Names, types and units are those of `ResourceStatistics` and `TrafficControlStatistics` in `mesos.proto`; keys are in
+//! alphabetical order, and what is not known is absent. `net_rx_*` is what was delivered to the container, `net_tx_*` what
+//! was sent on from it: Mesos reads them at the container's veth, behind its egress shaping. A malformed frame has no owner,
+//! so no container has errors.
+//!
+//! `net_traffic_control_statistics` has the egress elements first, under the ids they always had, then the ingress ones
+//! with the prefix of the later schema. Consumers select by `id`.
+
+use serde::Serialize;
+
+use crate::lane::{LaneReport, LimitReport, TrafficControl};
+use crate::snapshot::{ContainerReport, Snapshot};
+
+/// The report as Mesos' monitoring JSON.
+#[must_use]
+pub fn render(snapshot: &Snapshot) -> String {
+    let timestamp = snapshot.time_ns as f64 / 1e9;
+    let containers = snapshot.containers.iter();
+    let executors: Vec<_> = containers.map(|container| Executor::new(container, timestamp)).collect();
+    let mut out =
+        serde_json::to_string(&executors).expect("plain structs with string keys do not refuse to be serialized");
+    out.push('\n');
+    out
+}
+
+#[derive(Serialize)]
+struct Executor<'a> {
+    executor_id: &'a str,
+    executor_name: &'a str,
+    framework_id: &'static str,
+    source: &'a str,
+    statistics: Statistics<'a>,
+}
+
+/// The network part of `ResourceStatistics`; the fields are in emission order.
+#[derive(Serialize)]
+struct Statistics<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_rx_burst_rate_limit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_rx_burst_size: Option<u64>,
+    net_rx_bytes: u64,
+    net_rx_dropped: u64,
+    net_rx_errors: u64,
+    net_rx_packets: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_rx_rate_limit: Option<u64>,
+    net_traffic_control_statistics: [Element<'a>; 4],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_tx_burst_rate_limit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_tx_burst_size: Option<u64>,
+    net_tx_bytes: u64,
+    net_tx_dropped: u64,
+    net_tx_errors: u64,
+    net_tx_packets: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_tx_rate_limit: Option<u64>,
+    /// Seconds since the epoch.
+    timestamp: f64,
+}
+
+/// `TrafficControlStatistics`.
+#[derive(Serialize)]
+struct Element<'a> {
+    backlog: u64,
+    bytes: u64,
+    drops: u64,
+    id: &'a str,
+    overlimits: u64,
+    packets: u64,
+    qlen: u64,
+    ratebps: u64,
+    ratepps: u64,
+    requeues: u64,
+}
+
+impl<'a> Executor<'a> {
+    fn new(container: &'a ContainerReport, timestamp: f64) -> Self {
+        let ContainerReport { id, ingress, egress } = container;
+        let (rx, tx) = (Limits::of(ingress), Limits::of(egress));
+        Self {
+            executor_id: id,
+            executor_name: id,
+            framework_id: "",
+            source: id,
+            statistics: Statistics {
+                net_rx_burst_rate_limit: rx.burst_rate,
+                net_rx_burst_size: rx.burst_size,
+                net_rx_bytes: ingress.sent_bytes,
+                net_rx_dropped: ingress.dropped().packets,
+                net_rx_errors: 0,
+                net_rx_packets: ingress.sent_packets,
+                net_rx_rate_limit: rx.rate,
+                net_traffic_control_statistics: [
+                    Element::new(egress.bw_limit(), "bw_limit"),
+                    Element::new(egress.bloat_reduction(), "bloat_reduction"),
+                    Element::new(ingress.bw_limit(), "ingress_bw_limit"),
+                    Element::new(ingress.bloat_reduction(), "ingress_bloat_reduction"),
+                ],
+                net_tx_burst_rate_limit: tx.burst_rate,
+                net_tx_burst_size: tx.burst_size,
+                net_tx_bytes: egress.sent_bytes,
+                net_tx_dropped: egress.dropped().packets,
+                net_tx_errors: 0,
+                net_tx_packets: egress.sent_packets,
+                net_tx_rate_limit: tx.rate,
+                timestamp,
+            },
+        }
+    }
+}
+
+impl<'a> Element<'a> {
+    fn new(element: &TrafficControl, id: &'a str) -> Self {
+        Self {
+            backlog: element.backlog,
+            bytes: element.bytes,
+            drops: element.drops,
+            id,
+            overlimits: element.overlimits,
+            packets: element.packets,
+            qlen: element.qlen,
+            ratebps: element.ratebps,
+            ratepps: element.ratepps,
+            requeues: element.requeues,
+        }
+    }
+}
+
+/// A direction's limit in Mesos' terms, bytes per second and bytes; what does not apply is absent.
+#[derive(Default)]
+struct Limits {
+    rate: Option<u64>,
+    /// The ceil, and the bytes that may pass at it: only where there is more than the rate.
+    burst_rate: Option<u64>,
+    burst_size: Option<u64>,
+}
+
+impl Limits {
+    fn of(lane: &LaneReport) -> Self {
+        match &lane.limit {
+            LimitReport::None => Self::default(),
+            LimitReport::Tbf(tbf) => Self { rate: Some(tbf.rate_bits_per_s / 8), ..Self::default() },
+            LimitReport::Htb(htb) => {
+                let has_ceil = htb.ceil_bits_per_s > htb.rate_bits_per_s;
+                Self {
+                    rate: Some(htb.rate_bits_per_s / 8),
+                    burst_rate: has_ceil.then_some(htb.ceil_bits_per_s / 8),
+                    burst_size: has_ceil.then_some(htb.burst_bytes),
+                }
+            }
+        }
+    }
+}
