@@ -1,0 +1,24 @@
+# What is missing is installed first, by name and only when missing: see scripts/setup.
+
+.PHONY: demo test lint loom
+
+# Real TCP and UDP of three containers through AF_XDP; without root a replay of the bundled capture.
+demo:
+	@scripts/demo
+
+# All tests. As root the privileged ones run; otherwise they are reported as ignored.
+test:
+	@scripts/setup test
+	cargo test --workspace
+	$(MAKE) loom
+
+# Every interleaving of the rings that are shared with the kernel.
+loom:
+	RUSTFLAGS="--cfg loom" cargo test -p portlane-rings --no-default-features --lib --target-dir target/loom ring::model
+
+# Formatting, clippy with warnings denied, and documentation.
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p portlane --no-default-features --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps

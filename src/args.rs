@@ -1,0 +1,148 @@
+//! The command line.
+
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "these comments are help texts: [wire] is a table of the configuration"
+)]
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use portlane_classify::Arriving;
+use portlane_stats::render::Format;
+
+use crate::config::DEFAULT_SOCKET;
+
+/// Gives every container on a shared NIC its own lane.
+///
+/// portlane takes frames from AF_XDP rings (or from a capture), finds the container that owns the destination port (or,
+/// for traffic leaving a container, the source port), holds it to its rate with a token bucket, keeps its queue short
+/// with CoDel, and counts it the way tc counts.
+///
+/// Exit codes: 0 done; 1 failed while running; 2 refused before anything was touched (arguments, configuration,
+/// interface, permission, unreadable input).
+#[derive(Debug, Parser)]
+#[command(name = "portlane", version, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a capture through the lanes in virtual time
+    ///
+    /// Answers what these limits would have done to that traffic, exactly: the same input and configuration give the
+    /// same bytes. After the last arrival virtual time runs on until all lanes are empty. Packets that a snap length cut
+    /// are shaped by their original length. Timestamps that run backwards are held at the latest one, and counted.
+    Replay(Replay),
+    /// Shape live traffic between two interfaces, over AF_XDP, until SIGINT or SIGTERM
+    ///
+    /// Everything that arrives on one side of [wire] leaves by the other: traffic of containers through their lanes, the
+    /// rest (ARP and all) in lane `unmatched`. Prints the mode in use for each interface: zero-copy, copy (native XDP, the
+    /// kernel copies) or generic (the driver has no XDP). Needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
+    ///
+    /// Ends of a veth pair leave checksums unfinished, and AF_XDP sends frames as they are: switch that off at the far
+    /// ends (`ethtool -K IF tx off`).
+    Run(Run),
+    /// Show it: real TCP and UDP of three containers through AF_XDP, in throw-away network namespaces
+    ///
+    /// Builds anonymous network namespaces with clients on one side and servers of three containers on one shared
+    /// address on the other, sends TCP (both ways) and UDP through `run`, first with CoDel and then without, and prints
+    /// what each container got. Leaves nothing behind, however it ends. Needs root, `ip` and `ethtool`.
+    Demo(Demo),
+    /// Validate and explain a configuration
+    ///
+    /// Prints every value as it was understood, with conversions, and warns of what is allowed but probably not meant.
+    Check(Check),
+    /// Ask a running portlane for its numbers
+    Stats(Stats),
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The capture: pcap or pcapng; Ethernet, raw IP or Linux cooked
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Write what leaves as pcapng, with departure times
+    #[arg(long, value_name = "OUT.pcapng")]
+    pub write: Option<PathBuf>,
+    /// Write the numbers to a file, as json unless --format says otherwise [without: text on standard output]
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+    /// How numbers are printed: text, json, tc, tc-json or mesos
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Which way packets go
+    #[arg(long, value_enum, default_value_t = Way::Auto)]
+    pub direction: Way,
+}
+
+/// Which way packets of a capture go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Way {
+    /// All to the containers
+    Ingress,
+    /// All from the containers
+    Egress,
+    /// By [host] addresses where given: to one is ingress, from one egress. Otherwise ingress if a container owns the
+    /// destination port, else egress if one owns the source port, else unmatched
+    Auto,
+}
+
+impl From<Way> for Arriving {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Ingress => Self::Ingress,
+            Way::Egress => Self::Egress,
+            Way::Auto => Self::Either,
+        }
+    }
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How long each of the two rounds measures
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=300))]
+    pub seconds: u64,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub json: bool,
+    /// Keep traffic flowing until Ctrl-C (10 minutes at most), with HTTP and the control socket where `run` has them
+    #[arg(long, conflicts_with_all = ["seconds", "json"])]
+    pub hold: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Arguments of `stats`.
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// How numbers are printed: text, json, tc, tc-json or mesos
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// The control socket of the running portlane
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+}

@@ -1,0 +1,8 @@
+//! One file for each command.
+
+pub mod check;
+mod outputs;
+pub mod replay;
+#[cfg(feature = "af-xdp")]
+pub mod run;
+pub mod stats;

@@ -1,0 +1,54 @@
+//! `portlane run`: live traffic, until a signal.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use portlane_stats::render::Format;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::outputs;
+use crate::args::Run;
+use crate::config;
+use crate::control::server::Server;
+use crate::failure::Failure;
+use crate::live::{self, Live};
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Refused if the configuration or an interface cannot be used; failed if an interface fails later,
+/// or standard output cannot be written.
+pub fn run(arguments: &Run) -> Result<(), Failure> {
+    let plan = config::load(&arguments.config).map_err(Failure::refused)?;
+    for warning in &plan.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let stop = stop_on_signals()?;
+    let (server, (_, questions)) = Server::start(&plan)?;
+    let (listen, socket) = (plan.listen, plan.socket.display().to_string());
+    let mut live = Live::open(plan)?;
+    for (interface, mode) in live.modes() {
+        outputs::print(&format!("{interface}: {}\n", mode.as_str()))?;
+    }
+    if let Some(core) = live::pin_to_a_core() {
+        outputs::print(&format!("worker on core {core}; numbers on http://{listen}/stats.json and {socket}\n"))?;
+    }
+    let ended = live.work(&stop, &questions);
+    drop(server);
+    let reported = live.snapshot().and_then(|end| outputs::print(&Format::Text.render(&end)));
+    ended.and(reported)
+}
+
+/// A flag that SIGINT and SIGTERM set.
+///
+/// # Errors
+///
+/// Failed if the handlers cannot be installed.
+pub fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Failure::failed)?;
+    }
+    Ok(stop)
+}

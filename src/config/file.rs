@@ -1,0 +1,290 @@
+//! What was written: the shape of the TOML, with the place of each value.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use portlane_classify::PortRange;
+use portlane_shaper::{Nanos, Size};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::Problem;
+use super::values::{Limit, List, Listed, Packets, Text};
+
+/// A key or table of a later version: its name is known, so that it can be refused by name.
+pub(crate) type Later = Option<Spanned<toml::Value>>;
+
+/// A written value and where it stands.
+pub(crate) type Value<T> = Option<Spanned<Text<T>>>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    pub(crate) link: Option<Spanned<Direction>>,
+    #[serde(default)]
+    pub(crate) host: Host,
+    #[serde(default)]
+    pub(crate) defaults: Shape,
+    #[serde(default)]
+    pub(crate) container: List<Container>,
+    pub(crate) wire: Option<Wire>,
+    #[serde(default)]
+    pub(crate) http: Http,
+    #[serde(default)]
+    pub(crate) control: Control,
+    pub(crate) group: Later,
+    pub(crate) nic: Later,
+    pub(crate) worker: Later,
+    pub(crate) flows: Later,
+    pub(crate) meters: Later,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Host {
+    #[serde(default)]
+    pub(crate) addresses: List<Text<IpAddr>>,
+}
+
+/// The keys that `[defaults]` and a container share.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shape {
+    #[serde(default)]
+    pub(crate) ingress: Direction,
+    #[serde(default)]
+    pub(crate) egress: Direction,
+    #[serde(default)]
+    pub(crate) queue: Queue,
+    pub(crate) addresses: Option<List<Text<IpAddr>>>,
+    pub(crate) group: Later,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Container {
+    pub(crate) id: Spanned<String>,
+    pub(crate) ports: Spanned<List<Spanned<Text<PortRange>>>>,
+    pub(crate) addresses: Option<List<Text<IpAddr>>>,
+    #[serde(default)]
+    pub(crate) ingress: Direction,
+    #[serde(default)]
+    pub(crate) egress: Direction,
+    #[serde(default)]
+    pub(crate) queue: Queue,
+    pub(crate) group: Later,
+}
+
+impl Listed for Container {
+    const EXPECTED: &'static str = "containers in double brackets: [[container]]";
+}
+
+impl Listed for Spanned<Text<PortRange>> {
+    const EXPECTED: &'static str = "a list of ports, as in [\"8080\", \"31000-31499\"]";
+}
+
+impl Listed for Text<IpAddr> {
+    const EXPECTED: &'static str = "a list of IP addresses, as in [\"10.0.0.1\"]";
+}
+
+/// The keys of a direction of a node.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Direction {
+    pub(crate) kind: Option<Spanned<LimiterKind>>,
+    pub(crate) rate: Value<Limit>,
+    pub(crate) burst: Value<Size>,
+    pub(crate) peakrate: Value<Limit>,
+    pub(crate) mtu: Value<Size>,
+    pub(crate) limit: Value<Size>,
+    pub(crate) latency: Value<Nanos>,
+    pub(crate) ceil: Later,
+    pub(crate) cburst: Later,
+    pub(crate) priority: Later,
+    pub(crate) weight: Later,
+    pub(crate) quantum: Later,
+    pub(crate) overhead: Later,
+    pub(crate) mpu: Later,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LimiterKind {
+    Htb,
+    Tbf,
+}
+
+/// The keys of a queue.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Queue {
+    pub(crate) kind: Option<Spanned<QueueKind>>,
+    pub(crate) limit: Option<Spanned<Packets>>,
+    pub(crate) target: Value<Nanos>,
+    pub(crate) interval: Value<Nanos>,
+    pub(crate) ecn: Option<Spanned<bool>>,
+    pub(crate) flows: Later,
+    pub(crate) quantum: Later,
+    pub(crate) memory_limit: Later,
+    pub(crate) drop_batch: Later,
+    pub(crate) ce_threshold: Later,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum QueueKind {
+    Fifo,
+    Codel,
+    FqCodel,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wire {
+    pub(crate) network: Spanned<String>,
+    pub(crate) container: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Http {
+    #[serde(default = "default_listen")]
+    pub(crate) listen: Text<SocketAddr>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: default_listen() }
+    }
+}
+
+fn default_listen() -> Text<SocketAddr> {
+    Text(SocketAddr::from(([127, 0, 0, 1], 9_660)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Control {
+    #[serde(default = "default_socket")]
+    pub(crate) socket: Spanned<PathBuf>,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { socket: default_socket() }
+    }
+}
+
+fn default_socket() -> Spanned<PathBuf> {
+    Spanned::new(0..0, PathBuf::from(super::plan::DEFAULT_SOCKET))
+}
+
+impl File {
+    /// Reads the text, and refuses what a later version will understand.
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
+        let file: Self = toml::from_str(text)?;
+        file.refuse_later()?;
+        Ok(file)
+    }
+
+    fn refuse_later(&self) -> Result<(), Problem> {
+        let tables = [
+            ("[[group]]", &self.group),
+            ("[nic]", &self.nic),
+            ("[[worker]]", &self.worker),
+            ("[flows]", &self.flows),
+            ("[meters]", &self.meters),
+        ];
+        tables.into_iter().try_for_each(|(name, table)| refuse(name, table))?;
+        self.link.iter().try_for_each(|link| link.get_ref().refuse_later())?;
+        refuse("group", &self.defaults.group)?;
+        [&self.defaults.ingress, &self.defaults.egress].into_iter().try_for_each(Direction::refuse_later)?;
+        self.defaults.queue.refuse_later()?;
+        for container in &self.container.0 {
+            refuse("group", &container.group)?;
+            [&container.ingress, &container.egress].into_iter().try_for_each(Direction::refuse_later)?;
+            container.queue.refuse_later()?;
+        }
+        Ok(())
+    }
+}
+
+impl Direction {
+    fn refuse_later(&self) -> Result<(), Problem> {
+        let keys = [
+            ("ceil", &self.ceil),
+            ("cburst", &self.cburst),
+            ("priority", &self.priority),
+            ("weight", &self.weight),
+            ("quantum", &self.quantum),
+            ("overhead", &self.overhead),
+            ("mpu", &self.mpu),
+        ];
+        keys.into_iter().try_for_each(|(name, key)| refuse(name, key))
+    }
+
+    /// The kind as written, or HTB.
+    pub(crate) fn limiter_kind(&self) -> LimiterKind {
+        self.kind.as_ref().map_or(LimiterKind::Htb, |kind| *kind.get_ref())
+    }
+
+    /// These keys, and the default's where one is not given: a limiter does not inherit keys that another kind of
+    /// limiter has, nor a second bound of its queue.
+    pub(crate) fn over(&self, default: &Self) -> Self {
+        let or = |own: &Value<Limit>, default: &Value<Limit>| own.clone().or_else(|| default.clone());
+        let size = |own: &Value<Size>, default: &Value<Size>| own.clone().or_else(|| default.clone());
+        let merged = Self {
+            kind: self.kind.clone().or_else(|| default.kind.clone()),
+            rate: or(&self.rate, &default.rate),
+            burst: size(&self.burst, &default.burst),
+            ..self.clone()
+        };
+        if merged.limiter_kind() != LimiterKind::Tbf {
+            return merged;
+        }
+        let bounded = self.limit.is_some() || self.latency.is_some();
+        let bound = if bounded { self } else { default };
+        Self {
+            peakrate: or(&self.peakrate, &default.peakrate),
+            mtu: size(&self.mtu, &default.mtu),
+            limit: bound.limit.clone(),
+            latency: bound.latency.clone(),
+            ..merged
+        }
+    }
+}
+
+impl Queue {
+    fn refuse_later(&self) -> Result<(), Problem> {
+        if let Some(kind) = self.kind.as_ref().filter(|kind| *kind.get_ref() == QueueKind::FqCodel) {
+            let problem = Problem::at(kind.span(), "queue kind \"fq_codel\" is not in this version");
+            return Err(problem.help("use \"codel\" or \"fifo\""));
+        }
+        let keys = [
+            ("flows", &self.flows),
+            ("quantum", &self.quantum),
+            ("memory_limit", &self.memory_limit),
+            ("drop_batch", &self.drop_batch),
+            ("ce_threshold", &self.ce_threshold),
+        ];
+        keys.into_iter().try_for_each(|(name, key)| refuse(name, key))
+    }
+
+    /// These keys, and the default's where one is not given.
+    pub(crate) fn over(&self, default: &Self) -> Self {
+        Self {
+            kind: self.kind.clone().or_else(|| default.kind.clone()),
+            limit: self.limit.clone().or_else(|| default.limit.clone()),
+            target: self.target.clone().or_else(|| default.target.clone()),
+            interval: self.interval.clone().or_else(|| default.interval.clone()),
+            ecn: self.ecn.clone().or_else(|| default.ecn.clone()),
+            ..Self::default()
+        }
+    }
+}
+
+fn refuse(name: &str, key: &Later) -> Result<(), Problem> {
+    key.as_ref().map_or(Ok(()), |value| {
+        Err(Problem::at(value.span(), format!("{name} is not in this version of portlane")).help("leave it out"))
+    })
+}

@@ -1,0 +1,45 @@
+//! The configuration, in two stages: what was written (`file`), and what is true ([`Plan`]).
+//!
+//! Only a [`Plan`] reaches the rest of the program: all its values have units and have been checked against each other.
+//! Whatever is wrong is one [`ConfigError`] that points at the line and says what would be right.
+
+mod error;
+mod file;
+mod limits;
+mod plan;
+mod values;
+
+pub use error::ConfigError;
+pub use plan::{Container, DEFAULT_SOCKET, LanePlan, LinkPlan, Plan, Wire};
+
+use std::fs;
+use std::path::Path;
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+///
+/// If the file cannot be read, is not TOML, or says something that cannot be.
+pub fn load(path: &Path) -> Result<Plan, ConfigError> {
+    let name = path.display().to_string();
+    let bytes = fs::read(path).map_err(|cause| ConfigError::unreadable(&name, &cause))?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|error| ConfigError::not_text(&name, &bytes, error.valid_up_to()))?;
+    parse(text, &name)
+}
+
+/// Checks the text of a configuration; `name` is what errors call it.
+///
+/// # Errors
+///
+/// If it is not TOML, or says something that cannot be.
+pub fn parse(text: &str, name: &str) -> Result<Plan, ConfigError> {
+    let problem = match file::File::parse(text) {
+        Ok(file) => match plan::build(file) {
+            Ok(plan) => return Ok(plan),
+            Err(problem) => problem,
+        },
+        Err(problem) => problem,
+    };
+    Err(ConfigError::new(problem, text, name))
+}

@@ -1,0 +1,10 @@
+//! Talking to a running portlane: HTTP over a Unix socket for its owner, and read-only over TCP for everybody who may
+//! connect (loopback, unless configured).
+
+#[cfg(feature = "af-xdp")]
+pub mod server;
+
+pub mod client;
+
+#[cfg(feature = "af-xdp")]
+mod socket;

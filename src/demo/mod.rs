@@ -1,0 +1,72 @@
+//! `portlane demo`: real traffic through `run`, in namespaces of its own.
+
+mod print;
+mod round;
+mod topology;
+mod traffic;
+
+use std::io;
+use std::time::Duration;
+
+use crate::args::Demo;
+use crate::commands::run::stop_on_signals;
+use crate::config::{self, Plan};
+use crate::control::server::Server;
+use crate::failure::Failure;
+use topology::Topology;
+
+/// What the demo configures.
+const CONFIG: &str = include_str!("../../examples/demo.toml");
+
+/// How long `--hold` holds at most.
+const LONGEST_HOLD: Duration = Duration::from_secs(600);
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Refused without the permission to make namespaces, or without `ip` and `ethtool`; failed if it is interrupted, or
+/// something in the namespaces fails. Either way nothing is left behind.
+pub fn run(arguments: &Demo) -> Result<(), Failure> {
+    let stop = stop_on_signals()?;
+    let plan = plan()?;
+    let topology = Topology::build(plan.containers.len()).map_err(|cause| cannot_build(&cause))?;
+    if arguments.hold {
+        let (_server, questions) = Server::start(&plan)?;
+        println!("traffic flows until Ctrl-C; numbers on http://{}/stats.json and by `portlane stats`", plan.listen);
+        let end = round::hold(&topology, plan, LONGEST_HOLD, &stop, questions)?;
+        print!("{}", portlane_stats::render::text::render(&end));
+        return Ok(());
+    }
+    let window = Duration::from_secs(arguments.seconds);
+    if !arguments.json {
+        println!("Two rounds of real TCP (cubic) and UDP, {} s each, through AF_XDP ...", arguments.seconds);
+    }
+    let with = round::run(&topology, plan, window, &stop)?;
+    let without = round::run(&topology, without_codel(self::plan()?), window, &stop)?;
+    let print = if arguments.json { print::json } else { print::text };
+    print!("{}", print(&with, &without));
+    Ok(())
+}
+
+fn plan() -> Result<Plan, Failure> {
+    config::parse(CONFIG, "examples/demo.toml").map_err(Failure::refused)
+}
+
+fn without_codel(mut plan: Plan) -> Plan {
+    let lanes = plan.containers.iter_mut().flat_map(|container| &mut container.lanes);
+    lanes.chain([&mut plan.unmatched]).for_each(|lane| lane.queue.codel = None);
+    plan
+}
+
+fn cannot_build(cause: &io::Error) -> Failure {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied => Failure::refused(
+            "the demo makes network namespaces, which needs root: run it with sudo (`portlane replay` needs nothing)",
+        ),
+        io::ErrorKind::NotFound => {
+            Failure::refused(format!("{cause}: install iproute2 and ethtool, or run `make demo`"))
+        }
+        _ => Failure::refused(format!("the demo's namespaces cannot be made: {cause}")),
+    }
+}

@@ -1,0 +1,24 @@
+//! portlane: a lane for every container.
+//!
+//! The binary is a thin shell around this library, which wires the rooms of the workspace together: frames come from
+//! devices ([`portlane_rings`]), find their owner ([`portlane_classify`]), are shaped ([`portlane_shaper`]) and counted
+//! ([`portlane_stats`]). [`line::Line::turn`] is the path of one packet, on one screen.
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod build;
+#[cfg(feature = "af-xdp")]
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod control;
+#[cfg(feature = "af-xdp")]
+pub mod demo;
+pub mod failure;
+pub mod line;
+#[cfg(feature = "af-xdp")]
+pub mod live;
+#[cfg(feature = "af-xdp")]
+pub mod netns;
+pub mod report;

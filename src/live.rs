@@ -1,0 +1,162 @@
+//! Live traffic: a packet line over AF_XDP, and the loop that gives it turns.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam::channel::Receiver;
+use portlane_classify::{Arriving, Direction};
+use portlane_rings::{self as rings, AfXdp, Device, Options};
+use portlane_shaper::{Nanos, Wake};
+use portlane_stats::snapshot::{Directions, Mode, Snapshot};
+
+use crate::build;
+use crate::clock::Clock;
+use crate::config::{Plan, Wire};
+use crate::control::server::Question;
+use crate::failure::Failure;
+use crate::line::{Line, Port};
+use crate::report::{self, Context};
+
+/// Positions of the ports in the line.
+const NETWORK: usize = 0;
+const CONTAINER: usize = 1;
+
+/// The worker spins this long after the last frame before it sleeps. Waking up costs a packet 50 us and more; a
+/// sender that pauses for less should not pay that for each packet.
+const SPIN: Nanos = Nanos::from_micros(200);
+
+/// Sleeping may end this much too late, so that a departure due sooner is waited for by spinning.
+const LATE: Nanos = Nanos::from_millis(2);
+
+/// The longest sleep: how late a signal or a question may be noticed.
+const NAP: Nanos = Nanos::from_millis(20);
+
+/// A packet line between two interfaces.
+#[derive(Debug)]
+pub struct Live {
+    line: Line<AfXdp>,
+    plan: Plan,
+    context: Context,
+    clock: Clock,
+}
+
+impl Live {
+    /// Attaches to both interfaces of the plan's wire, in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// Refused if the plan has no wire, or an interface cannot be used; whatever had been attached is detached.
+    pub fn open(plan: Plan) -> Result<Self, Failure> {
+        let Some(Wire { network, container }) = plan.wire.clone() else {
+            let remedy = "add [wire] with network = \"eth0\" and container = \"veth-web\"";
+            return Err(Failure::refused(format!("the configuration names no interfaces: {remedy}")));
+        };
+        let (pool, [outer, inner]) =
+            rings::open_wire([&network, &container], &Options::default()).map_err(Failure::refused)?;
+        let modes = [(&network, &outer), (&container, &inner)].map(|(name, device)| (name.clone(), mode(device)));
+        let ports = vec![
+            Port { device: outer, arriving: Arriving::Ingress },
+            Port { device: inner, arriving: Arriving::Egress },
+        ];
+        let clock = Clock::start();
+        let started = clock.now();
+        let leaves_by = Direction::ALL.map(|direction| match direction {
+            Direction::Ingress => CONTAINER,
+            Direction::Egress => NETWORK,
+        });
+        let line = build::line(&plan, pool, ports, leaves_by, secret_key(), started);
+        let context = Context {
+            started,
+            devices: Directions { ingress: container, egress: network },
+            modes: BTreeMap::from(modes),
+            missed: 0,
+            backwards_timestamps: 0,
+        };
+        Ok(Self { line, plan, context, clock })
+    }
+
+    /// How each interface is attached, by its name.
+    #[must_use]
+    pub fn modes(&self) -> &BTreeMap<String, Mode> {
+        &self.context.modes
+    }
+
+    /// Everything counted so far.
+    ///
+    /// # Errors
+    ///
+    /// An interface does not tell its statistics.
+    pub fn snapshot(&mut self) -> Result<Snapshot, Failure> {
+        let missed = self.line.ports.iter().map(|port| port.device.missed()).sum::<io::Result<u64>>();
+        self.context.missed = missed.map_err(Failure::failed)?;
+        Ok(report::snapshot(&self.line, &self.plan, &self.context, self.clock.now()))
+    }
+
+    /// Takes turns until `stop` is set, and answers questions between them.
+    ///
+    /// # Errors
+    ///
+    /// An interface failed: it went down, or was deleted.
+    pub fn work(&mut self, stop: &AtomicBool, questions: &Receiver<Question>) -> Result<(), Failure> {
+        let mut last_moved = self.clock.now();
+        while !stop.load(Ordering::Relaxed) {
+            let now = self.clock.now();
+            if self.line.turn(now).map_err(Failure::failed)? > 0 {
+                last_moved = now;
+            } else if now - last_moved > SPIN {
+                self.rest(now)?;
+            }
+            if let Ok(question) = questions.try_recv() {
+                self.answer(question)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, question: Question) -> Result<(), Failure> {
+        let snapshot = self.snapshot()?;
+        if question.restart_sojourn {
+            self.line.restart_histograms();
+        }
+        // Who asked may have gone.
+        let _ = question.answer.send(snapshot);
+        Ok(())
+    }
+
+    /// Sleeps until a frame arrives, or shortly before the next departure is due.
+    fn rest(&self, now: Nanos) -> Result<(), Failure> {
+        let idle = match self.line.next_wake(now) {
+            Wake::Now => return Ok(()),
+            Wake::At(time) => time - now - LATE,
+            Wake::Never => NAP,
+        };
+        if idle > Nanos::ZERO {
+            let devices = [&self.line.ports[NETWORK].device, &self.line.ports[CONTAINER].device];
+            rings::wait(&devices, Duration::from_nanos(idle.min(NAP).0)).map_err(Failure::failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn mode(device: &AfXdp) -> Mode {
+    match device.mode() {
+        rings::Mode::ZeroCopy => Mode::ZeroCopy,
+        rings::Mode::Copy => Mode::Copy,
+        rings::Mode::Generic => Mode::Generic,
+    }
+}
+
+/// A key that senders cannot know, so that they cannot choose what collides.
+fn secret_key() -> [u64; 2] {
+    [0_u8, 1].map(|half| RandomState::new().hash_one(half))
+}
+
+/// Gives the calling thread a core of its own, the last of those allowed: the first is where interrupts usually go.
+/// Returns which; `None` if the system does not let us choose.
+pub fn pin_to_a_core() -> Option<usize> {
+    let core = core_affinity::get_core_ids()?.into_iter().next_back()?;
+    core_affinity::set_for_current(core).then_some(core.id)
+}

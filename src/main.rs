@@ -1,0 +1,34 @@
+//! The binary: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use portlane::args::{Arguments, Command};
+use portlane::commands;
+use portlane::failure::Failure;
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{}", failure.message());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Replay(arguments) => commands::replay::run(arguments),
+        Command::Check(arguments) => commands::check::run(arguments),
+        Command::Stats(arguments) => commands::stats::run(arguments),
+        #[cfg(feature = "af-xdp")]
+        Command::Run(arguments) => commands::run::run(arguments),
+        #[cfg(feature = "af-xdp")]
+        Command::Demo(arguments) => portlane::demo::run(arguments),
+        #[cfg(not(feature = "af-xdp"))]
+        Command::Run(_) | Command::Demo(_) => Err(Failure::refused(
+            "this portlane was built without AF_XDP, for replay only: build it with the feature `af-xdp` (the default)",
+        )),
+    }
+}
