@@ -1,7 +1,7 @@
 //! One file for each command.
 
 pub mod check;
-mod outputs;
+pub(crate) mod outputs;
 pub mod replay;
 #[cfg(feature = "af-xdp")]
 pub mod run;

@@ -32,8 +32,8 @@ pub type Questions = (Sender<Question>, Receiver<Question>);
 /// Questions that may wait for the worker at a time; more are turned away.
 const MAX_WAITING: usize = 8;
 
-/// How long the worker may take to answer: it does so between two turns.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the worker may take to answer. It does so between two turns, but may have to wait for its core.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The running server; it stops when dropped.
 #[derive(Debug)]

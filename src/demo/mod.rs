@@ -9,6 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::args::Demo;
+use crate::commands::outputs;
 use crate::commands::run::stop_on_signals;
 use crate::config::{self, Plan};
 use crate::control::server::Server;
@@ -33,20 +34,22 @@ pub fn run(arguments: &Demo) -> Result<(), Failure> {
     let topology = Topology::build(plan.containers.len()).map_err(|cause| cannot_build(&cause))?;
     if arguments.hold {
         let (_server, questions) = Server::start(&plan)?;
-        println!("traffic flows until Ctrl-C; numbers on http://{}/stats.json and by `portlane stats`", plan.listen);
+        let listen = plan.listen;
+        outputs::print(&format!(
+            "traffic flows until Ctrl-C; numbers on http://{listen}/stats.json, by `portlane stats`\n"
+        ))?;
         let end = round::hold(&topology, plan, LONGEST_HOLD, &stop, questions)?;
-        print!("{}", portlane_stats::render::text::render(&end));
-        return Ok(());
+        return outputs::print(&portlane_stats::render::text::render(&end));
     }
     let window = Duration::from_secs(arguments.seconds);
     if !arguments.json {
-        println!("Two rounds of real TCP (cubic) and UDP, {} s each, through AF_XDP ...", arguments.seconds);
+        let seconds = arguments.seconds;
+        outputs::print(&format!("Two rounds of real TCP (cubic) and UDP, {seconds} s each, through AF_XDP ...\n"))?;
     }
     let with = round::run(&topology, plan, window, &stop)?;
     let without = round::run(&topology, without_codel(self::plan()?), window, &stop)?;
     let print = if arguments.json { print::json } else { print::text };
-    print!("{}", print(&with, &without));
-    Ok(())
+    outputs::print(&print(&with, &without))
 }
 
 fn plan() -> Result<Plan, Failure> {

@@ -1,0 +1,26 @@
+//! Fuzz targets: whatever arrives, nothing panics, nothing is lost and nothing is made up.
+//!
+//! | target | what arrives |
+//! |---|---|
+//! | `parse` | frames of every link type, cut and damaged |
+//! | `capture` | pcap and pcapng files, cut and damaged |
+//! | `config` | configurations with the wrong values, and text that is none |
+//! | `shaper` | packets in any order, in lanes with any limits, at any time |
+//!
+//! Each is a test that runs for a few seconds with random input, and a target for coverage-guided fuzzers; the
+//! README beside this file says how to run them for longer.
+
+#[cfg(test)]
+mod capture;
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod parse;
+#[cfg(test)]
+mod shaper;
+
+/// How long each target runs as a test, unless `BOLERO_RANDOM_TEST_TIME_MS` says otherwise.
+#[cfg(test)]
+const BUDGET: std::time::Duration = std::time::Duration::from_secs(3);

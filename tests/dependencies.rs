@@ -1,0 +1,105 @@
+//! The rooms and who may enter which: dependencies point one way, and unsafe code stays in `rings`.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use proc_macro2::{TokenStream, TokenTree};
+use serde_json::Value;
+
+/// Each package of the workspace, and the others that it may use.
+const MAY_USE: [(&str, &[&str]); 7] = [
+    ("portlane", &["portlane-classify", "portlane-pcap", "portlane-rings", "portlane-shaper", "portlane-stats"]),
+    ("portlane-classify", &[]),
+    ("portlane-fuzz", &[]),
+    ("portlane-pcap", &["portlane-rings"]),
+    ("portlane-rings", &[]),
+    ("portlane-shaper", &["portlane-stats"]),
+    ("portlane-stats", &[]),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What `cargo metadata` says of the packages of the workspace.
+fn packages() -> Vec<Value> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root()).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]);
+    let output = command.output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
+    metadata["packages"].as_array().expect("there are packages").clone()
+}
+
+/// The workspace's own packages that a package depends on; what only its tests use is left out.
+fn used(package: &Value) -> BTreeSet<&str> {
+    let dependencies = package["dependencies"].as_array().expect("there is a list").iter();
+    let used = dependencies.filter(|dependency| dependency["kind"] != "dev" && !dependency["path"].is_null());
+    used.map(|dependency| dependency["name"].as_str().expect("a name is text")).collect()
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let packages = packages();
+    let uses: BTreeMap<_, _> =
+        packages.iter().map(|package| (package["name"].as_str().unwrap(), used(package))).collect();
+    let may_use = MAY_USE.map(|(name, others)| (name, others.iter().copied().collect()));
+    assert_eq!(uses, BTreeMap::from(may_use));
+}
+
+#[test]
+fn every_room_but_rings_forbids_unsafe_code() {
+    // The fuzz targets are tests alone: nothing is built from them that could be used.
+    let exempt = ["portlane-rings", "portlane-fuzz"];
+    for package in packages().iter().filter(|package| !exempt.contains(&package["name"].as_str().unwrap())) {
+        let mut targets = package["targets"].as_array().unwrap().iter();
+        let library = targets.find(|target| target["kind"] == serde_json::json!(["lib"])).unwrap();
+        let path = library["src_path"].as_str().unwrap();
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.lines().any(|line| line == "#![forbid(unsafe_code)]"), "{path}");
+    }
+}
+
+#[test]
+fn the_word_unsafe_occurs_in_rings_alone() {
+    let sources = sources(root());
+    assert!(sources.len() > 50, "the sources were found");
+    let found = sources.iter().filter(|path| !path.starts_with(root().join("rings")));
+    let with_unsafe: Vec<_> = found.filter(|path| says_unsafe(path)).collect();
+    assert!(with_unsafe.is_empty(), "{with_unsafe:?}");
+    assert!(sources.iter().any(|path| says_unsafe(path)), "the word would be found");
+}
+
+/// All Rust files below a folder, but those that a build made.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !path.is_symlink() && name != "target" && !name.starts_with('.') {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Whether the keyword occurs; comments and texts do not count.
+fn says_unsafe(path: &Path) -> bool {
+    let text = fs::read_to_string(path).unwrap();
+    let tokens: TokenStream = text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    contains_unsafe(tokens)
+}
+
+fn contains_unsafe(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Group(group) => contains_unsafe(group.stream()),
+        TokenTree::Ident(word) => word == "unsafe",
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
+}

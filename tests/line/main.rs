@@ -1,0 +1,9 @@
+//! The packet line on devices made of memory, in virtual time: nothing is lost, made or reordered, whatever arrives and
+//! however little room there is.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+mod conservation;
+mod rig;
+mod rings;
+mod shortage;

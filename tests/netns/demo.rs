@@ -1,0 +1,109 @@
+//! The demo: what it prints, and that nothing is left of it.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use portlane::netns::Namespace;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::control::get;
+use crate::portlane::{PROGRAM, Portlane, ask, eventually, stats};
+
+/// Where a demo is called from: a network namespace and a `/run` of its own, so that what others do is not taken for the
+/// demo's leavings. `ip netns` would show what is in `/run/netns`.
+struct Caller {
+    namespace: Namespace,
+    run: TempDir,
+    links: String,
+}
+
+impl Caller {
+    fn new() -> Self {
+        let namespace = Namespace::new().unwrap();
+        let links = links(&namespace);
+        Self { namespace, run: TempDir::new().unwrap(), links }
+    }
+
+    fn demo(&self, options: &[&str]) -> Portlane {
+        let run = self.run.path().to_str().unwrap();
+        let own_run = ["unshare", "--mount", "sh", "-c", "mount --bind \"$0\" /run && exec \"$@\"", run];
+        Portlane::command(&self.namespace, &[&own_run, [PROGRAM, "demo"].as_slice(), options].concat())
+    }
+
+    /// The caller's interfaces are as they were, and in `/run` there is no more than this.
+    fn assert_left(&self, in_run: &[&str]) {
+        assert_eq!(links(&self.namespace), self.links);
+        let names = fs::read_dir(&self.run).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), in_run);
+    }
+}
+
+fn links(namespace: &Namespace) -> String {
+    namespace.command("ip", &["-details", "link"]).unwrap()
+}
+
+pub(crate) fn contract() {
+    let caller = Caller::new();
+    let ended = caller.demo(&["--seconds", "2", "--json"]).ended_within(Duration::from_secs(40));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
+    caller.assert_left(&[]);
+    let printed: Value = serde_json::from_str(&ended.stdout).unwrap();
+    for round in ["containers", "without_codel"] {
+        let containers = printed[round].as_array().unwrap();
+        let limits = [("fast", Some(50_000_000)), ("slow", Some(20_000_000)), ("free", None)];
+        assert_eq!(containers.len(), limits.len());
+        containers.iter().zip(limits).for_each(|(container, (id, limit))| assert_container(container, id, limit));
+    }
+    let number = |object: &str, key: &str| printed[object][key].as_u64().unwrap();
+    let totals = ["received", "sent", "dropped", "queued", "unmatched"].map(|key| number("totals", key));
+    let [received, sent, dropped, queued, _unmatched] = totals;
+    assert!(printed["totals"]["malformed"].is_object());
+    assert_eq!((queued, received), (0, sent + dropped));
+    assert_eq!((received, sent), (number("interfaces", "received"), number("interfaces", "sent")));
+    let modes = printed["mode"].as_object().unwrap();
+    assert_eq!(modes.keys().collect::<Vec<_>>(), ["container", "network"]);
+    assert!(modes.values().all(|mode| ["zero-copy", "copy", "generic", "packet"].iter().any(|name| mode == name)));
+}
+
+fn assert_container(container: &Value, id: &str, limit: Option<u64>) {
+    assert_eq!((container["id"].as_str(), container["limit_bps"].as_u64()), (Some(id), limit));
+    assert_eq!(container["limit_bps"].is_null(), limit.is_none());
+    let measured = container["measured_bps"].as_u64().unwrap();
+    // Two seconds are few: a burst, and a busy machine, show in them.
+    let highest = limit.map_or(u64::MAX, |limit| limit + limit / 4);
+    assert!(measured > 1_000_000 && measured < highest, "{container}");
+    assert!(container["drops"].is_u64() && container["ecn_marks"].is_u64(), "{container}");
+    let sojourn = ["p50", "p99"].map(|key| container["sojourn_ns"][key].as_u64().unwrap());
+    assert!(sojourn[0] <= sojourn[1], "{container}");
+    assert!(sojourn[0] > 0 || limit.is_none(), "a limited lane has a queue: {container}");
+}
+
+pub(crate) fn interrupted() {
+    let caller = Caller::new();
+    let demo = caller.demo(&["--seconds", "2", "--json"]);
+    thread::sleep(Duration::from_secs(3));
+    demo.signal(Signal::SIGINT);
+    let ended = demo.ended();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+    assert_eq!(ended.stderr, "error: interrupted; everything has been removed\n");
+    caller.assert_left(&[]);
+}
+
+/// A held demo is asked as a `run` is, from where it was called.
+pub(crate) fn held() {
+    let caller = Caller::new();
+    let demo = caller.demo(&["--hold"]);
+    let socket = caller.run.path().join("portlane/control.sock");
+    let flows = || ask(&socket, "json").status.success() && stats(&socket).totals.sent > 1_000;
+    eventually(flows, || format!("no traffic: {}", demo.stdout()));
+    assert_eq!(get(&caller.namespace, "/health"), (200, "ok\n".to_owned()));
+    demo.signal(Signal::SIGINT);
+    let ended = demo.ended();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
+    assert!(ended.stdout.contains("traffic flows until Ctrl-C") && ended.stdout.contains("fast"), "{ended:?}");
+    assert!(!socket.exists());
+    caller.assert_left(&["portlane"]);
+}

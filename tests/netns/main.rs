@@ -1,0 +1,60 @@
+//! `portlane run` and `portlane demo` on real interfaces, with the kernel's own traffic, in throw-away network
+//! namespaces. Needs root; reported as ignored where namespaces may not be made.
+//!
+//! The machine that this runs on has other things to do, so nothing here asks how fast it is: a limit holds from above,
+//! and from below with a wide margin.
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+mod bench;
+mod control;
+mod demo;
+mod endings;
+mod forwarding;
+mod limits;
+mod portlane;
+mod refusals;
+mod traffic;
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use ::portlane::netns::Namespace;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    // Anything else than a lacking permission is a failure of the trials, not a reason to skip them.
+    let forbidden = Namespace::new().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    let trial = |name: &str, test: fn()| {
+        let run = move || -> Result<(), Failed> {
+            test();
+            Ok(())
+        };
+        Trial::test(name, run).with_ignored_flag(forbidden)
+    };
+    let trials = vec![
+        trial("tcp_arrives_intact_and_the_books_agree_with_the_kernel", forwarding::tcp_arrives_intact),
+        trial("traffic_that_nobody_owns_passes", forwarding::unmatched_traffic_passes),
+        trial("ipv6_passes", forwarding::ipv6_passes),
+        trial("a_limited_transfer_takes_its_time", limits::limited_transfer),
+        trial("a_flood_gets_its_limit_and_disturbs_nobody", limits::flood),
+        trial("sigterm_and_sigint_restore_everything", endings::signals),
+        trial("kill_9_under_load_leaves_usable_interfaces", endings::killed),
+        trial("an_interface_that_is_lost_ends_the_run", endings::lost_interface),
+        trial("a_full_standard_output_ends_the_run", endings::full_output),
+        trial("interfaces_that_cannot_serve_are_refused", refusals::interfaces),
+        trial("what_another_portlane_has_is_refused", refusals::taken),
+        trial("missing_privileges_are_refused", refusals::privileges),
+        trial("an_unwritable_control_socket_is_refused", refusals::unwritable_socket),
+        trial("a_small_locked_memory_limit_is_refused", refusals::locked_memory),
+        trial("a_configuration_without_wire_is_refused", refusals::no_wire),
+        trial("stats_without_a_portlane_is_refused", refusals::nobody_listens),
+        trial("the_control_socket_is_its_owners_alone", control::owner_only),
+        trial("http_answers_reads_and_nothing_else", control::http),
+        trial("the_demo_keeps_its_contract", demo::contract),
+        trial("an_interrupted_demo_leaves_nothing_behind", demo::interrupted),
+        trial("a_held_demo_is_asked_as_a_run_is", demo::held),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
