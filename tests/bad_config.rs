@@ -1,6 +1,6 @@
 //! What `portlane check` says of the configurations in `examples`: of the good ones, and of one bad one for each mistake.
 //!
-//! The expected texts are in `examples/bad/NAME.stderr` and `tests/expected/NAME.txt`. `PORTLANE_WRITE_EXPECTED=1`
+//! The expected texts are in `tests/expected/bad/NAME.txt` and `tests/expected/NAME.txt`. `PORTLANE_WRITE_EXPECTED=1`
 //! writes them anew: read the difference as whoever made the mistake.
 
 use std::fs;
@@ -21,6 +21,12 @@ fn configs(folder: &str) -> Vec<PathBuf> {
     let mut configs: Vec<_> = names.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
     configs.sort();
     configs
+}
+
+/// Where the message that a bad configuration gets is kept.
+fn message_for(config: &Path) -> PathBuf {
+    let name = config.file_name().expect("a configuration is a file");
+    Path::new("tests/expected/bad").join(name).with_extension("txt")
 }
 
 /// Compares with the text in a file, or writes it.
@@ -44,7 +50,7 @@ fn every_mistake_is_refused_with_its_message() {
         if status.code() != Some(2) || !stdout.is_empty() {
             wrong.push(format!("{}: {status}, {} bytes on standard output", config.display(), stdout.len()));
         }
-        wrong.extend(expect(&config.with_extension("stderr"), &stderr).err());
+        wrong.extend(expect(&message_for(&config), &stderr).err());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
