@@ -45,7 +45,8 @@ pub enum Command {
     /// kernel copies) or generic (the driver has no XDP). Needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
     ///
     /// Ends of a veth pair leave checksums unfinished, and AF_XDP sends frames as they are: switch that off at the far
-    /// ends (`ethtool -K IF tx off`).
+    /// ends (`ethtool -K IF tx off`). Tags of VLANs must be in the frames: `rxvlan off` on both interfaces, `txvlan off` at
+    /// the far ends of veth pairs.
     Run(Run),
     /// Show it: real TCP and UDP of three containers through AF_XDP, in throw-away network namespaces
     ///

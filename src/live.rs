@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam::channel::Receiver;
 use portlane_classify::{Arriving, Direction};
-use portlane_rings::{self as rings, AfXdp, Device, Options};
+use portlane_rings::{self as rings, AfXdp, Device, Losses, Options};
 use portlane_shaper::{Nanos, Wake};
 use portlane_stats::snapshot::{Directions, Mode, Snapshot};
 
@@ -72,7 +72,7 @@ impl Live {
             started,
             devices: Directions { ingress: container, egress: network },
             modes: BTreeMap::from(modes),
-            missed: 0,
+            losses: Losses::default(),
             backwards_timestamps: 0,
         };
         Ok(Self { line, plan, context, clock })
@@ -90,8 +90,9 @@ impl Live {
     ///
     /// An interface does not tell its statistics.
     pub fn snapshot(&mut self) -> Result<Snapshot, Failure> {
-        let missed = self.line.ports.iter().map(|port| port.device.missed()).sum::<io::Result<u64>>();
-        self.context.missed = missed.map_err(Failure::failed)?;
+        let losses = self.line.ports.iter().map(|port| port.device.losses());
+        let add = |sum: Losses, one: io::Result<Losses>| Ok::<_, io::Error>(sum + one?);
+        self.context.losses = losses.into_iter().try_fold(Losses::default(), add).map_err(Failure::failed)?;
         Ok(report::snapshot(&self.line, &self.plan, &self.context, self.clock.now()))
     }
 
@@ -128,13 +129,16 @@ impl Live {
 
     /// Sleeps until a frame arrives, or shortly before the next departure is due.
     fn rest(&self, now: Nanos) -> Result<(), Failure> {
+        let devices = [&self.line.ports[NETWORK].device, &self.line.ports[CONTAINER].device];
+        if devices.iter().any(|device| device.has_unsent()) {
+            return Ok(());
+        }
         let idle = match self.line.next_wake(now) {
             Wake::Now => return Ok(()),
             Wake::At(time) => time - now - LATE,
             Wake::Never => NAP,
         };
         if idle > Nanos::ZERO {
-            let devices = [&self.line.ports[NETWORK].device, &self.line.ports[CONTAINER].device];
             rings::wait(&devices, Duration::from_nanos(idle.min(NAP).0)).map_err(Failure::failed)?;
         }
         Ok(())

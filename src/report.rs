@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use portlane_classify::{Direction, Malformed};
-use portlane_rings::Device;
+use portlane_rings::{Device, Losses};
 use portlane_shaper::{LaneId, LaneParams, Limiter, Nanos, QueueParams, Rate, Shaper, Size};
 use portlane_stats::lane::{
     CodelReport, HtbReport, LaneReading, LaneReport, LimitReport, PeakReport, QueueReport, Rate as Average, TbfReport,
@@ -22,8 +22,8 @@ pub struct Context {
     pub devices: Directions<String>,
     /// How each interface is attached.
     pub modes: BTreeMap<String, Mode>,
-    /// Packets that the devices missed.
-    pub missed: u64,
+    /// Packets that the devices lost.
+    pub losses: Losses,
     /// Timestamps held because they ran backwards.
     pub backwards_timestamps: u64,
 }
@@ -72,14 +72,17 @@ impl<D: Device> Reader<'_, D> {
         };
         let malformed = Malformed::ALL.iter().zip(counters.malformed).filter(|&(_, count)| count > 0);
         let dropped: u64 = lanes().map(|lane| lane.dropped_total().packets).sum();
+        let sent: u64 = lanes().map(|lane| lane.sent.packets).sum();
+        let losses = self.context.losses;
         Totals {
-            received: counters.received + self.context.missed,
-            sent: lanes().map(|lane| lane.sent.packets).sum(),
-            dropped: dropped + counters.malformed.iter().sum::<u64>() + self.context.missed,
+            received: counters.received + losses.missed,
+            sent: sent.saturating_sub(losses.unsent),
+            dropped: dropped + counters.malformed.iter().sum::<u64>() + losses.missed + losses.unsent,
             queued: self.line.queued() as u64,
             unmatched: counters.unmatched,
             malformed: malformed.map(|(reason, count)| (reason.as_str().to_owned(), count)).collect(),
-            missed: self.context.missed,
+            missed: losses.missed,
+            unsent: losses.unsent,
             backwards_timestamps: self.context.backwards_timestamps,
         }
     }

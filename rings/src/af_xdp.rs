@@ -29,7 +29,7 @@ use program::Program;
 use queues::Queues;
 use socket::Socket;
 
-use crate::{Device, Frame, Held, Pool};
+use crate::{Device, Frame, Held, Losses, Pool};
 
 /// In copy mode the kernel sends at most this many packets per call: `TX_BATCH_SIZE`.
 const SENT_PER_KICK: u32 = 32;
@@ -155,6 +155,12 @@ impl AfXdp {
         &self.interface
     }
 
+    /// True if frames wait in the transmit ring for the kernel to look at it again: a turn soon will have it do so.
+    #[must_use]
+    pub fn has_unsent(&self) -> bool {
+        self.queues.tx.pending() > 0
+    }
+
     /// What the socket has counted.
     ///
     /// # Errors
@@ -260,9 +266,13 @@ impl Device for AfXdp {
         Ok(())
     }
 
-    fn missed(&self) -> io::Result<u64> {
+    /// In copy mode the kernel says of each packet that it could not send (EBUSY), one for each call.
+    fn losses(&self) -> io::Result<Losses> {
         let statistics = self.statistics()?;
-        Ok(statistics.rx_dropped + statistics.rx_ring_full)
+        Ok(Losses {
+            missed: statistics.rx_dropped + statistics.rx_ring_full,
+            unsent: statistics.stalls_busy + statistics.tx_invalid_descs,
+        })
     }
 
     fn held(&self) -> Held {

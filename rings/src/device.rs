@@ -16,6 +16,24 @@ pub struct Held {
     pub sending: u32,
 }
 
+/// Packets that a device has lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Arrived and found no room: the ring was full, or had no frame to fill (DPDK's `imissed`). Never received.
+    pub missed: u64,
+    /// Taken by [`Device::send`] and dropped by the interface: its far end is down, or it refused the descriptor (an
+    /// interface's `tx_dropped`).
+    pub unsent: u64,
+}
+
+impl std::ops::Add for Losses {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { missed: self.missed + other.missed, unsent: self.unsent + other.unsent }
+    }
+}
+
 /// Where frames come from and go to: an AF_XDP queue, a capture, memory.
 ///
 /// A device has no clock and never waits. All its frames belong to one [`Pool`], the one passed to each call.
@@ -51,14 +69,13 @@ pub trait Device {
     /// Frames that the device holds.
     fn held(&self) -> Held;
 
-    /// Packets that arrived and found no room in the device: its ring was full, or it had no frame to fill (DPDK's
-    /// `imissed`). They were never received.
+    /// Packets that were lost on the way in or out; they never were, or no longer are, in a frame of the program's.
     ///
     /// # Errors
     ///
     /// The device does not say.
-    fn missed(&self) -> io::Result<u64> {
-        Ok(0)
+    fn losses(&self) -> io::Result<Losses> {
+        Ok(Losses::default())
     }
 
     /// What the packet in a frame received from this device starts with: a LINKTYPE_ number.

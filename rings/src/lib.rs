@@ -49,7 +49,7 @@ mod ring;
 
 #[cfg(feature = "af-xdp")]
 pub use af_xdp::{AfXdp, Interface, Io, Mode, OpenError, Options, Statistics, open_wire, wait};
-pub use device::{Device, ETHERNET, Held};
+pub use device::{Device, ETHERNET, Held, Losses};
 pub use frame::Frame;
 pub use memory::Memory;
 pub use pool::{Layout, Pool, TooLong};

@@ -8,7 +8,7 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 use portlane_classify::Direction;
 use portlane_pcap::{Capture, Reader, Writer};
-use portlane_rings::{Device, Layout, Pool};
+use portlane_rings::{Device, Layout, Losses, Pool};
 use portlane_shaper::{Nanos, Wake};
 use portlane_stats::render::Format;
 use portlane_stats::snapshot::{Directions, Snapshot};
@@ -117,7 +117,7 @@ fn read(line: &Replayed, plan: &Plan, started: Nanos, now: Nanos) -> Snapshot {
         started,
         devices: Directions { ingress: "replay".to_owned(), egress: "replay".to_owned() },
         modes: BTreeMap::new(),
-        missed: 0,
+        losses: Losses::default(),
         backwards_timestamps: line.ports[0].device.backwards(),
     };
     report::snapshot(line, plan, &context, now)

@@ -44,25 +44,33 @@ pub(super) fn run(topology: &Topology, plan: Plan, window: Duration, stop: &Atom
     let customers = customers(&plan);
     let before = topology.line_packets().map_err(Failure::failed)?;
     let line = LineThread::start(topology, plan)?;
-    let traffic = Traffic::start(topology, &customers).map_err(Failure::failed)?;
-    pause(WARM_UP, stop)?;
+    let during = measure(topology, &customers, &line, window, stop);
+    let end = line.stop()?;
+    let after = topology.line_packets().map_err(Failure::failed)?;
+    let (window, egress_bps, ingress_bps) = during?;
+    Ok(Measured { window, end, egress_bps, ingress_bps, kernel: (after.0 - before.0, after.1 - before.1) })
+}
+
+/// The snapshot at the end of the window, and the rates in it: egress, ingress.
+type InWindow = (Snapshot, Vec<u64>, Vec<u64>);
+
+fn measure(
+    topology: &Topology,
+    customers: &[Customer],
+    line: &LineThread,
+    window: Duration,
+    stop: &AtomicBool,
+) -> Result<InWindow, Failure> {
+    let traffic = Traffic::start(topology, customers).map_err(Failure::failed)?;
+    pause(WARM_UP, stop, line)?;
     let (earlier, client_earlier, started) = (line.ask(Sojourn::Restart)?, client_bytes(topology)?, Instant::now());
-    pause(window, stop)?;
+    pause(window, stop, line)?;
     let (later, client_later, elapsed) = (line.ask(Sojourn::Continue)?, client_bytes(topology)?, started.elapsed());
     traffic.stop().map_err(Failure::failed)?;
     line.quiet_down()?;
-    let end = line.stop()?;
-    let after = topology.line_packets().map_err(Failure::failed)?;
-    let ingress =
-        |snapshot: &Snapshot| snapshot.containers.iter().map(|one| one.ingress.sent_bytes).collect::<Vec<_>>();
+    let ingress = |read: &Snapshot| read.containers.iter().map(|one| one.ingress.sent_bytes).collect::<Vec<_>>();
     let ingress_bps = rates(&ingress(&earlier), &ingress(&later), elapsed);
-    Ok(Measured {
-        window: later,
-        end,
-        egress_bps: rates(&client_earlier, &client_later, elapsed),
-        ingress_bps,
-        kernel: (after.0 - before.0, after.1 - before.1),
-    })
+    Ok((later, rates(&client_earlier, &client_later, elapsed), ingress_bps))
 }
 
 /// Keeps traffic flowing until `stop` is set or the time is over; `questions` are answered by the line.
@@ -76,10 +84,12 @@ pub(super) fn hold(
     let customers = customers(&plan);
     let line = LineThread::start_answering(topology, plan, questions)?;
     let traffic = Traffic::start(topology, &customers).map_err(Failure::failed)?;
-    // Being stopped is how holding ends.
-    let _ = pause(window, stop);
-    traffic.stop().map_err(Failure::failed)?;
-    line.stop()
+    // Being stopped is how holding ends; if the line has ended, it says why.
+    let _ = pause(window, stop, &line);
+    let stopped = traffic.stop();
+    let end = line.stop()?;
+    stopped.map_err(Failure::failed)?;
+    Ok(end)
 }
 
 fn customers(plan: &Plan) -> Vec<Customer> {
@@ -90,12 +100,15 @@ fn customers(plan: &Plan) -> Vec<Customer> {
     plan.containers.iter().map(customer).collect()
 }
 
-/// Waits; being asked to stop is a failure to finish.
-fn pause(time: Duration, stop: &AtomicBool) -> Result<(), Failure> {
+/// Waits; being asked to stop is a failure to finish, and so is the line's end.
+fn pause(time: Duration, stop: &AtomicBool, line: &LineThread) -> Result<(), Failure> {
     let end = Instant::now() + time;
     while Instant::now() < end {
         if stop.load(Ordering::Relaxed) {
             return Err(Failure::failed("interrupted; everything has been removed"));
+        }
+        if line.has_ended() {
+            return Err(silent());
         }
         thread::sleep(Duration::from_millis(50).min(end - Instant::now().min(end)));
     }
@@ -112,6 +125,11 @@ fn rates(earlier: &[u64], later: &[u64], elapsed: Duration) -> Vec<u64> {
     let rate = |bytes: u64| u128::from(bytes) * 8_000_000_000 / elapsed.as_nanos().max(1);
     let rates = earlier.iter().zip(later).map(|(earlier, later)| rate(later - earlier));
     rates.map(|rate| u64::try_from(rate).unwrap_or(u64::MAX)).collect()
+}
+
+/// When the line has ended, `LineThread::stop` says why; this only says that it has.
+fn silent() -> Failure {
+    Failure::failed("the line does not answer")
 }
 
 /// What becomes of the sojourn times recorded so far.
@@ -156,11 +174,14 @@ impl LineThread {
     }
 
     fn ask(&self, sojourn: Sojourn) -> Result<Snapshot, Failure> {
-        let silent = || Failure::failed("the line does not answer");
         let (question, answer) = oneshot::channel();
         let question = Question { answer: question, restart_sojourn: sojourn == Sojourn::Restart };
         self.questions.send(question).map_err(|_| silent())?;
         answer.blocking_recv().map_err(|_| silent())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(thread::JoinHandle::is_finished)
     }
 
     /// Waits until nothing is queued and nothing arrives any more.
@@ -177,6 +198,7 @@ impl LineThread {
         }
     }
 
+    /// What it has counted in the end, or why it had ended before.
     fn stop(mut self) -> Result<Snapshot, Failure> {
         self.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().expect("stopped once");

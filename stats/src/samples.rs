@@ -37,6 +37,7 @@ fn totals() -> Totals {
         unmatched: 37,
         malformed: [("ipv4_truncated".to_owned(), 3)].into(),
         missed: 0,
+        unsent: 0,
         backwards_timestamps: 2,
     }
 }

@@ -75,7 +75,7 @@ pub struct Totals {
     pub received: u64,
     /// Packets sent on.
     pub sent: u64,
-    /// Packets dropped: by lanes, for being malformed, and missed.
+    /// Packets dropped: by lanes, for being malformed, missed, and unsent.
     pub dropped: u64,
     /// Packets that lanes hold now.
     pub queued: u64,
@@ -87,6 +87,10 @@ pub struct Totals {
     /// `imissed`).
     #[serde(default)]
     pub missed: u64,
+    /// Packets dropped by an interface that could not send them (its `tx_dropped`): lanes count them as sent, the totals
+    /// as dropped.
+    #[serde(default)]
+    pub unsent: u64,
     /// Timestamps of a capture that ran backwards and were held at the latest one.
     #[serde(default)]
     pub backwards_timestamps: u64,

@@ -1,5 +1,6 @@
 //! What goes in comes out: owned or not, and both books say so.
 
+use std::net::UdpSocket;
 use std::path::Path;
 
 use portlane_classify::Direction;
@@ -30,6 +31,28 @@ pub(crate) fn tcp_arrives_intact() {
     let shaped = free.ingress.offered_packets + free.egress.offered_packets;
     assert_eq!(totals.received, shaped + totals.unmatched + totals.missed, "ARP is nobody's: {totals:?}");
     assert!(totals.malformed.is_empty(), "{totals:?}");
+}
+
+/// What an interface cannot send is counted as dropped, and the books agree with the kernel's.
+pub(crate) fn what_cannot_be_sent_is_counted() {
+    const PACKETS: u64 = 500;
+    let bench = Bench::new();
+    let before = bench.kernel_count();
+    let _portlane = bench.start(FREE_CONTAINER);
+    bench.server.command("ip", &["link", "set", "eth0", "down"]).unwrap();
+    let neighbour = ["neighbour", "replace", &SERVER.to_string(), "lladdr", "02:00:00:00:00:01", "dev", "eth0"];
+    bench.client.command("ip", &neighbour).unwrap();
+    let flood = || {
+        let socket = UdpSocket::bind((CLIENT, 0)).unwrap();
+        let send = |_| socket.send_to(&[0; 100], (SERVER, FREE)).unwrap();
+        assert_eq!((0..PACKETS).map(send).count() as u64, PACKETS);
+    };
+    bench.client.within(flood).unwrap();
+    let (snapshot, after) = bench.settled_books();
+    let totals = &snapshot.totals;
+    assert!(totals.unsent >= PACKETS, "{totals:?}");
+    assert_eq!(totals.received, totals.sent + totals.dropped + totals.queued);
+    assert_eq!(totals.sent, after.sent - before.sent, "what the kernel sent: {totals:?}");
 }
 
 pub(crate) fn unmatched_traffic_passes() {

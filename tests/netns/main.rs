@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         trial("tcp_arrives_intact_and_the_books_agree_with_the_kernel", forwarding::tcp_arrives_intact),
         trial("traffic_that_nobody_owns_passes", forwarding::unmatched_traffic_passes),
         trial("ipv6_passes", forwarding::ipv6_passes),
+        trial("what_cannot_be_sent_is_counted", forwarding::what_cannot_be_sent_is_counted),
         trial("a_limited_transfer_takes_its_time", limits::limited_transfer),
         trial("a_flood_gets_its_limit_and_disturbs_nobody", limits::flood),
         trial("sigterm_and_sigint_restore_everything", endings::signals),

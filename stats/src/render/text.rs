@@ -141,6 +141,9 @@ fn totals(totals: &Totals) -> String {
     for (reason, n) in &totals.malformed {
         out += &format!("malformed, {}: {n}\n", printable(reason));
     }
+    if totals.unsent > 0 {
+        out += &format!("unsent, the interface could not send them: {}\n", totals.unsent);
+    }
     if totals.missed > 0 {
         out += &format!("missed, the worker was late: {}\n", totals.missed);
     }
