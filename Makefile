@@ -1,6 +1,6 @@
 # What is missing is installed first, by name and only when missing: see scripts/setup.
 
-.PHONY: demo test lint loom
+.PHONY: demo test lint loom replay
 
 # Real TCP and UDP of three containers through AF_XDP; without root a replay of the bundled capture.
 demo:
@@ -11,10 +11,16 @@ test:
 	@scripts/setup test
 	cargo test --workspace
 	$(MAKE) loom
+	$(MAKE) replay
 
 # Every interleaving of the rings that are shared with the kernel.
 loom:
 	RUSTFLAGS="--cfg loom" cargo test -p portlane-rings --no-default-features --lib --target-dir target/loom ring::model
+
+# The bundled capture, replayed by what was built without a C compiler.
+replay:
+	CC=/bin/false CXX=/bin/false cargo build -p portlane --no-default-features --target-dir target/replay
+	target/replay/debug/portlane replay tests/data/mixed.pcapng --config examples/replay.toml --write /dev/null >/dev/null
 
 # Formatting, clippy with warnings denied, and documentation.
 lint:

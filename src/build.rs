@@ -1,11 +1,11 @@
 //! From a plan to a packet line.
 
 use portlane_classify::{Classifier, DEFAULT_FRAGMENT_LIFETIME_NS, Direction, Fragments};
-use portlane_rings::{Device, Frame, Pool};
+use portlane_rings::{Device, Pool};
 use portlane_shaper::{LinkParams, Nanos, Shaper};
 
 use crate::config::Plan;
-use crate::line::{Line, Port};
+use crate::line::{Line, Packet, Port};
 
 /// First fragments remembered at a time: at 30 s each, 136 fragmented packets a second before the oldest is forgotten.
 const FRAGMENTS: usize = 4_096;
@@ -31,7 +31,7 @@ pub fn line<D: Device>(
     Line::new(pool, ports, leaves_by, classifier, shapers)
 }
 
-fn shaper(plan: &Plan, direction: Direction, capacity: usize, now: Nanos) -> Shaper<Frame> {
+fn shaper(plan: &Plan, direction: Direction, capacity: usize, now: Nanos) -> Shaper<Packet> {
     let containers = plan.containers.iter().map(|container| container.lanes[direction.index()].clone());
     let lanes = containers.chain([plan.unmatched.clone()]).collect();
     Shaper::new(LinkParams { limit: plan.link.limit, quantum: QUANTUM }, lanes, capacity, now)

@@ -2,6 +2,12 @@
 
 use std::fmt::Display;
 
+/// Tells a person something on standard error. Where that is closed or full nobody listens, and that is no reason to end.
+pub fn tell(message: impl Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
 /// Why a command did not succeed, in one message for a person.
 #[derive(Debug)]
 pub enum Failure {

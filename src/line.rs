@@ -4,7 +4,7 @@ use std::io;
 
 use portlane_classify::{Arriving, Classifier, Direction, Link, Malformed, ecn, parse};
 use portlane_rings::{Device, Frame, Pool};
-use portlane_shaper::{Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake};
+use portlane_shaper::{Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, shed};
 use portlane_stats::histogram::Histograms;
 
 /// Frames received from a device in one turn, at most.
@@ -17,6 +17,15 @@ pub struct Port<D> {
     pub device: D,
     /// The direction of what arrives.
     pub arriving: Arriving,
+}
+
+/// A frame in a lane, and what it starts with: the device that it leaves by need not know that.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// The packet's bytes.
+    pub frame: Frame,
+    /// What they start with.
+    pub link: Link,
 }
 
 /// What the line itself counts, in packets. What lanes count is with their shapers.
@@ -45,7 +54,7 @@ pub struct Line<D> {
     /// Who owns a packet.
     pub classifier: Classifier<u32>,
     /// The lanes, by [`Direction::index`].
-    pub shapers: [Shaper<Frame>; 2],
+    pub shapers: [Shaper<Packet>; 2],
     /// Sojourn times; see [`Line::histogram`] for whose is where.
     pub histograms: Histograms,
     /// What the line itself counts.
@@ -62,7 +71,7 @@ impl<D: Device> Line<D> {
         ports: Vec<Port<D>>,
         leaves_by: [usize; 2],
         classifier: Classifier<u32>,
-        shapers: [Shaper<Frame>; 2],
+        shapers: [Shaper<Packet>; 2],
     ) -> Self {
         let histograms = empty_histograms(&shapers);
         let batch = Vec::with_capacity(BATCH);
@@ -107,7 +116,7 @@ impl<D: Device> Line<D> {
                     let shaper = &mut self.shapers[direction.index()];
                     self.counters.unmatched += u64::from(lane as usize + 1 == shaper.lanes());
                     let len = frame.wire_len();
-                    shaper.enqueue(LaneId(lane), frame, len, now, &mut Home { pool: &mut self.pool, device });
+                    shaper.enqueue(LaneId(lane), Packet { frame, link }, len, now, &mut Home(&mut self.pool));
                 }
             }
         }
@@ -120,10 +129,10 @@ impl<D: Device> Line<D> {
         let first_histogram = direction.index() * shaper.lanes();
         let device = &mut self.ports[self.leaves_by[direction.index()]].device;
         let mut sent = 0;
-        while let Some(leaving) = shaper.dequeue(now, &mut Home { pool: &mut self.pool, device }) {
-            let Departure { lane, packet, len, enqueued } = leaving;
-            if let Err(packet) = device.send(packet) {
-                shaper.put_back(Departure { lane, packet, len, enqueued });
+        while let Some(leaving) = shaper.dequeue(now, &mut Home(&mut self.pool)) {
+            let Departure { lane, packet: Packet { frame, link }, len, enqueued } = leaving;
+            if let Err(frame) = device.send(frame) {
+                shaper.put_back(Departure { lane, packet: Packet { frame, link }, len, enqueued });
                 break;
             }
             self.histograms.record(first_histogram + lane.0 as usize, (now - enqueued).0);
@@ -133,20 +142,12 @@ impl<D: Device> Line<D> {
         Ok(sent)
     }
 
-    /// Keeps frames free for what arrives next: a lane that hoards gives up its oldest.
+    /// Keeps frames free for what arrives next: a lane that hoards, in whichever direction, gives up its oldest.
     fn make_room(&mut self) {
         let wanted = u32::try_from((self.ports.len() + 1) * BATCH).expect("a line has a few ports");
         let wanted = wanted.min(self.pool.total() / 4);
-        while self.pool.free() < wanted {
-            let [ingress, egress] = &mut self.shapers;
-            let (one, other) = (ingress.longest_queue(), egress.longest_queue());
-            let (shaper, longest) = if one > other { (ingress, one) } else { (egress, other) };
-            // What it has more than the other direction's longest, or an eighth: then who is longest is asked again.
-            let share = one.abs_diff(other).max(longest / 8).max(1).min(wanted - self.pool.free());
-            if shaper.shed(share, &mut Home { pool: &mut self.pool, device: &self.ports[0].device }) == 0 {
-                break;
-            }
-        }
+        let missing = wanted.saturating_sub(self.pool.free());
+        shed(&mut self.shapers, missing, &mut Home(&mut self.pool));
     }
 
     /// When to take the next turn, if nothing arrives before.
@@ -186,7 +187,7 @@ impl<D: Device> Line<D> {
     }
 }
 
-fn empty_histograms(shapers: &[Shaper<Frame>; 2]) -> Histograms {
+fn empty_histograms(shapers: &[Shaper<Packet>; 2]) -> Histograms {
     Histograms::new(shapers.iter().map(Shaper::lanes).sum())
 }
 
@@ -197,19 +198,15 @@ fn link_of<D: Device>(device: &D, pool: &Pool, frame: &Frame) -> Link {
 }
 
 /// Frames that do not leave go home.
-struct Home<'a, D> {
-    pool: &'a mut Pool,
-    device: &'a D,
-}
+struct Home<'a>(&'a mut Pool);
 
-impl<D: Device> Fate<Frame> for Home<'_, D> {
+impl Fate<Packet> for Home<'_> {
     #[inline]
-    fn dropped(&mut self, _lane: LaneId, frame: Frame, _reason: DropReason) {
-        self.pool.put(frame);
+    fn dropped(&mut self, _lane: LaneId, packet: Packet, _reason: DropReason) {
+        self.0.put(packet.frame);
     }
 
-    fn mark(&mut self, frame: &mut Frame) -> bool {
-        let link = link_of(self.device, self.pool, frame);
-        ecn::mark_ce(link, self.pool.bytes_mut(frame))
+    fn mark(&mut self, packet: &mut Packet) -> bool {
+        ecn::mark_ce(packet.link, self.0.bytes_mut(&mut packet.frame))
     }
 }

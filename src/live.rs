@@ -6,7 +6,6 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam::channel::Receiver;
 use portlane_classify::{Arriving, Direction};
 use portlane_rings::{self as rings, AfXdp, Device, Losses, Options};
 use portlane_shaper::{Nanos, Wake};
@@ -15,7 +14,7 @@ use portlane_stats::snapshot::{Directions, Mode, Snapshot};
 use crate::build;
 use crate::clock::Clock;
 use crate::config::{Plan, Wire};
-use crate::control::server::Question;
+use crate::control::questions::{Inbox, Question};
 use crate::failure::Failure;
 use crate::line::{Line, Port};
 use crate::report::{self, Context};
@@ -101,7 +100,7 @@ impl Live {
     /// # Errors
     ///
     /// An interface failed: it went down, or was deleted.
-    pub fn work(&mut self, stop: &AtomicBool, questions: &Receiver<Question>) -> Result<(), Failure> {
+    pub fn work(&mut self, stop: &AtomicBool, inbox: &Inbox) -> Result<(), Failure> {
         let mut last_moved = self.clock.now();
         while !stop.load(Ordering::Relaxed) {
             let now = self.clock.now();
@@ -110,7 +109,7 @@ impl Live {
             } else if now - last_moved > SPIN {
                 self.rest(now)?;
             }
-            if let Ok(question) = questions.try_recv() {
+            if let Some(question) = inbox.turn() {
                 self.answer(question)?;
             }
         }

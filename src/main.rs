@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use portlane::args::{Arguments, Command};
 use portlane::commands;
-use portlane::failure::Failure;
+use portlane::failure::{self, Failure};
 
 fn main() -> ExitCode {
     match run(&Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{}", failure.message());
+            failure::tell(failure.message());
             ExitCode::from(failure.code())
         }
     }

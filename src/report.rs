@@ -11,7 +11,7 @@ use portlane_stats::lane::{
 use portlane_stats::snapshot::{ContainerReport, Directions, LinkReport, Mode, Snapshot, Totals};
 
 use crate::config::Plan;
-use crate::line::Line;
+use crate::line::{Line, Packet};
 
 /// What a report says besides the counters.
 #[derive(Debug, Clone, Default)]
@@ -87,7 +87,7 @@ impl<D: Device> Reader<'_, D> {
         }
     }
 
-    fn shaper(&self, direction: Direction) -> &Shaper<portlane_rings::Frame> {
+    fn shaper(&self, direction: Direction) -> &Shaper<Packet> {
         &self.line.shapers[direction.index()]
     }
 
@@ -111,7 +111,7 @@ impl<D: Device> Reader<'_, D> {
         LinkReport { limit: htb(rate, burst, shaper.link_credit_ns(self.now)), overlimits: shaper.link_overlimits() }
     }
 
-    fn queue(&self, shaper: &Shaper<portlane_rings::Frame>, id: LaneId, params: &QueueParams) -> QueueReport {
+    fn queue(&self, shaper: &Shaper<Packet>, id: LaneId, params: &QueueParams) -> QueueReport {
         let limit_packets = u64::from(params.limit);
         let (Some(codel), Some(state)) = (&params.codel, shaper.codel(id)) else {
             return QueueReport::Fifo { limit_packets };

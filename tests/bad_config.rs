@@ -3,6 +3,8 @@
 //! The expected texts are in `tests/expected/bad/NAME.txt` and `tests/expected/NAME.txt`. `PORTLANE_WRITE_EXPECTED=1`
 //! writes them anew: read the difference as whoever made the mistake.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -65,6 +67,32 @@ fn every_message_names_the_file_and_is_one_error() {
 }
 
 #[test]
+fn every_key_of_a_later_version_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("later.toml");
+    let refused = |text: &str, name: &str| {
+        fs::write(&config, text).unwrap();
+        let Output { status, stderr, .. } = check(&config);
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(2), "{text}");
+        let message = format!("error: {name} is not in this version of portlane: leave it out\n");
+        assert!(stderr.starts_with(&message), "{stderr}");
+    };
+    for table in ["[[group]]", "[nic]", "[[worker]]", "[flows]", "[meters]"] {
+        refused(&format!("{WEB}{table}\n"), table);
+    }
+    let direction = ["ceil", "cburst", "priority", "weight", "quantum", "overhead", "mpu"].map(|key| ("egress", key));
+    let queue = ["flows", "quantum", "memory_limit", "drop_batch", "ce_threshold"].map(|key| ("queue", key));
+    for (table, key) in direction.into_iter().chain(queue) {
+        refused(&format!("{WEB}{table} = {{ {key} = 1 }}\n"), key);
+        refused(&format!("[defaults]\n{table} = {{ {key} = 1 }}\n{WEB}"), key);
+    }
+    refused(&format!("[link]\nceil = \"1gbit\"\n{WEB}"), "ceil");
+    refused(&format!("[defaults]\ngroup = \"tenant\"\n{WEB}"), "group");
+    refused(&format!("{WEB}group = \"tenant\"\n"), "group");
+}
+
+#[test]
 fn good_configurations_are_explained() {
     for config in configs("examples") {
         let Output { status, stdout, stderr } = check(&config);
@@ -106,31 +134,78 @@ fn a_full_disk_behind_standard_output_is_a_failure() {
     assert_eq!(stderr, "error: standard output cannot be written: No space left on device (os error 28)\n");
 }
 
-/// What is allowed, but probably not meant.
+/// What `check` warns of: it is allowed, but probably not meant.
+fn warnings(text: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("odd.toml");
+    fs::write(&config, text).unwrap();
+    let Output { status, stdout, stderr } = check(&config);
+    assert_eq!(status.code(), Some(0), "{}", String::from_utf8_lossy(&stderr));
+    let explained = String::from_utf8(stdout).unwrap();
+    explained.lines().filter_map(|line| line.strip_prefix("warning: ")).map(str::to_owned).collect()
+}
+
+const WEB: &str = "[[container]]\nid = \"web\"\nports = [\"80\"]\n";
+
 #[test]
 fn a_burst_that_is_too_short_is_warned_of() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("short.toml");
-    let container = |rate: &str| format!("[[container]]\nid = \"web\"\nports = [\"80\"]\ningress = {{ {rate} }}\n");
-    let warning = |rate: &str| {
-        fs::write(&config, container(rate)).unwrap();
-        let Output { status, stdout, .. } = check(&config);
-        assert_eq!(status.code(), Some(0));
-        let explained = String::from_utf8(stdout).unwrap();
-        explained.lines().find_map(|line| line.strip_prefix("warning: ")).map(str::to_owned)
+    let of = |rate: &str| warnings(&format!("{WEB}ingress = {{ {rate} }}\n"));
+    assert_eq!(
+        of("rate = \"1gbit\""),
+        ["web ingress: burst 1600b is spent in 12 us at 1gbit; a thread that wakes later than that loses rate: \
+          at least burst = \"125000b\" is a millisecond"]
+    );
+    assert_eq!(
+        of("rate = \"1mbit\", burst = \"1000b\""),
+        ["web ingress: burst 1000b is less than a full packet of 1514b"]
+    );
+    assert_eq!(of("rate = \"1gbit\", burst = \"128kb\""), [""; 0]);
+}
+
+#[test]
+fn a_limit_that_drops_every_full_packet_is_warned_of() {
+    let tbf = "kind = \"tbf\", rate = \"1mbit\", burst = \"2kb\"";
+    let of = |limit: &str| warnings(&format!("{WEB}egress = {{ {tbf}, limit = \"{limit}\" }}\n"));
+    assert_eq!(of("1513b"), ["web egress: limit 1513b is less than a full packet of 1514b, so each is dropped"]);
+    assert_eq!(of("1514b"), [""; 0]);
+}
+
+#[test]
+fn a_target_that_is_not_below_the_interval_is_warned_of_where_it_stands() {
+    let warning = |who: &str| {
+        format!("{who}: target 100ms is not below interval 100ms; a target is about a twentieth of the interval")
     };
-    assert_eq!(
-        warning("rate = \"1gbit\"").as_deref(),
-        Some(
-            "web ingress: burst 1600b is spent in 12 us at 1gbit; a thread that wakes later than that loses rate: \
-             at least burst = \"125000b\" is a millisecond"
+    let slow = "queue = { target = \"100ms\" }\n";
+    assert_eq!(warnings(&format!("{WEB}{slow}")), [warning("web")]);
+    assert_eq!(warnings(&format!("[defaults]\n{slow}{WEB}")), [warning("defaults")]);
+    assert_eq!(warnings(&format!("{WEB}queue = {{ target = \"99ms\" }}\n")), [""; 0]);
+}
+
+#[test]
+fn an_address_that_is_not_the_hosts_is_warned_of() {
+    let host = "[host]\naddresses = [\"10.0.0.1\"]\n";
+    let addresses = "addresses = [\"10.0.0.1\", \"10.0.0.2\"]\n";
+    let warning = |who: &str| {
+        format!(
+            "{who}: 10.0.0.2 is not one of [host] addresses; where those tell the direction, as in a replay, \
+             its traffic is unmatched"
         )
-    );
-    assert_eq!(
-        warning("rate = \"1mbit\", burst = \"1000b\"").as_deref(),
-        Some("web ingress: burst 1000b is less than a full packet of 1514b")
-    );
-    assert_eq!(warning("rate = \"1gbit\", burst = \"128kb\""), None);
+    };
+    assert_eq!(warnings(&format!("{host}{WEB}{addresses}")), [warning("web")]);
+    assert_eq!(warnings(&format!("{host}[defaults]\n{addresses}{WEB}")), [warning("defaults")]);
+    assert_eq!(warnings(&format!("{WEB}{addresses}")), [""; 0], "ports tell the direction");
+}
+
+/// Two lanes of a container, and two of what nobody owns.
+#[test]
+fn more_queue_than_there_are_frames_is_warned_of_where_traffic_is_live() {
+    let wire = "[wire]\nnetwork = \"eth0\"\ncontainer = \"veth\"\n";
+    let queue = |limit: u32| format!("[defaults]\nqueue = {{ limit = {limit} }}\n{WEB}");
+    let warning = "the limits of all queues add up to 8196 packets, and live at least 8192 can wait; when more do, \
+                   the longest queue may lose its oldest (no_frame): lower the limits of queues";
+    assert_eq!(warnings(&format!("{}{wire}", queue(2_049))), [warning]);
+    assert_eq!(warnings(&format!("{}{wire}", queue(2_048))), [""; 0]);
+    assert_eq!(warnings(&queue(2_049)), [""; 0]);
 }
 
 /// How the keys of a container and of `[defaults]` merge, seen in what `check` says of a container's egress.

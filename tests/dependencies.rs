@@ -25,13 +25,18 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// What cargo prints, without a network.
+fn cargo(arguments: &[&str]) -> String {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let output = command.current_dir(root()).args(arguments).arg("--offline").output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("cargo prints text")
+}
+
 /// What `cargo metadata` says of the packages of the workspace.
 fn packages() -> Vec<Value> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root()).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]);
-    let output = command.output().expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
+    let text = cargo(&["metadata", "--format-version", "1", "--no-deps"]);
+    let metadata: Value = serde_json::from_str(&text).expect("metadata is JSON");
     metadata["packages"].as_array().expect("there are packages").clone()
 }
 
@@ -49,6 +54,30 @@ fn dependencies_point_one_way() {
         packages.iter().map(|package| (package["name"].as_str().unwrap(), used(package))).collect();
     let may_use = MAY_USE.map(|(name, others)| (name, others.iter().copied().collect()));
     assert_eq!(uses, BTreeMap::from(may_use));
+}
+
+/// Names of all that `portlane` is built from, with these features.
+fn built_from(features: &[&str]) -> BTreeSet<String> {
+    let tree = ["tree", "--package", "portlane", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"];
+    let lines = cargo(&[&tree[..], features].concat());
+    lines.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
+}
+
+/// Whether a package compiles C, or looks for a library that is C.
+fn needs_c(name: &str) -> bool {
+    // Numbers and structures of kernels, in Rust alone.
+    let pure = ["linux-raw-sys", "windows-sys"];
+    let tools = ["bindgen", "cc", "cmake", "pkg-config", "vcpkg"];
+    tools.contains(&name) || name.ends_with("-sys") && !pure.contains(&name)
+}
+
+#[test]
+fn replay_is_built_without_c() {
+    let without = built_from(&["--no-default-features"]);
+    assert!(without.contains("portlane-pcap"), "{without:?}");
+    let c: Vec<_> = without.iter().filter(|name| needs_c(name)).collect();
+    assert!(c.is_empty(), "{c:?}");
+    assert!(built_from(&[]).iter().any(|name| needs_c(name)), "C would be found");
 }
 
 #[test]

@@ -6,12 +6,33 @@ use portlane_rings::{Device, Frame, Held, Pool};
 
 use crate::{LinkType, Packet, ReadError, Reader, Writer};
 
+/// The longest tail whose memory a frame keeps for the next packet.
+const KEPT_TAIL: usize = 4_096;
+
 /// What a frame cannot hold of a captured packet.
 #[derive(Debug, Default)]
 struct Beside {
     link: u16,
     /// Captured bytes beyond the frame's capacity: captures hold packets far longer than any network carries.
     tail: Vec<u8>,
+}
+
+impl Beside {
+    /// Takes the next packet's tail. A frame that was dropped has not passed by [`forget`](Self::forget), and may come
+    /// with a long one.
+    fn load(&mut self, link: LinkType, tail: &[u8]) {
+        self.forget();
+        self.link = link.0;
+        self.tail.extend_from_slice(tail);
+    }
+
+    /// Empties the tail, and gives the memory of a long one back.
+    fn forget(&mut self) {
+        self.tail.clear();
+        if self.tail.capacity() > KEPT_TAIL {
+            self.tail = Vec::new();
+        }
+    }
 }
 
 /// A frame that arrives next, and when.
@@ -26,6 +47,10 @@ struct Ahead {
 ///
 /// Times that run backwards are held at the latest one, and counted. When the capture turns out to be cut or damaged,
 /// it ends there: all packets before arrive, and [`finish`](Self::finish) returns the error.
+///
+/// What a captured packet has beyond a frame is kept beside it. That memory is bounded by the most frames that were
+/// out at the same time and the longest packets in them: a long tail is given back when its packet has been written,
+/// or, if it was dropped, when its frame is next used.
 #[derive(Debug)]
 pub struct Capture<R, W: Write> {
     reader: Reader<R>,
@@ -120,9 +145,7 @@ fn load(packet: &Packet<'_>, pool: &mut Pool, frame: &mut Frame, beside: &mut Be
     let (head, tail) = packet.data.split_at(fits);
     pool.write(frame, head).expect("the head was cut to fit");
     frame.set_wire_len(packet.original_len);
-    beside.link = packet.link.0;
-    beside.tail.clear();
-    beside.tail.extend_from_slice(tail);
+    beside.load(packet.link, tail);
 }
 
 impl<R: Read, W: Write> Device for Capture<R, W> {
@@ -160,6 +183,7 @@ impl<R: Read, W: Write> Device for Capture<R, W> {
                     writer.write(link, time_ns, &[head, tail].concat(), frame.wire_len())
                 };
             }
+            self.beside[pool.index(&frame)].forget();
             pool.put(frame);
         }
         written
@@ -218,6 +242,35 @@ mod tests {
         assert_eq!(pool.free(), pool.total());
         device.finish().unwrap().unwrap();
         assert_eq!(output, capture(&[(10, 60), (20, 5_000), (20, 70), (30, 80)]));
+    }
+
+    #[test]
+    fn long_tails_do_not_stay_with_their_frames() {
+        for drop_instead in [false, true] {
+            let input = capture(&[(10, 60_000), (20, 60), (30, 5_000), (40, 60)]);
+            let mut pool = pool();
+            let mut device = Capture::new(Reader::new(input.as_slice()).unwrap(), Some(sink()), &mut pool);
+            let mut batch = Vec::new();
+            while let Some(time) = device.next_arrival() {
+                device.set_now(time);
+                device.receive(&mut pool, &mut batch, 1).unwrap();
+                for frame in batch.drain(..) {
+                    if drop_instead {
+                        pool.put(frame);
+                    } else {
+                        device.send(frame).unwrap();
+                    }
+                }
+                device.reclaim(&mut pool).unwrap();
+            }
+            let kept: Vec<_> = device.beside.iter().map(|beside| beside.tail.capacity()).collect();
+            assert!(kept.iter().all(|&capacity| capacity <= KEPT_TAIL), "dropped: {drop_instead}, kept: {kept:?}");
+            assert!(kept.iter().any(|&capacity| capacity > 0), "short tails are kept for the next packet");
+        }
+    }
+
+    fn sink() -> Writer<io::Sink> {
+        Writer::new(io::sink()).unwrap()
     }
 
     #[test]

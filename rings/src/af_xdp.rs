@@ -215,8 +215,8 @@ impl AfXdp {
     fn failed(&self, error: &io::Error) -> io::Error {
         let name = &self.interface.name;
         let words = match error.raw_os_error() {
-            Some(libc::ENETDOWN) => format!("interface {name} is down"),
-            Some(libc::ENXIO) => format!("interface {name} is gone"),
+            Some(libc::ENETDOWN) => format!("interface {name} is down: start again when it is up"),
+            Some(libc::ENXIO) => format!("interface {name} is gone: start again when it is back"),
             _ => format!("interface {name} failed: {error}"),
         };
         io::Error::new(error.kind(), words)

@@ -162,15 +162,38 @@ impl State {
 
 /// `t + interval / sqrt(count)` (section 5.3), in integers and rounded down: `interval / sqrt(count)` is
 /// `sqrt(interval^2 / count)`, of which the integer root is exact.
+#[inline]
 fn control_law(t: Nanos, interval: Nanos, count: u32) -> Nanos {
-    let squared = u128::from(interval.0) * u128::from(interval.0) / u128::from(count.max(1));
-    let step = u64::try_from(squared.isqrt()).expect("the root of a square of 64 bits has 64 bits");
-    t + Nanos(step)
+    let count = count.max(1);
+    match u32::try_from(interval.0) {
+        Ok(short) => t + Nanos((u64::from(short) * u64::from(short) / u64::from(count)).isqrt()),
+        Err(_) => t + inverse_root(interval, count),
+    }
+}
+
+/// `interval / sqrt(count)` of an interval above four seconds, whose square takes more than 64 bits.
+#[cold]
+fn inverse_root(interval: Nanos, count: u32) -> Nanos {
+    let squared = u128::from(interval.0) * u128::from(interval.0) / u128::from(count);
+    Nanos(u64::try_from(squared.isqrt()).expect("the root of a square of 64 bits has 64 bits"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// In 64 bits as in 128, to the last bit and beyond it.
+        #[test]
+        fn short_and_long_intervals_have_one_law(
+            interval in prop_oneof![0..=u64::from(u32::MAX), u64::from(u32::MAX) - 9..1 << 33, any::<u64>()],
+            count in prop_oneof![1..100_u32, 1..=u32::MAX],
+        ) {
+            let step = control_law(Nanos::ZERO, Nanos(interval), count);
+            prop_assert_eq!(step, inverse_root(Nanos(interval), count));
+        }
+    }
 
     #[test]
     fn the_control_law_is_the_inverse_square_root() {

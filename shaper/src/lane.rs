@@ -141,7 +141,9 @@ pub(crate) enum Place {
     Idle,
     /// In the round of lanes that may send.
     Round,
-    /// In the wheel, until it has tokens.
+    /// In the round, though it has given up all that it had.
+    Spent,
+    /// In the wheel, until it has tokens; nowhere if that is after the end of time.
     Wheel,
 }
 
@@ -248,16 +250,14 @@ impl<P> Lane<P> {
         let (Some(head), Gate::Afford { rate, peak, .. }) = (&self.head, &mut self.gate) else {
             return Readiness::Empty;
         };
-        rate.refill(now);
-        let mut at = rate.affordable_at(head.len);
-        if let Some(peak) = peak {
-            peak.refill(now);
-            at = at.max(peak.affordable_at(head.len));
+        let mut at = None;
+        for bucket in [Some(rate), peak.as_mut()].into_iter().flatten() {
+            bucket.refill(now);
+            if !bucket.affords(head.len) {
+                at = at.max(bucket.affordable_at(head.len));
+            }
         }
-        match at {
-            Some(at) if at > now => Readiness::Waits(at),
-            _ => Readiness::Ready,
-        }
+        at.map_or(Readiness::Ready, Readiness::Waits)
     }
 
     /// Takes the packet that leaves now, and pays for it. `None` if CoDel left none.

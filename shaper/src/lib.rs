@@ -42,6 +42,7 @@
 pub mod bucket;
 pub mod codel;
 mod lane;
+mod lengths;
 pub mod queue;
 mod shaper;
 pub mod units;
@@ -49,5 +50,5 @@ pub mod wheel;
 
 pub use lane::{LaneParams, Limiter, Peak, QueueParams};
 pub use portlane_stats::counters::{DropReason, LaneCounters, Volume};
-pub use shaper::{Departure, Fate, LaneId, LinkParams, Shaper, Wake};
+pub use shaper::{Departure, Fate, LaneId, LinkParams, Shaper, Wake, shed};
 pub use units::{Nanos, Rate, Size};

@@ -1,12 +1,16 @@
 //! All lanes of one direction, and the link that they share.
 
+mod shed;
+
 use std::collections::VecDeque;
 
 use portlane_stats::counters::{DropReason, LaneCounters, Volume};
 
+pub use self::shed::shed;
 use crate::bucket::Bucket;
 use crate::codel;
 use crate::lane::{Lane, LaneParams, Place, Readiness};
+use crate::lengths::Lengths;
 use crate::queue::{Queued, Store};
 use crate::units::{Nanos, Rate, Size};
 use crate::wheel::Wheel;
@@ -65,9 +69,10 @@ pub struct Departure<P> {
 pub enum Wake {
     /// It has a packet that may leave now.
     Now,
-    /// Nothing may leave before this time; then something may.
+    /// Nothing may leave before this time; then something may. [The end of time](Nanos::MAX): what waits would leave later
+    /// than that, and never does.
     At(Nanos),
-    /// It is empty.
+    /// It is empty, or time has ended.
     Never,
 }
 
@@ -80,8 +85,14 @@ pub enum Wake {
 pub struct Shaper<P> {
     lanes: Vec<Lane<P>>,
     store: Store<P>,
+    lengths: Lengths,
+    /// Lanes that may send, and those that may not but have not been passed over yet.
     round: VecDeque<LaneId>,
+    /// Lanes in the round that have nothing left to send.
+    spent: usize,
     wheel: Wheel,
+    /// Lanes due by this time have been woken.
+    woken: Option<Nanos>,
     link: Option<Bucket>,
     /// Packets wait for the link's tokens.
     link_waits: bool,
@@ -89,6 +100,8 @@ pub struct Shaper<P> {
     quantum: i64,
     /// A packet that the device would not take: the next to leave.
     returned: Option<Departure<P>>,
+    /// The packet given last had come back before.
+    given_again: bool,
 }
 
 impl<P> Shaper<P> {
@@ -106,13 +119,17 @@ impl<P> Shaper<P> {
         Self {
             lanes: lanes.into_iter().map(|params| Lane::new(params, now)).collect(),
             store: Store::with_capacity(capacity),
+            lengths: Lengths::new(count),
             round: VecDeque::with_capacity(count),
+            spent: 0,
             wheel: Wheel::new(count, now),
+            woken: None,
             link: link.limit.map(|(rate, burst)| Bucket::new(rate, burst, now)),
             link_waits: false,
             link_overlimits: 0,
             quantum: i64::from(link.quantum),
             returned: None,
+            given_again: false,
         }
     }
 
@@ -130,10 +147,18 @@ impl<P> Shaper<P> {
             fate.dropped(id, packet, reason);
             return;
         }
+        let before = lane.spare();
         lane.push(&mut self.store, Queued { packet, len, enqueued: now });
-        if lane.place == Place::Idle {
-            self.settle(id, now, fate);
+        match lane.place {
+            Place::Round | Place::Wheel => {}
+            Place::Idle => self.settle(id, now, fate),
+            Place::Spent => {
+                // It was in credit when it gave up all, and has paid for nothing since.
+                lane.place = Place::Round;
+                self.spent -= 1;
+            }
         }
+        self.lengths.changed(id.0, before, self.lanes[id.index()].spare());
     }
 
     /// The next packet that may leave at `now`; `None` if none may.
@@ -141,6 +166,7 @@ impl<P> Shaper<P> {
         if let Some(departure) = self.returned.take() {
             self.store.take_up();
             self.lanes[departure.lane.index()].counters.sent.add(departure.len);
+            self.given_again = true;
             return Some(departure);
         }
         self.wake(now);
@@ -152,6 +178,7 @@ impl<P> Shaper<P> {
             self.link_waits = false;
             self.round.pop_front();
             let lane = &mut self.lanes[id.index()];
+            let before = lane.spare();
             let taken = lane.take(id, &mut self.store, now, fate);
             let len = taken.as_ref().map_or(0, |item| item.len);
             lane.deficit -= i64::from(len);
@@ -159,7 +186,9 @@ impl<P> Shaper<P> {
                 link.pay(len);
             }
             self.settle(id, now, fate);
+            self.lengths.changed(id.0, before, self.lanes[id.index()].spare());
             if let Some(Queued { packet, len, enqueued }) = taken {
+                self.given_again = false;
                 return Some(Departure { lane: id, packet, len, enqueued });
             }
         }
@@ -167,7 +196,8 @@ impl<P> Shaper<P> {
     }
 
     /// Takes back a packet that [`dequeue`](Self::dequeue) gave and the device's ring had no room for. It stays at the
-    /// head: the next call gives it again. Only the packet given last may come back.
+    /// head: the next call gives it again. Only the packet given last may come back, as often as need be: `requeues` counts
+    /// the first time.
     ///
     /// # Panics
     ///
@@ -176,48 +206,28 @@ impl<P> Shaper<P> {
         assert!(self.returned.is_none(), "only the packet given last may come back");
         let counters = &mut self.lanes[departure.lane.index()].counters;
         counters.sent.sub(departure.len);
-        counters.requeues += 1;
+        counters.requeues += u64::from(!self.given_again);
         self.returned = Some(departure);
         self.store.put_aside();
-    }
-
-    /// Drops up to `count` packets from the heads of the longest lanes (reason `no_frame`), and returns how many.
-    ///
-    /// A lane gives up what it has more than the next longest, or an eighth of its queue; so a lane with less than its
-    /// fair share loses nothing, and a call looks at each lane a bounded number of times per packet.
-    pub fn shed(&mut self, count: u32, fate: &mut impl Fate<P>) -> u32 {
-        let mut dropped = 0;
-        while dropped < count {
-            let Some((id, share)) = self.longest() else { break };
-            let lane = &mut self.lanes[id.index()];
-            for _ in 0..share.min(count - dropped) {
-                let item = lane.give_up(&mut self.store).expect("a lane has what it is said to have");
-                fate.dropped(id, item.packet, DropReason::NoFrame);
-                dropped += 1;
-            }
-            if lane.held().packets == 0 {
-                self.retire(id);
-            }
-        }
-        dropped
     }
 
     /// When to ask again. Asking [`At`](Wake::At) the time given yields a packet, if nothing is enqueued before and
     /// the device takes packets.
     #[must_use]
     pub fn next_wake(&self, now: Nanos) -> Wake {
-        let link = self.link.as_ref().map_or(Nanos::ZERO, Bucket::credit_at);
-        let lane = if self.returned.is_some() {
+        if self.returned.is_some() {
             return Wake::Now;
-        } else if self.round.is_empty() {
-            self.wheel.earliest()
-        } else {
-            Some(now)
-        };
-        match lane.map(|lane| lane.max(link)) {
-            None => Wake::Never,
-            Some(at) if at <= now => Wake::Now,
-            Some(at) => Wake::At(at),
+        }
+        if self.queued() == 0 {
+            return Wake::Never;
+        }
+        let waits = self.round.len() == self.spent;
+        let lane = if waits { self.wheel.earliest().unwrap_or(Nanos::MAX) } else { Nanos::ZERO };
+        let link = self.link.as_ref().filter(|link| !link.in_credit()).map_or(Nanos::ZERO, Bucket::credit_at);
+        match lane.max(link) {
+            Nanos::MAX if now == Nanos::MAX => Wake::Never,
+            at if at <= now => Wake::Now,
+            at => Wake::At(at),
         }
     }
 
@@ -226,12 +236,6 @@ impl<P> Shaper<P> {
     #[must_use]
     pub fn queued(&self) -> usize {
         self.store.held()
-    }
-
-    /// Packets in the longest queue.
-    #[must_use]
-    pub fn longest_queue(&self) -> u32 {
-        self.lanes.iter().map(Lane::spare).max().unwrap_or(0)
     }
 
     /// Number of lanes.
@@ -317,7 +321,13 @@ impl<P> Shaper<P> {
             Readiness::Waits(until) => {
                 lane.counters.overlimits += 1;
                 lane.place = Place::Wheel;
-                self.wheel.insert(id.0, until);
+                // A wait until the end of time may be longer than can be told: such a lane is never woken.
+                if until < Nanos::MAX {
+                    self.wheel.insert(id.0, until);
+                }
+                if self.woken.is_some_and(|woken| until <= woken) {
+                    self.woken = None;
+                }
             }
             Readiness::Ready => {
                 lane.place = Place::Round;
@@ -330,13 +340,19 @@ impl<P> Shaper<P> {
         }
     }
 
-    /// Takes a lane that has nothing left from where it was.
+    /// Takes a lane that has nothing left from where it was; from the round when it comes to it.
     fn retire(&mut self, id: LaneId) {
-        let place = std::mem::replace(&mut self.lanes[id.index()].place, Place::Idle);
-        match place {
-            Place::Idle => {}
-            Place::Round => self.round.retain(|&other| other != id),
-            Place::Wheel => self.wheel.remove(id.0),
+        let place = &mut self.lanes[id.index()].place;
+        match *place {
+            Place::Idle | Place::Spent => {}
+            Place::Round => {
+                *place = Place::Spent;
+                self.spent += 1;
+            }
+            Place::Wheel => {
+                *place = Place::Idle;
+                self.wheel.remove(id.0);
+            }
         }
     }
 
@@ -346,6 +362,12 @@ impl<P> Shaper<P> {
         loop {
             let id = *self.round.front()?;
             let lane = &mut self.lanes[id.index()];
+            if lane.place == Place::Spent {
+                lane.place = Place::Idle;
+                self.spent -= 1;
+                self.round.pop_front();
+                continue;
+            }
             if lane.deficit > 0 {
                 return Some(id);
             }
@@ -355,7 +377,12 @@ impl<P> Shaper<P> {
     }
 
     /// Brings the lanes whose tokens have come back into the round.
+    #[inline]
     fn wake(&mut self, now: Nanos) {
+        if self.woken == Some(now) {
+            return;
+        }
+        self.woken = Some(now);
         let (lanes, round) = (&mut self.lanes, &mut self.round);
         self.wheel.expire(now, |entry| {
             lanes[entry as usize].place = Place::Round;
@@ -369,19 +396,5 @@ impl<P> Shaper<P> {
             link.refill(now);
             link.in_credit()
         })
-    }
-
-    /// The longest lane and how much of it may go at once.
-    fn longest(&self) -> Option<(LaneId, u32)> {
-        let (mut longest, mut next, mut id) = (0, 0, 0);
-        for (index, lane) in (0..).zip(&self.lanes) {
-            let spare = lane.spare();
-            if spare > longest {
-                (longest, next, id) = (spare, longest, index);
-            } else {
-                next = next.max(spare);
-            }
-        }
-        (longest > 0).then(|| (LaneId(id), (longest - next).max(longest / 8).max(1)))
     }
 }

@@ -18,6 +18,9 @@ impl Nanos {
     /// Time zero.
     pub const ZERO: Self = Self(0);
 
+    /// The end of time: year 2554 in Unix time. What saturates here happens later than can be told, or never.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// `n` microseconds.
     #[must_use]
     pub const fn from_micros(n: u64) -> Self {

@@ -167,9 +167,10 @@ impl World {
     }
 
     fn bounce(&mut self) {
+        let again = self.returned.is_some();
         if let Some(departure) = self.dequeue() {
             self.returned = Some(departure.packet.id);
-            self.requeues[departure.lane.0 as usize] += 1;
+            self.requeues[departure.lane.0 as usize] += u64::from(!again);
             self.shaper.put_back(departure);
         }
     }

@@ -134,3 +134,84 @@ fn a_packet_put_back_is_paid_for_once() {
     // 999 bytes are owed, not 1999.
     assert_eq!(lane.next_wake(Nanos::ZERO), Wake::At(Nanos::from_micros(999)));
 }
+
+#[test]
+fn a_packet_that_no_ring_takes_is_requeued_once() {
+    let mut lane = shaper(Limiter::None, None, &[3]);
+    let mut bounce = |times: u32| {
+        for _ in 0..times {
+            let departure = lane.dequeue(Nanos::ZERO, &mut Dropped::default()).expect("a packet");
+            lane.put_back(departure);
+        }
+        let sent = lane.dequeue(Nanos::ZERO, &mut Dropped::default()).map(|departure| departure.packet);
+        (sent, lane.counters(LANE).requeues)
+    };
+    assert_eq!(bounce(5), (Some(0), 1));
+    assert_eq!(bounce(0), (Some(1), 1));
+    assert_eq!(bounce(2), (Some(2), 2));
+}
+
+/// The burst pays for the first packet, or the first two; the next would be paid for after the end of time.
+#[test]
+fn nothing_leaves_on_credit_at_the_end_of_time() {
+    let late = Nanos::MAX - Nanos(10);
+    for limiter in [htb(1_000), tbf(1_000)] {
+        let mut lane = shaper(limiter, None, &[9]);
+        let left = sent_at(&mut lane, late).len();
+        for now in [late, Nanos::MAX - Nanos(1), Nanos::MAX, Nanos::MAX] {
+            lane.enqueue(LANE, 9, 1_000, now, &mut Dropped::default());
+            assert!(sent_at(&mut lane, now).is_empty(), "{limiter:?} at {now}");
+            let wake = if now < Nanos::MAX { Wake::At(Nanos::MAX) } else { Wake::Never };
+            assert_eq!(lane.next_wake(now), wake, "{limiter:?} at {now}");
+        }
+        assert_eq!(lane.queued(), 13 - left, "{limiter:?}");
+    }
+}
+
+#[test]
+fn what_may_leave_at_the_end_of_time_does() {
+    for limiter in [Limiter::None, htb(1_000), tbf(1_000)] {
+        let mut lane = shaper(limiter, None, &[1]);
+        assert_eq!(lane.next_wake(Nanos::MAX), Wake::Now, "{limiter:?}");
+        assert_eq!(sent_at(&mut lane, Nanos::MAX), [0], "{limiter:?}");
+        assert_eq!(lane.next_wake(Nanos::MAX), Wake::Never, "{limiter:?}");
+    }
+}
+
+#[test]
+fn a_link_in_debt_at_the_end_of_time_keeps_what_it_has() {
+    let limit = Some(("8mbit".parse().expect("a rate"), Size(1_000)));
+    let link = LinkParams { limit, ..LinkParams::default() };
+    let mut shaper = Shaper::new(link, vec![LaneParams::default()], 64, Nanos::ZERO);
+    for packet in 0..4 {
+        shaper.enqueue(LANE, packet, 1_000, Nanos::MAX, &mut Dropped::default());
+    }
+    assert_eq!(shaper.next_wake(Nanos::MAX), Wake::Now);
+    assert_eq!(sent_at(&mut shaper, Nanos::MAX), [0, 1]);
+    assert_eq!((shaper.next_wake(Nanos::MAX), shaper.queued()), (Wake::Never, 2));
+}
+
+#[test]
+fn a_lane_that_gave_up_all_in_its_turn_passes_it_on() {
+    let mut lanes = shaper(Limiter::None, None, &[9, 1, 1]);
+    assert_eq!(lanes.shed(11, &mut Dropped::default()), 11);
+    assert_eq!(lanes.next_wake(Nanos::ZERO), Wake::Never);
+    lanes.enqueue(LaneId(1), 7, 1_000, Nanos::ZERO, &mut Dropped::default());
+    assert_eq!(lanes.next_wake(Nanos::ZERO), Wake::Now);
+    assert_eq!(sent_at(&mut lanes, Nanos::ZERO), [7]);
+    assert_eq!(lanes.next_wake(Nanos::ZERO), Wake::Never);
+    lanes.enqueue(LANE, 8, 1_000, Nanos::ZERO, &mut Dropped::default());
+    assert_eq!(sent_at(&mut lanes, Nanos::ZERO), [8]);
+}
+
+/// A clock that stepped back parks a lane until a time at which others have been woken already.
+#[test]
+fn a_lane_parked_for_a_time_that_was_asked_for_is_not_lost() {
+    let mut lane = shaper(htb(1), None, &[1]);
+    let now = Nanos::from_millis(5);
+    assert_eq!(sent_at(&mut lane, Nanos::ZERO), [0]);
+    assert!(sent_at(&mut lane, now).is_empty());
+    lane.enqueue(LANE, 1, 1_000, Nanos::ZERO, &mut Dropped::default());
+    assert_eq!(lane.next_wake(now), Wake::Now);
+    assert_eq!(sent_at(&mut lane, now), [1]);
+}

@@ -25,8 +25,8 @@ use crate::report::{self, Context};
 /// power of two, so that headers spread over the cache.
 const FRAME_SIZE: u32 = 2_112;
 
-/// The most frames that a pool can address.
-const MAX_FRAMES: u32 = u32::MAX / FRAME_SIZE;
+/// The most frames: 1.1 GB of memory when as many packets wait at the same time. What is never used costs none.
+const MAX_FRAMES: u32 = 524_288;
 
 /// Replay is a pure function of its input: what is hashed live with a secret key, is hashed here with this one.
 const KEY: [u64; 2] = [0, 0];
@@ -51,11 +51,11 @@ type Replayed = Line<Capture<File, File>>;
 pub fn run(arguments: &Replay) -> Result<(), Failure> {
     let plan = config::load(&arguments.config).map_err(Failure::refused)?;
     let reader = Reader::open(&arguments.input).map_err(Failure::refused)?;
+    let mut pool = pool(&plan)?;
     let paths = [arguments.write.as_deref(), arguments.stats.as_deref()];
     let [capture, stats] = outputs::create(paths, &[&arguments.input, &arguments.config])?;
     let writer = capture.map(Writer::new).transpose().map_err(|cause| unwritable(arguments, &cause))?;
 
-    let mut pool = Pool::new(Layout { frames: frames(&plan), frame_size: FRAME_SIZE }).map_err(Failure::failed)?;
     let capture = Capture::new(reader, writer, &mut pool);
     let started = Nanos(capture.next_arrival().unwrap_or(0));
     let port = Port { device: capture, arriving: arguments.direction.into() };
@@ -104,12 +104,19 @@ fn play(line: &mut Replayed, started: Nanos, progress: &ProgressBar) -> io::Resu
     Ok(now)
 }
 
-/// Frames enough for every lane to be full, as far as a pool can address them.
-fn frames(plan: &Plan) -> u32 {
+/// Frames enough for every lane to be full, as long as that is no more than [`MAX_FRAMES`].
+fn pool(plan: &Plan) -> Result<Pool, Failure> {
     let lanes = plan.containers.iter().flat_map(|container| &container.lanes);
     let limits = lanes.chain([&plan.unmatched; Direction::ALL.len()]).map(|lane| u64::from(lane.queue.limit));
     let spare = 8 * BATCH as u64;
-    u32::try_from(limits.sum::<u64>() + spare).unwrap_or(MAX_FRAMES).min(MAX_FRAMES)
+    let frames = u32::try_from(limits.sum::<u64>() + spare).unwrap_or(MAX_FRAMES).min(MAX_FRAMES);
+    let layout = Layout { frames, frame_size: FRAME_SIZE };
+    Pool::new(layout).map_err(|cause| {
+        let needed = layout.bytes().div_ceil(1_000_000);
+        Failure::refused(format!(
+            "{needed} MB of memory for {frames} packets: {cause}: allow more (ulimit -v), or lower the limits of queues"
+        ))
+    })
 }
 
 fn read(line: &Replayed, plan: &Plan, started: Nanos, now: Nanos) -> Snapshot {

@@ -10,7 +10,7 @@ use super::outputs;
 use crate::args::Run;
 use crate::config;
 use crate::control::server::Server;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::live::{self, Live};
 
 /// Runs the command.
@@ -22,10 +22,10 @@ use crate::live::{self, Live};
 pub fn run(arguments: &Run) -> Result<(), Failure> {
     let plan = config::load(&arguments.config).map_err(Failure::refused)?;
     for warning in &plan.warnings {
-        eprintln!("warning: {warning}");
+        failure::tell(format!("warning: {warning}"));
     }
     let stop = stop_on_signals()?;
-    let (server, (_, questions)) = Server::start(&plan)?;
+    let (server, (_, inbox)) = Server::start(&plan)?;
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
     let mut live = Live::open(plan)?;
     for (interface, mode) in live.modes() {
@@ -34,7 +34,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     if let Some(core) = live::pin_to_a_core() {
         outputs::print(&format!("worker on core {core}; numbers on http://{listen}/stats.json and {socket}\n"))?;
     }
-    let ended = live.work(&stop, &questions);
+    let ended = live.work(&stop, &inbox);
     drop(server);
     let reported = live.snapshot().and_then(|end| outputs::print(&Format::Text.render(&end)));
     ended.and(reported)

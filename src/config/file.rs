@@ -1,4 +1,5 @@
-//! What was written: the shape of the TOML, with the place of each value.
+//! What was written: the shape of the TOML, with the place of each value. Reading a key of a later version is refused,
+//! so such a field is never filled.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,10 +10,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Problem;
+use super::later;
 use super::values::{Limit, List, Listed, Packets, Text};
-
-/// A key or table of a later version: its name is known, so that it can be refused by name.
-pub(crate) type Later = Option<Spanned<toml::Value>>;
 
 /// A written value and where it stands.
 pub(crate) type Value<T> = Option<Spanned<Text<T>>>;
@@ -32,11 +31,16 @@ pub(crate) struct File {
     pub(crate) http: Http,
     #[serde(default)]
     pub(crate) control: Control,
-    pub(crate) group: Later,
-    pub(crate) nic: Later,
-    pub(crate) worker: Later,
-    pub(crate) flows: Later,
-    pub(crate) meters: Later,
+    #[expect(dead_code, reason = "refused")]
+    group: Option<later::GroupTable>,
+    #[expect(dead_code, reason = "refused")]
+    nic: Option<later::NicTable>,
+    #[expect(dead_code, reason = "refused")]
+    worker: Option<later::WorkerTable>,
+    #[expect(dead_code, reason = "refused")]
+    flows: Option<later::FlowsTable>,
+    #[expect(dead_code, reason = "refused")]
+    meters: Option<later::MetersTable>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,7 +61,8 @@ pub(crate) struct Shape {
     #[serde(default)]
     pub(crate) queue: Queue,
     pub(crate) addresses: Option<List<Text<IpAddr>>>,
-    pub(crate) group: Later,
+    #[expect(dead_code, reason = "refused")]
+    group: Option<later::Group>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,7 +77,8 @@ pub(crate) struct Container {
     pub(crate) egress: Direction,
     #[serde(default)]
     pub(crate) queue: Queue,
-    pub(crate) group: Later,
+    #[expect(dead_code, reason = "refused")]
+    group: Option<later::Group>,
 }
 
 impl Listed for Container {
@@ -98,13 +104,20 @@ pub(crate) struct Direction {
     pub(crate) mtu: Value<Size>,
     pub(crate) limit: Value<Size>,
     pub(crate) latency: Value<Nanos>,
-    pub(crate) ceil: Later,
-    pub(crate) cburst: Later,
-    pub(crate) priority: Later,
-    pub(crate) weight: Later,
-    pub(crate) quantum: Later,
-    pub(crate) overhead: Later,
-    pub(crate) mpu: Later,
+    #[expect(dead_code, reason = "refused")]
+    ceil: Option<later::Ceil>,
+    #[expect(dead_code, reason = "refused")]
+    cburst: Option<later::Cburst>,
+    #[expect(dead_code, reason = "refused")]
+    priority: Option<later::Priority>,
+    #[expect(dead_code, reason = "refused")]
+    weight: Option<later::Weight>,
+    #[expect(dead_code, reason = "refused")]
+    quantum: Option<later::Quantum>,
+    #[expect(dead_code, reason = "refused")]
+    overhead: Option<later::Overhead>,
+    #[expect(dead_code, reason = "refused")]
+    mpu: Option<later::Mpu>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -123,11 +136,16 @@ pub(crate) struct Queue {
     pub(crate) target: Value<Nanos>,
     pub(crate) interval: Value<Nanos>,
     pub(crate) ecn: Option<Spanned<bool>>,
-    pub(crate) flows: Later,
-    pub(crate) quantum: Later,
-    pub(crate) memory_limit: Later,
-    pub(crate) drop_batch: Later,
-    pub(crate) ce_threshold: Later,
+    #[expect(dead_code, reason = "refused")]
+    flows: Option<later::Flows>,
+    #[expect(dead_code, reason = "refused")]
+    quantum: Option<later::Quantum>,
+    #[expect(dead_code, reason = "refused")]
+    memory_limit: Option<later::MemoryLimit>,
+    #[expect(dead_code, reason = "refused")]
+    drop_batch: Option<later::DropBatch>,
+    #[expect(dead_code, reason = "refused")]
+    ce_threshold: Option<later::CeThreshold>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -180,49 +198,13 @@ fn default_socket() -> Spanned<PathBuf> {
 }
 
 impl File {
-    /// Reads the text, and refuses what a later version will understand.
+    /// Reads the text; what a later version will understand is refused on the way.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
-        let file: Self = toml::from_str(text)?;
-        file.refuse_later()?;
-        Ok(file)
-    }
-
-    fn refuse_later(&self) -> Result<(), Problem> {
-        let tables = [
-            ("[[group]]", &self.group),
-            ("[nic]", &self.nic),
-            ("[[worker]]", &self.worker),
-            ("[flows]", &self.flows),
-            ("[meters]", &self.meters),
-        ];
-        tables.into_iter().try_for_each(|(name, table)| refuse(name, table))?;
-        self.link.iter().try_for_each(|link| link.get_ref().refuse_later())?;
-        refuse("group", &self.defaults.group)?;
-        [&self.defaults.ingress, &self.defaults.egress].into_iter().try_for_each(Direction::refuse_later)?;
-        self.defaults.queue.refuse_later()?;
-        for container in &self.container.0 {
-            refuse("group", &container.group)?;
-            [&container.ingress, &container.egress].into_iter().try_for_each(Direction::refuse_later)?;
-            container.queue.refuse_later()?;
-        }
-        Ok(())
+        toml::from_str(text).map_err(Problem::from)
     }
 }
 
 impl Direction {
-    fn refuse_later(&self) -> Result<(), Problem> {
-        let keys = [
-            ("ceil", &self.ceil),
-            ("cburst", &self.cburst),
-            ("priority", &self.priority),
-            ("weight", &self.weight),
-            ("quantum", &self.quantum),
-            ("overhead", &self.overhead),
-            ("mpu", &self.mpu),
-        ];
-        keys.into_iter().try_for_each(|(name, key)| refuse(name, key))
-    }
-
     /// The kind as written, or HTB.
     pub(crate) fn limiter_kind(&self) -> LimiterKind {
         self.kind.as_ref().map_or(LimiterKind::Htb, |kind| *kind.get_ref())
@@ -255,21 +237,6 @@ impl Direction {
 }
 
 impl Queue {
-    fn refuse_later(&self) -> Result<(), Problem> {
-        if let Some(kind) = self.kind.as_ref().filter(|kind| *kind.get_ref() == QueueKind::FqCodel) {
-            let problem = Problem::at(kind.span(), "queue kind \"fq_codel\" is not in this version");
-            return Err(problem.help("use \"codel\" or \"fifo\""));
-        }
-        let keys = [
-            ("flows", &self.flows),
-            ("quantum", &self.quantum),
-            ("memory_limit", &self.memory_limit),
-            ("drop_batch", &self.drop_batch),
-            ("ce_threshold", &self.ce_threshold),
-        ];
-        keys.into_iter().try_for_each(|(name, key)| refuse(name, key))
-    }
-
     /// These keys, and the default's where one is not given.
     pub(crate) fn over(&self, default: &Self) -> Self {
         Self {
@@ -281,10 +248,4 @@ impl Queue {
             ..Self::default()
         }
     }
-}
-
-fn refuse(name: &str, key: &Later) -> Result<(), Problem> {
-    key.as_ref().map_or(Ok(()), |value| {
-        Err(Problem::at(value.span(), format!("{name} is not in this version of portlane")).help("leave it out"))
-    })
 }

@@ -56,6 +56,9 @@ pub(crate) fn limiter(
     if let Limiter::Htb { burst, .. } | Limiter::Tbf { burst, .. } = limited.limiter {
         warn_of_short_burst(&written, rate, burst, who, warnings);
     }
+    if let Some(limit) = limited.limit_bytes.filter(|limit| limit.0 < FULL_PACKET) {
+        warnings.push(format!("{who}: limit {limit} is less than a full packet of {FULL_PACKET}b, so each is dropped"));
+    }
     Ok(limited)
 }
 
@@ -110,7 +113,7 @@ fn tbf(written: &file::Direction, rate: Rate) -> Result<Limited, Problem> {
     let peak = peak(written, rate)?;
     let limit_bytes = match (&written.limit, &written.latency) {
         (Some(_), None) => size(&written.limit, "limit")?,
-        (None, Some(latency)) => Some(bytes_within(rate, latency.get_ref().0, burst)),
+        (None, Some(latency)) => Some(bytes_within(latency.get_ref().0, rate, burst, peak)),
         (Some(limit), Some(_)) => {
             return Err(Problem::at(limit.span(), "limit and latency together").help("give one of them"));
         }
@@ -146,10 +149,15 @@ fn peak(written: &file::Direction, rate: Rate) -> Result<Option<Peak>, Problem> 
     }
 }
 
-/// tc's `limit` of a TBF that gives a latency: what the rate sends in that time, and the burst.
-fn bytes_within(rate: Rate, latency: Nanos, burst: Size) -> Size {
-    let bytes = u128::from(rate.bits_per_second()) * u128::from(latency.0) / 8_000_000_000;
-    Size(u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(burst.0))
+/// The `limit` of a TBF that gives a latency, as tc's `tbf_parse_opt` takes it: what the rate sends in that time and the
+/// burst, or what the peak rate sends and its mtu, if that is less.
+fn bytes_within(latency: Nanos, rate: Rate, burst: Size, peak: Option<Peak>) -> Size {
+    let under = |rate: Rate, bucket: Size| {
+        let bytes = u128::from(rate.bits_per_second()) * u128::from(latency.0) / 8_000_000_000;
+        Size(u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(bucket.0))
+    };
+    let by_rate = under(rate, burst);
+    peak.map_or(by_rate, |peak| by_rate.min(under(peak.rate, peak.mtu)))
 }
 
 /// A size that a bucket can have.
@@ -195,14 +203,40 @@ pub(crate) fn check_shape_alone(shape: &file::Shape) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The queue of a node's `own` keys over those of `[defaults]`.
-pub(crate) fn queue(own: &file::Queue, default: &file::Queue) -> Result<QueueParams, Problem> {
+/// The queue of a node's `own` keys over those of `[defaults]`; warnings name it `who`.
+pub(crate) fn queue(
+    own: &file::Queue,
+    default: &file::Queue,
+    who: &str,
+    warnings: &mut Vec<String>,
+) -> Result<QueueParams, Problem> {
     let merged = own.over(default);
-    let fifo = merged.kind.as_ref().is_some_and(|kind| *kind.get_ref() == QueueKind::Fifo);
+    let fifo = match &merged.kind {
+        Some(kind) if *kind.get_ref() == QueueKind::FqCodel => {
+            let problem = Problem::at(kind.span(), "queue kind \"fq_codel\" is not in this version of portlane");
+            return Err(problem.help("use \"codel\" or \"fifo\""));
+        }
+        kind => kind.as_ref().is_some_and(|kind| *kind.get_ref() == QueueKind::Fifo),
+    };
     if fifo {
         refuse_codel_keys(own)?;
     }
-    queue_params(&merged, fifo)
+    let params = queue_params(&merged, fifo)?;
+    // What a container inherits has been warned of where it stands.
+    if own.target.is_some() || own.interval.is_some() {
+        warn_of_slow_codel(&params, who, warnings);
+    }
+    Ok(params)
+}
+
+/// CoDel needs an interval in which a queue that is well behaved gets below its target.
+fn warn_of_slow_codel(params: &QueueParams, who: &str, warnings: &mut Vec<String>) {
+    if let Some(codel) = params.codel.as_ref().filter(|codel| codel.target >= codel.interval) {
+        let (target, interval) = (codel.target, codel.interval);
+        warnings.push(format!(
+            "{who}: target {target} is not below interval {interval}; a target is about a twentieth of the interval"
+        ));
+    }
 }
 
 /// A FIFO has no CoDel to configure.

@@ -5,6 +5,7 @@
 
 mod error;
 mod file;
+mod later;
 mod limits;
 mod plan;
 mod values;

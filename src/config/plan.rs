@@ -21,6 +21,9 @@ const MAX_INTERFACE_NAME: usize = 15;
 /// The longest path of a socket (`sun_path` of unix(7) with its final zero).
 const MAX_SOCKET_PATH: usize = 107;
 
+/// Packets that can wait live whatever the rings hold: of 16,384 frames half may be in the rings of both interfaces.
+const LIVE_PACKETS: u64 = 8_192;
+
 /// A checked configuration.
 #[derive(Debug)]
 pub struct Plan {
@@ -92,14 +95,20 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         .map(|container| build_container(container, &file.defaults, &mut warnings))
         .collect::<Result<Vec<_>, _>>()?;
     let owners = owners(&containers, &file.container.0)?;
-    let queue = queue(&file.defaults.queue, &file::Queue::default())?;
+    let queue = queue(&file.defaults.queue, &file::Queue::default(), "defaults", &mut warnings)?;
+    let unmatched = LaneParams { limiter: Limiter::None, queue };
+    let wire = file.wire.map(wire).transpose()?;
+    warn_of_foreign_addresses(&file.host, &file.defaults, &file.container.0, &mut warnings);
+    if wire.is_some() {
+        warn_of_long_queues(&containers, &unmatched, &mut warnings);
+    }
     Ok(Plan {
         link,
         host_addresses: file.host.addresses.0.into_iter().map(|Text(address)| address).collect(),
-        unmatched: LaneParams { limiter: Limiter::None, queue },
+        unmatched,
         containers,
         owners,
-        wire: file.wire.map(wire).transpose()?,
+        wire,
         listen: file.http.listen.0,
         socket: socket(file.control.socket)?,
         warnings,
@@ -112,7 +121,7 @@ fn build_container(
     warnings: &mut Vec<String>,
 ) -> Result<Container, Problem> {
     let id = check_id(&written.id)?;
-    let queue = queue(&written.queue, &defaults.queue)?;
+    let queue = queue(&written.queue, &defaults.queue, id, warnings)?;
     let mut lane = |direction: Direction, own: &file::Direction, default: &file::Direction| {
         let who = format!("{id} {direction}");
         let limited = limiter(own, default, &who, warnings)?;
@@ -130,6 +139,40 @@ fn build_container(
         addresses: addresses.into_iter().flat_map(|list| &list.0).map(|&Text(address)| address).collect(),
         lanes,
     })
+}
+
+/// Where the host's addresses tell directions apart, no packet to or from another address is a container's.
+fn warn_of_foreign_addresses(
+    host: &file::Host,
+    defaults: &file::Shape,
+    containers: &[file::Container],
+    warnings: &mut Vec<String>,
+) {
+    if host.addresses.0.is_empty() {
+        return;
+    }
+    let own = containers.iter().map(|container| (container.id.get_ref().as_str(), &container.addresses));
+    for (who, addresses) in [("defaults", &defaults.addresses)].into_iter().chain(own) {
+        let foreign = addresses.iter().flat_map(|list| &list.0).filter(|address| !host.addresses.0.contains(address));
+        warnings.extend(foreign.map(|Text(address)| {
+            format!(
+                "{who}: {address} is not one of [host] addresses; where those tell the direction, as in a replay, \
+                 its traffic is unmatched"
+            )
+        }));
+    }
+}
+
+/// What may wait live is bounded by the frames that there are.
+fn warn_of_long_queues(containers: &[Container], unmatched: &LanePlan, warnings: &mut Vec<String>) {
+    let lanes = containers.iter().flat_map(|container| &container.lanes).chain([unmatched; Direction::ALL.len()]);
+    let limits: u64 = lanes.map(|lane| u64::from(lane.queue.limit)).sum();
+    if limits > LIVE_PACKETS {
+        warnings.push(format!(
+            "the limits of all queues add up to {limits} packets, and live at least {LIVE_PACKETS} can wait; when more \
+             do, the longest queue may lose its oldest (no_frame): lower the limits of queues"
+        ));
+    }
 }
 
 fn check_id(id: &Spanned<String>) -> Result<&str, Problem> {

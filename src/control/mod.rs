@@ -2,9 +2,15 @@
 //! connect (loopback, unless configured).
 
 #[cfg(feature = "af-xdp")]
+pub mod questions;
+#[cfg(feature = "af-xdp")]
 pub mod server;
 
 pub mod client;
 
+#[cfg(feature = "af-xdp")]
+mod answers;
+#[cfg(feature = "af-xdp")]
+mod connections;
 #[cfg(feature = "af-xdp")]
 mod socket;

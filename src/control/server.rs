@@ -4,36 +4,34 @@ use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
-use crossbeam::channel::{Receiver, Sender, bounded};
-use portlane_stats::snapshot::Snapshot;
 use tokio::sync::oneshot;
 
+use super::answers::Answers;
+use super::connections;
+use super::questions::{self, Pulse, Questions};
 use super::socket::ControlSocket;
 use crate::config::Plan;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 
-/// A question to the worker.
-#[derive(Debug)]
-pub struct Question {
-    /// Where the answer goes.
-    pub answer: oneshot::Sender<Snapshot>,
-    /// Sojourn times are recorded anew from the answer on: a measurement begins.
-    pub restart_sojourn: bool,
-}
+/// Questions that may wait for the worker at a time. One is asked at a time: another waits only if the worker let its asker
+/// wait in vain, and then there is no use in asking on.
+const MAX_WAITING: usize = 1;
 
-/// Where questions are asked, and where the worker takes them.
-pub type Questions = (Sender<Question>, Receiver<Question>);
+/// Connections at a time. Those of anybody, and those of the socket's owner, whom the others cannot keep out.
+const MAX_TCP: usize = 32;
+const MAX_UNIX: usize = 8;
 
-/// Questions that may wait for the worker at a time; more are turned away.
-const MAX_WAITING: usize = 8;
+/// How old numbers may be for anybody: so the worker builds four snapshots a second at most. The owner gets new ones.
+const ANYBODYS_AGE: Duration = Duration::from_millis(250);
 
-/// How long the worker may take to answer. It does so between two turns, but may have to wait for its core.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A worker that takes no turn for this long does not live. It sleeps for 20 ms at most.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
 
 /// The running server; it stops when dropped.
 #[derive(Debug)]
@@ -58,20 +56,20 @@ impl Server {
                 Failure::refused(format!("HTTP address {}: {cause}: {remedy}", plan.listen))
             })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
-        let (questions, answers) = bounded(MAX_WAITING);
-        let channel = (questions.clone(), answers);
+        let (questions, inbox) = questions::channel(MAX_WAITING);
+        let (asked, pulse) = (questions.clone(), inbox.pulse());
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             runtime.block_on(async {
-                let router = router(questions);
+                let source = Source { answers: Answers::start(asked), pulse, age: ANYBODYS_AGE };
                 tokio::select! {
                     _ = stopped => {}
-                    failed = serve(control, http, router) => eprintln!("portlane: HTTP ended: {failed}"),
+                    failed = serve(control, http, source) => failure::tell(format!("portlane: HTTP ended: {failed}")),
                 }
             });
         };
         let thread = thread::Builder::new().name("portlane-http".to_owned()).spawn(serve).map_err(Failure::failed)?;
-        Ok((Self { stop: Some(stop), thread: Some(thread) }, channel))
+        Ok((Self { stop: Some(stop), thread: Some(thread) }, (questions, inbox)))
     }
 }
 
@@ -85,8 +83,16 @@ impl Drop for Server {
     }
 }
 
-/// Serves until one of the listeners fails, and returns why.
-async fn serve(control: ControlSocket, http: TcpListener, router: Router) -> std::io::Error {
+/// Where a listener's answers come from.
+#[derive(Debug, Clone)]
+struct Source {
+    answers: Answers,
+    pulse: Pulse,
+    age: Duration,
+}
+
+/// Serves for ever; returns why it cannot.
+async fn serve(control: ControlSocket, http: TcpListener, source: Source) -> std::io::Error {
     let tcp = match tokio::net::TcpListener::from_std(http) {
         Ok(tcp) => tcp,
         Err(error) => return error,
@@ -95,39 +101,30 @@ async fn serve(control: ControlSocket, http: TcpListener, router: Router) -> std
         Ok(unix) => unix,
         Err(error) => return error,
     };
-    let ended = tokio::select! {
-        ended = axum::serve(tcp, router.clone()) => ended,
-        ended = axum::serve(unix, router) => ended,
+    let owners = router(Source { age: Duration::ZERO, ..source.clone() });
+    let never = tokio::select! {
+        never = connections::serve(tcp, MAX_TCP, router(source)) => never,
+        never = connections::serve(unix, MAX_UNIX, owners) => never,
     };
-    ended.err().unwrap_or_else(|| std::io::Error::other("a listener closed"))
+    match never {}
 }
 
-fn router(questions: Sender<Question>) -> Router {
-    Router::new().route("/health", get(health)).route("/stats.json", get(stats)).with_state(questions)
+fn router(source: Source) -> Router {
+    Router::new().route("/health", get(health)).route("/stats.json", get(stats)).with_state(source)
 }
 
-/// Alive is: the worker takes turns.
-async fn health(State(questions): State<Sender<Question>>) -> Response {
-    match ask(&questions).await {
-        Some(_) => "ok\n".into_response(),
-        None => unavailable(),
-    }
+/// Alive is: the worker takes turns. It is not asked, only watched.
+async fn health(State(source): State<Source>) -> Response {
+    if source.pulse.beats_within(LONGEST_TURN).await { "ok\n".into_response() } else { unavailable() }
 }
 
-async fn stats(State(questions): State<Sender<Question>>) -> Response {
-    match ask(&questions).await {
-        Some(snapshot) => Json(snapshot).into_response(),
+async fn stats(State(source): State<Source>) -> Response {
+    match source.answers.get(source.age).await {
+        Some(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
         None => unavailable(),
     }
 }
 
 fn unavailable() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "the worker does not answer\n").into_response()
-}
-
-async fn ask(questions: &Sender<Question>) -> Option<Snapshot> {
-    let (question, answer) = oneshot::channel();
-    let question = Question { answer: question, restart_sojourn: false };
-    questions.try_send(question).ok()?;
-    tokio::time::timeout(PATIENCE, answer).await.ok()?.ok()
 }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::topology::Topology;
 use super::traffic::{Customer, Traffic};
 use crate::config::{Container, Plan};
-use crate::control::server::{Question, Questions};
+use crate::control::questions::{self, Question, Questions};
 use crate::failure::Failure;
 use crate::live::{self, Live};
 
@@ -148,10 +148,10 @@ struct LineThread {
 
 impl LineThread {
     fn start(topology: &Topology, plan: Plan) -> Result<Self, Failure> {
-        Self::start_answering(topology, plan, channel::bounded(1))
+        Self::start_answering(topology, plan, questions::channel(1))
     }
 
-    fn start_answering(topology: &Topology, plan: Plan, (questions, answers): Questions) -> Result<Self, Failure> {
+    fn start_answering(topology: &Topology, plan: Plan, (questions, inbox): Questions) -> Result<Self, Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let (opened, is_open) = channel::bounded(1);
@@ -165,7 +165,7 @@ impl LineThread {
             };
             let _ = opened.send(Ok(()));
             live::pin_to_a_core();
-            live.work(&stopped, &answers)?;
+            live.work(&stopped, &inbox)?;
             live.snapshot()
         };
         let thread = topology.line.spawn("portlane-worker", work).map_err(Failure::failed)?;

@@ -38,6 +38,9 @@ const BETWEEN_UPLOADS: Duration = Duration::from_millis(50);
 /// How often a thread looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// How long a connection may take: the line's queues are short, but the machine may be busy.
+const CONNECT_WITHIN: Duration = Duration::from_secs(15);
+
 /// Time between two questions of the UDP client.
 const ECHO_EVERY: Duration = Duration::from_millis(10);
 
@@ -124,7 +127,15 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = tcp_socket()?;
-    socket.connect_timeout(&address.into(), Duration::from_secs(5))?;
+    let connected = socket.connect_timeout(&address.into(), CONNECT_WITHIN);
+    connected.map_err(|cause| {
+        io::Error::new(
+            cause.kind(),
+            format!(
+                "a client of the demo could not connect to {address}: {cause}; try again when the machine is less busy"
+            ),
+        )
+    })?;
     Ok(socket.into())
 }
 

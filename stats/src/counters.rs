@@ -11,7 +11,7 @@
 //! | `dropped[oversize]` | longer than the bucket could ever pay for | `drops` of `tbf_enqueue` (`qdisc_pkt_len > max_size`) |
 //! | `ecn_marks` | marked instead of dropped | `ecn_mark`; not a drop there either |
 //! | `overlimits` | waits for tokens | `overlimits`; see below |
-//! | `requeues` | device ring full, frame put back | `requeues` (`dev_requeue_skb`) |
+//! | `requeues` | device ring full, frame put back; once, however long it waits | `requeues` (`dev_requeue_skb`; a stopped queue is not tried again) |
 //!
 //! The kernel counts a child's drops at its parents too (`qdisc_tree_reduce_backlog`); a lane counts each drop once, and
 //! [`LaneReport`](crate::lane::LaneReport) shows it at both elements.
@@ -118,7 +118,7 @@ pub struct LaneCounters {
     pub ecn_marks: u64,
     /// Times the lane began to wait for tokens.
     pub overlimits: u64,
-    /// Times the device's ring was full and a frame was put back at the lane's head.
+    /// Frames that found the device's ring full and were put back at the lane's head; each once, however often it is tried.
     pub requeues: u64,
 }
 

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod conservation;
+mod failures;
+mod links;
 mod rig;
 mod rings;
 mod shortage;

@@ -157,7 +157,7 @@ pub(crate) fn lane(snapshot: &Snapshot, direction: Direction, container: usize) 
 }
 
 /// A frame of the given kind and length, with a number in it.
-fn packet(direction: Direction, kind: Kind, len: usize, number: u64) -> Vec<u8> {
+pub(crate) fn packet(direction: Direction, kind: Kind, len: usize, number: u64) -> Vec<u8> {
     let len = len.max(SHORTEST);
     let own = match kind {
         Kind::Container(container) => FIRST_PORT + container,

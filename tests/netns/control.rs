@@ -1,18 +1,20 @@
 //! Asking a running portlane: over its control socket, and over HTTP.
 
 use std::fs::{self, Permissions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use portlane::netns::Namespace;
 use portlane_stats::snapshot::Snapshot;
 use serde_json::Value;
 
 use crate::bench::{Bench, FREE_CONTAINER};
-use crate::portlane::ask;
+use crate::portlane::{Portlane, ask};
 
 pub(crate) fn owner_only() {
     let bench = Bench::new();
@@ -80,6 +82,71 @@ pub(crate) fn http() {
     ] {
         assert_eq!(request(&bench.line, method, path).0, status, "{method} {path}");
     }
+}
+
+/// Whoever may connect may open connections and say nothing; the owner is answered all the same.
+pub(crate) fn idle_connections() {
+    let bench = Bench::new();
+    let _portlane = bench.start(FREE_CONTAINER);
+    let connect = || bench.line.within(|| TcpStream::connect("127.0.0.1:9660")).unwrap().unwrap();
+    let idle: Vec<_> = (0..200).map(|_| connect()).collect();
+    let asked = Instant::now();
+    bench.stats();
+    assert!(asked.elapsed() < Duration::from_secs(4), "before any of them is closed for its silence");
+
+    // Those that were too many are closed at once, the others in time. Then anybody is answered again.
+    for mut stream in idle {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        // Closed, or reset.
+        assert!(!matches!(stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock));
+    }
+    assert_eq!(get(&bench.line, "/health"), (200, "ok\n".to_owned()));
+}
+
+/// However many ask for numbers, few are made for them.
+pub(crate) fn shared_numbers() {
+    let bench = Bench::new();
+    let _portlane = bench.start(FREE_CONTAINER);
+    let time = |body: &str| serde_json::from_str::<Snapshot>(body).unwrap().time_ns;
+    let began = Instant::now();
+    let mut times: Vec<_> = (0..100).map(|_| time(&get(&bench.line, "/stats.json").1)).collect();
+    let most = began.elapsed().as_millis() / 250 + 1;
+    times.dedup();
+    assert!(times.len() as u128 <= most, "{} in {:?}", times.len(), began.elapsed());
+    // The owner's are new.
+    let (first, second) = (bench.stats().time_ns, bench.stats().time_ns);
+    assert!(first < second);
+}
+
+/// What a portlane finds in its socket's place goes only if it is a socket that nobody listens on.
+pub(crate) fn found_in_its_place() {
+    let bench = Bench::new();
+    let (socket, config) = (bench.socket(), bench.config(FREE_CONTAINER));
+    let refused = |words: &str| {
+        let ended = Portlane::launch(&bench.line, &[], &config).ended();
+        ended.assert_refused(&[socket.to_str().unwrap(), words]);
+    };
+    fs::write(&socket, "precious").unwrap();
+    refused("Address already in use");
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
+    fs::remove_file(&socket).unwrap();
+
+    let datagram = UnixDatagram::bind(&socket).unwrap();
+    refused("Protocol wrong type for socket");
+    assert!(socket.exists());
+    drop(datagram);
+    fs::remove_file(&socket).unwrap();
+
+    drop(UnixListener::bind(&socket).unwrap());
+    let portlane = bench.start(FREE_CONTAINER);
+    bench.stats();
+
+    // Another's, put in its place meanwhile, stays.
+    fs::remove_file(&socket).unwrap();
+    let _others = UnixListener::bind(&socket).unwrap();
+    portlane.signal(Signal::SIGTERM);
+    assert_eq!(portlane.ended().code, Some(0));
+    assert!(socket.exists());
 }
 
 /// The keys that scripts rely on, each with a number unless it is said otherwise.

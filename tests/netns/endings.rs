@@ -52,11 +52,13 @@ pub(crate) fn killed() {
 }
 
 pub(crate) fn lost_interface() {
+    const GONE: &str = "gone: start again when it is back";
+    const DOWN: &str = "down: start again when it is up";
     // Deleting takes an interface down first, and that may be noticed first.
     for (change, side, found) in [
-        (["delete", "container"].as_slice(), "container", ["gone", "down"].as_slice()),
-        (&["delete", "network"], "network", &["gone", "down"]),
-        (&["set", "container", "down"], "container", &["down"]),
+        (["delete", "container"].as_slice(), "container", [GONE, DOWN].as_slice()),
+        (&["delete", "network"], "network", &[GONE, DOWN]),
+        (&["set", "container", "down"], "container", &[DOWN]),
     ] {
         let bench = Bench::new();
         let portlane = bench.start(FREE_CONTAINER);

@@ -40,6 +40,29 @@ fn every_format_is_printed() {
     assert_eq!(scene.files(), ["config.toml", "in.pcapng", "out.json", "out.pcapng"]);
 }
 
+/// tc derives what it shows as `lat` from the limit in bytes, under the slower of the two buckets.
+#[test]
+fn the_latency_of_a_token_bucket_is_shown_as_it_was_configured() {
+    for peak in ["", ", peakrate = \"50mbit\", mtu = \"1600b\"", ", peakrate = \"4gbit\", mtu = \"1600b\""] {
+        let tbf = "kind = \"tbf\", rate = \"40mbit\", burst = \"256kb\", latency = \"50ms\"";
+        let config = format!("[[container]]\nid = \"web\"\nports = [\"80\"]\negress = {{ {tbf}{peak} }}\n");
+        let scene = Scene::new(&config, &frames(10));
+        let Ending { code, stdout, .. } = scene.run(&["in.pcapng", "--config", "config.toml", "--format", "tc"]);
+        assert_eq!(code, Some(0));
+        assert!(stdout.contains(" lat 50ms "), "{peak}: {stdout}");
+    }
+}
+
+/// Memory is asked for as if all queues were full, but never for more packets than may wait in a replay.
+#[test]
+fn two_thousand_containers_fit_into_two_gigabytes() {
+    let container = |number| format!("[[container]]\nid = \"c{number}\"\nports = [\"{number}\"]\n");
+    let scene = Scene::new(&(1..=2_000).map(container).collect::<String>(), &frames(100));
+    let quiet = Ending { code: Some(0), stdout: String::new(), stderr: String::new() };
+    assert_eq!(scene.end_within(2_000_000), quiet);
+    assert_eq!(scene.outputs().stats.totals.sent, 100);
+}
+
 #[test]
 fn a_capture_without_packets_is_none_the_worse() {
     let scene = Scene::new(THREE, &[]);

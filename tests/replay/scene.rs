@@ -14,6 +14,9 @@ use crate::packets::Packet;
 /// The three containers of the example: "fast" owns 31744-32767, "slow" 32768-33791, "free" 33792-34815.
 pub(crate) const THREE: &str = include_str!("../../examples/three.toml");
 
+const BOTH_OUTPUTS: [&str; 7] =
+    ["in.pcapng", "--config", "config.toml", "--write", "out.pcapng", "--stats", "out.json"];
+
 /// A folder with a configuration and a capture.
 pub(crate) struct Scene {
     folder: TempDir,
@@ -58,9 +61,18 @@ impl Scene {
 
     /// Runs `portlane replay` in the folder.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ending {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portlane"));
-        command.current_dir(self.folder.path()).arg("replay").args(arguments);
-        let output = command.output().unwrap();
+        self.finish(Command::new(env!("CARGO_BIN_EXE_portlane")).arg("replay").args(arguments))
+    }
+
+    /// Runs it with both outputs, and no more than this much address space.
+    pub(crate) fn end_within(&self, kilobytes: u32) -> Ending {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -v \"$1\" && shift && exec \"$@\"", "sh", &kilobytes.to_string()]);
+        self.finish(shell.args([env!("CARGO_BIN_EXE_portlane"), "replay"]).args(BOTH_OUTPUTS))
+    }
+
+    fn finish(&self, command: &mut Command) -> Ending {
+        let output = command.current_dir(self.folder.path()).output().unwrap();
         Ending {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -70,8 +82,7 @@ impl Scene {
 
     /// Runs it with both outputs, to `out.pcapng` and `out.json`.
     pub(crate) fn end(&self, more: &[&str]) -> Ending {
-        let fixed = ["in.pcapng", "--config", "config.toml", "--write", "out.pcapng", "--stats", "out.json"];
-        self.run(&[&fixed[..], more].concat())
+        self.run(&[&BOTH_OUTPUTS[..], more].concat())
     }
 
     /// Runs it with both outputs; it must succeed, silently, and its books must balance.

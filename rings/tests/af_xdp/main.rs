@@ -286,7 +286,7 @@ fn vanished_interface() {
     let bench = Bench::new();
     let mut wire = Wire::open(&bench, &small()).unwrap();
     bench.line.shell("ip link delete right");
-    assert_eq!(wire.first_error().to_string(), "interface right is gone");
+    assert_eq!(wire.first_error().to_string(), "interface right is gone: start again when it is back");
     drop(wire);
     assert!(!bench.has_programs());
 }
@@ -298,8 +298,8 @@ fn downed_interface() {
     converse(&mut wire, &talkers, 10, 100);
     bench.line.shell("ip link set right down");
     talkers[0].send(b"to nowhere").unwrap();
-    assert_eq!(wire.turn().unwrap_err().to_string(), "interface right is down");
-    assert_eq!(wire.first_error().to_string(), "interface right is down");
+    assert_eq!(wire.turn().unwrap_err().to_string(), "interface right is down: start again when it is up");
+    assert_eq!(wire.first_error().to_string(), "interface right is down: start again when it is up");
 }
 
 fn waiting() {
