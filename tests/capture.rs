@@ -132,6 +132,7 @@ fn tshark_counts_the_same_and_reads_what_was_written() {
             let owned = |protocol| format!("{protocol}.{port} >= {first} && {protocol}.{port} <= {last}");
             let filter = format!("({} || {}) && !icmp && !icmpv6", owned("tcp"), owned("udp"));
             let Some(counted) = tshark(Path::new(CAPTURE), &filter) else {
+                assert!(std::env::var_os("CI").is_none(), "CI compares with tshark: install it");
                 return println!("not compared with tshark: it is not installed");
             };
             assert_eq!(counted as u64, offered, "{port} of {id}");

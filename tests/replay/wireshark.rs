@@ -12,6 +12,7 @@ fn tshark(capture: &Path, arguments: &[&str]) -> Option<(String, String)> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(capture).args(["-o", "ip.defragment:FALSE"]).args(arguments).stdin(Stdio::null());
     let Ok(output) = command.output() else {
+        assert!(std::env::var_os("CI").is_none(), "CI compares with tshark: install it");
         println!("note: tshark is not installed: its counts were not compared");
         return None;
     };
