@@ -34,7 +34,7 @@ impl Bench {
     /// Every container may send `rate` and offers `offered_mbit`.
     fn new(rate: &str, offered_mbit: u64) -> Self {
         let shape = format!(
-            "[defaults]\nqueue = {{ kind = \"codel\", limit = 256 }}\negress = {{ rate = \"{rate}\", burst = \"128b\" }}\n"
+            "[defaults]\nqueue = {{ kind = \"codel\", limit = 256 }}\negress = {{ rate = \"{rate}\", burst = \"1514b\", mpu = \"1514b\" }}\n"
         );
         let containers = (0..support::CONTAINERS)
             .map(|n| format!("[[container]]\nid = \"c{n}\"\nports = [\"{}\"]\n", support::ports(n)))

@@ -3,7 +3,9 @@
 //! The three loads are those of the `line` benchmark; packets are numbers, so no memory but the shaper's own is touched.
 
 use criterion::{Criterion, Throughput};
-use portlane_shaper::{DropReason, Fate, LaneId, LaneParams, Limiter, LinkParams, Nanos, Rate, Shaper, Size};
+use portlane_shaper::{
+    Arrival, DropReason, Fate, LaneId, LaneParams, Limiter, Nanos, Rate, Shape, Shaper, Size, TreeParams,
+};
 
 const LANES: u32 = 64;
 const LEN: u32 = 64;
@@ -39,7 +41,8 @@ impl Bench {
         let lanes = vec![LaneParams { limiter, ..LaneParams::default() }; LANES as usize];
         let bits = u64::from(BATCH * LEN) * 8;
         let pace = Nanos(bits * 1_000 / (offered_mbit * u64::from(LANES)));
-        let shaper = Shaper::new(LinkParams::default(), lanes, 65_536, Nanos::ZERO);
+        let shaper =
+            Shaper::new(&TreeParams { lanes, ..TreeParams::default() }, 65_536, Nanos::ZERO).expect("a valid tree");
         Self { shaper, dropped: Dropped::default(), now: Nanos::ZERO, pace, state: 1 }
     }
 
@@ -50,7 +53,9 @@ impl Bench {
             // Numerical Recipes' generator; the high bits are the random ones.
             self.state = self.state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let lane = LaneId((self.state >> 16) % LANES);
-            self.shaper.enqueue(lane, packet, LEN, self.now, &mut self.dropped);
+            // Four flows in each lane.
+            let arrival = Arrival { packet, len: LEN, memory: 2_048, flow: self.state << 16 & 3 << 30 };
+            self.shaper.enqueue(lane, arrival, self.now, &mut self.dropped);
         }
         let mut sent = 0;
         while self.shaper.dequeue(self.now, &mut self.dropped).is_some() {
@@ -62,7 +67,7 @@ impl Bench {
 
 fn lanes(criterion: &mut Criterion) {
     let rate = Rate::from_bits_per_second(LIMIT_MBIT * 1_000_000).expect("not zero");
-    let limited = Limiter::Htb { rate, burst: Size(128) };
+    let limited = Limiter::Htb(Shape::flat(rate, Size(128)));
     let mut group = criterion.benchmark_group("shaper/enqueue_dequeue");
     group.throughput(Throughput::Elements(BATCH.into()));
     for (name, limiter, offered_mbit) in

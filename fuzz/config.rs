@@ -2,13 +2,17 @@
 
 use bolero::check;
 use portlane::{commands::check::explain, config};
+use portlane_classify::Direction;
+use portlane_shaper::{GroupId, Limiter, Size, TreeParams};
 
 use crate::{BUDGET, damage};
 
-const SEEDS: [&str; 5] = [
+const SEEDS: [&str; 7] = [
     include_str!("../examples/replay.toml"),
+    include_str!("../examples/tree.toml"),
     include_str!("__fuzz__/config/corpus/every_key"),
     include_str!("__fuzz__/config/corpus/later_keys"),
+    include_str!("__fuzz__/config/corpus/circle"),
     include_str!("__fuzz__/config/corpus/overlap"),
     include_str!("__fuzz__/config/corpus/not_ascii"),
 ];
@@ -55,6 +59,7 @@ fn examine(text: &str) {
         Ok(plan) => {
             assert!(!plan.containers.is_empty());
             assert!(explain(&plan).contains(&plan.containers[0].id));
+            Direction::ALL.iter().for_each(|&direction| examine_tree(&plan.tree(direction)));
         }
         Err(error) => {
             let message = error.to_string();
@@ -62,6 +67,22 @@ fn examine(text: &str) {
             assert!(title.starts_with("error: ") && title.len() > "error: ".len(), "{message:?} for {text:?}");
             assert!(message.contains("fuzz.toml"), "{message:?} does not name the file");
         }
+    }
+}
+
+/// Whatever is accepted is a tree: all are under the link, through eight groups at most, with limits that can be kept.
+fn examine_tree(tree: &TreeParams) {
+    let above = |group: &GroupId| tree.groups[group.0 as usize].group;
+    let in_groups = tree.lanes.iter().map(|lane| lane.group).chain(tree.groups.iter().map(|group| group.group));
+    for group in in_groups {
+        assert!(std::iter::successors(group, above).take(9).count() <= 8, "{tree:?}");
+    }
+    let of_lanes = tree.lanes.iter().filter_map(|lane| match lane.limiter {
+        Limiter::Htb(shape) => Some(shape),
+        Limiter::None | Limiter::Tbf { .. } => None,
+    });
+    for shape in of_lanes.chain(tree.groups.iter().filter_map(|group| group.shape)).chain(tree.link.shape) {
+        assert!(shape.rate <= shape.ceil && shape.burst.min(shape.cburst) >= Size(1_514), "{shape:?}");
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use bolero::{TypeGenerator, check};
 use portlane_shaper::{
-    DropReason, Fate, LaneId, LaneParams, Limiter, LinkParams, Nanos, Peak, QueueParams, Rate, Shaper, Size, Wake,
-    codel,
+    Aqm, Arrival, DropReason, Fate, FqParams, LaneId, LaneParams, Limiter, LinkParams, Nanos, Peak, QueueParams, Rate,
+    Shape, Shaper, Size, TreeParams, Wake, codel,
 };
 
 use crate::BUDGET;
@@ -14,8 +14,6 @@ use crate::BUDGET;
 struct Setup {
     start: u32,
     link: Option<(u64, u64)>,
-    #[generator(1..10_000)]
-    quantum: u32,
     #[generator(Vec::produce().with().len(1_usize..6))]
     lanes: Vec<Lane>,
     #[generator(Vec::produce().with().len(0_usize..100))]
@@ -27,10 +25,33 @@ struct Lane {
     limiter: Kind,
     rate: (u64, u8),
     burst: (u64, u8),
+    queue: Queue,
+}
+
+#[derive(Debug, TypeGenerator)]
+struct Queue {
     #[generator(0..40)]
     limit: u32,
     limit_bytes: Option<u32>,
-    codel: Option<(u32, u32, bool, u16)>,
+    codel: Option<Codel>,
+    fq: Option<Fq>,
+}
+
+#[derive(Debug, TypeGenerator)]
+struct Codel {
+    target: u32,
+    interval: u32,
+    ecn: bool,
+    mtu: u16,
+    ce_threshold: Option<u32>,
+}
+
+#[derive(Debug, TypeGenerator)]
+struct Fq {
+    flows: u16,
+    quantum: u16,
+    memory_limit: u16,
+    drop_batch: u8,
 }
 
 #[derive(Debug, TypeGenerator)]
@@ -43,9 +64,10 @@ enum Kind {
 
 #[derive(Debug, TypeGenerator)]
 enum Call {
-    Enqueue { lane: usize, len: u16, ect: bool },
+    Enqueue { lane: usize, len: u16, ect: bool, flow: u32 },
     EnqueueMany { lane: usize, len: u16, ect: bool, count: u8 },
     EnqueueAny { lane: usize, len: u32 },
+    SetQueue { lane: usize, queue: Queue },
     Dequeue(u8),
     PutBack,
     Shed(u8),
@@ -66,22 +88,47 @@ fn rate(value: (u64, u8)) -> Rate {
 
 impl Lane {
     fn params(&self) -> LaneParams {
-        let (rate_of_lane, burst) = (rate(self.rate), Size(spread(self.burst)));
+        let (rate_of_lane, burst) = (rate(self.rate), Size(spread(self.burst).max(1)));
         let limiter = match &self.limiter {
             Kind::None => Limiter::None,
-            Kind::Htb => Limiter::Htb { rate: rate_of_lane, burst },
+            Kind::Htb => Limiter::Htb(Shape::flat(rate_of_lane, burst)),
             Kind::Tbf => Limiter::Tbf { rate: rate_of_lane, burst, peak: None },
             Kind::TbfWithPeak { rate: peak, mtu } => {
                 let peak = Peak { rate: rate(*peak), mtu: Size(u64::from(*mtu) + 1) };
                 Limiter::Tbf { rate: rate_of_lane, burst, peak: Some(peak) }
             }
         };
-        let codel = self.codel.map(|(target, interval, ecn, mtu)| {
-            let (target, interval) = (Nanos(target.into()), Nanos(u64::from(interval) + 1));
-            codel::Params { target, interval, ecn, mtu: mtu.into() }
-        });
-        let limit_bytes = self.limit_bytes.map(|bytes| Size(bytes.into()));
-        LaneParams { limiter, queue: QueueParams { limit: self.limit, limit_bytes, codel } }
+        LaneParams { limiter, queue: self.queue.params(), ..LaneParams::default() }
+    }
+}
+
+impl Queue {
+    fn params(&self) -> QueueParams {
+        let aqm = match (&self.codel, &self.fq) {
+            (None, _) => Aqm::Fifo,
+            (Some(codel), None) => Aqm::Codel(codel.params()),
+            (Some(codel), Some(fq)) => Aqm::FqCodel(FqParams {
+                codel: codel.params(),
+                flows: u32::from(fq.flows) + 1,
+                quantum: u32::from(fq.quantum) + 1,
+                memory_limit: Size(fq.memory_limit.into()),
+                drop_batch: fq.drop_batch.into(),
+            }),
+        };
+        QueueParams { limit: self.limit, limit_bytes: self.limit_bytes.map(|bytes| Size(bytes.into())), aqm }
+    }
+}
+
+impl Codel {
+    fn params(&self) -> codel::Params {
+        codel::Params {
+            target: Nanos(self.target.into()),
+            interval: Nanos(u64::from(self.interval) + 1),
+            ecn: self.ecn,
+            mtu: self.mtu.into(),
+            ce_threshold: self.ce_threshold.map(|threshold| Nanos(threshold.into())),
+            law: codel::ControlLaw::Newton,
+        }
     }
 }
 
@@ -123,18 +170,24 @@ struct World {
 
 impl World {
     fn new(setup: &Setup) -> Self {
-        let limit = setup.link.map(|(bits, burst)| (rate((bits, 0)), Size(burst)));
+        let shape = setup.link.map(|(bits, burst)| Shape::flat(rate((bits, 0)), Size(burst.max(1))));
+        let link = LinkParams { shape, ..LinkParams::default() };
         let lanes = setup.lanes.iter().map(Lane::params).collect();
         let now = Nanos(setup.start.into());
-        let shaper = Shaper::new(LinkParams { limit, quantum: setup.quantum }, lanes, 16, now);
+        let shaper = Shaper::new(&TreeParams { link, lanes, groups: vec![] }, 16, now).expect("a valid tree");
         Self { shaper, alive: Alive::default(), made: 0, now, returned: None }
     }
 
-    fn enqueue(&mut self, lane: usize, len: u32, ect: bool) {
-        let lane = LaneId(u32::try_from(lane % self.shaper.lanes()).expect("few lanes"));
+    fn lane(&self, number: usize) -> LaneId {
+        LaneId(u32::try_from(number % self.shaper.lanes()).expect("few lanes"))
+    }
+
+    fn enqueue(&mut self, lane: usize, len: u32, ect: bool, flow: u32) {
+        let lane = self.lane(lane);
         self.made += 1;
         self.alive.0.insert(self.made, lane);
-        self.shaper.enqueue(lane, Packet { id: self.made, ect }, len, self.now, &mut self.alive);
+        let arrival = Arrival { packet: Packet { id: self.made, ect }, len, memory: len / 2 + 512, flow };
+        self.shaper.enqueue(lane, arrival, self.now, &mut self.alive);
     }
 
     /// True if a packet left, as it must if one was announced.
@@ -166,11 +219,18 @@ impl World {
         true
     }
 
+    fn set_queue(&mut self, lane: usize, queue: &Queue) {
+        self.shaper.set_queue(self.lane(lane), &queue.params(), self.now).expect("valid parameters");
+    }
+
     fn call(&mut self, call: &Call) {
         match *call {
-            Call::Enqueue { lane, len, ect } => self.enqueue(lane, len.into(), ect),
-            Call::EnqueueMany { lane, len, ect, count } => (0..count).for_each(|_| self.enqueue(lane, len.into(), ect)),
-            Call::EnqueueAny { lane, len } => self.enqueue(lane, len, true),
+            Call::Enqueue { lane, len, ect, flow } => self.enqueue(lane, len.into(), ect, flow),
+            Call::EnqueueMany { lane, len, ect, count } => {
+                (0..count).for_each(|number| self.enqueue(lane, len.into(), ect, u32::from(number) << 28));
+            }
+            Call::EnqueueAny { lane, len } => self.enqueue(lane, len, true, len),
+            Call::SetQueue { lane, ref queue } => self.set_queue(lane, queue),
             Call::Dequeue(count) => {
                 let _ = (0..count).find(|_| !self.dequeue());
             }

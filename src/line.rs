@@ -2,9 +2,9 @@
 
 use std::io;
 
-use portlane_classify::{Arriving, Classifier, Direction, Link, Malformed, ecn, parse};
+use portlane_classify::{Arriving, Classifier, Direction, FlowKey, Link, Malformed, ecn, parse};
 use portlane_rings::{Device, Frame, Pool};
-use portlane_shaper::{Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, shed};
+use portlane_shaper::{Arrival, Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, shed};
 use portlane_stats::histogram::Histograms;
 
 /// Frames received from a device in one turn, at most.
@@ -53,6 +53,8 @@ pub struct Line<D> {
     pub leaves_by: [usize; 2],
     /// Who owns a packet.
     pub classifier: Classifier<u32>,
+    /// Which flow a packet is of.
+    pub flows: FlowKey,
     /// The lanes, by [`Direction::index`].
     pub shapers: [Shaper<Packet>; 2],
     /// Sojourn times; see [`Line::histogram`] for whose is where.
@@ -71,11 +73,22 @@ impl<D: Device> Line<D> {
         ports: Vec<Port<D>>,
         leaves_by: [usize; 2],
         classifier: Classifier<u32>,
+        flows: FlowKey,
         shapers: [Shaper<Packet>; 2],
     ) -> Self {
         let histograms = empty_histograms(&shapers);
         let batch = Vec::with_capacity(BATCH);
-        Self { pool, ports, leaves_by, classifier, shapers, histograms, counters: LineCounters::default(), batch }
+        Self {
+            pool,
+            ports,
+            leaves_by,
+            classifier,
+            flows,
+            shapers,
+            histograms,
+            counters: LineCounters::default(),
+            batch,
+        }
     }
 
     /// One turn: everything that arrived goes to its lane, and everything that may leave at `now` leaves. Returns how
@@ -103,6 +116,7 @@ impl<D: Device> Line<D> {
         let Port { device, arriving } = &mut self.ports[port];
         let received = device.receive(&mut self.pool, &mut self.batch, BATCH);
         let count = self.batch.len();
+        let memory = self.pool.capacity();
         self.counters.received += count as u64;
         for frame in self.batch.drain(..) {
             let link = link_of(device, &self.pool, &frame);
@@ -116,7 +130,9 @@ impl<D: Device> Line<D> {
                     let shaper = &mut self.shapers[direction.index()];
                     self.counters.unmatched += u64::from(lane as usize + 1 == shaper.lanes());
                     let len = frame.wire_len();
-                    shaper.enqueue(LaneId(lane), Packet { frame, link }, len, now, &mut Home(&mut self.pool));
+                    let packet = Packet { frame, link };
+                    let arrival = Arrival { packet, len, memory, flow: self.flows.hash(&headers) };
+                    shaper.enqueue(LaneId(lane), arrival, now, &mut Home(&mut self.pool));
                 }
             }
         }
@@ -152,8 +168,8 @@ impl<D: Device> Line<D> {
 
     /// When to take the next turn, if nothing arrives before.
     #[must_use]
-    pub fn next_wake(&self, now: Nanos) -> Wake {
-        let [ingress, egress] = &self.shapers;
+    pub fn next_wake(&mut self, now: Nanos) -> Wake {
+        let [ingress, egress] = &mut self.shapers;
         match (ingress.next_wake(now), egress.next_wake(now)) {
             (Wake::Now, _) | (_, Wake::Now) => Wake::Now,
             (Wake::Never, wake) | (wake, Wake::Never) => wake,

@@ -127,12 +127,13 @@ impl Live {
     }
 
     /// Sleeps until a frame arrives, or shortly before the next departure is due.
-    fn rest(&self, now: Nanos) -> Result<(), Failure> {
+    fn rest(&mut self, now: Nanos) -> Result<(), Failure> {
+        let next = self.line.next_wake(now);
         let devices = [&self.line.ports[NETWORK].device, &self.line.ports[CONTAINER].device];
         if devices.iter().any(|device| device.has_unsent()) {
             return Ok(());
         }
-        let idle = match self.line.next_wake(now) {
+        let idle = match next {
             Wake::Now => return Ok(()),
             Wake::At(time) => time - now - LATE,
             Wake::Never => NAP,

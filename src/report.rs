@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use portlane_classify::{Direction, Malformed};
 use portlane_rings::{Device, Losses};
-use portlane_shaper::{LaneId, LaneParams, Limiter, Nanos, QueueParams, Rate, Shaper, Size};
-use portlane_stats::lane::{
-    CodelReport, HtbReport, LaneReading, LaneReport, LimitReport, PeakReport, QueueReport, Rate as Average, TbfReport,
-};
-use portlane_stats::snapshot::{ContainerReport, Directions, LinkReport, Mode, Snapshot, Totals};
+use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape, Shaper};
+use portlane_stats::lane::{LaneReading, LaneReport, LimitedBy, Rate as Average};
+use portlane_stats::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
 
 use crate::config::Plan;
 use crate::line::{Line, Packet};
+
+mod settings;
 
 /// What a report says besides the counters.
 #[derive(Debug, Clone, Default)]
@@ -31,13 +31,19 @@ pub struct Context {
 /// Reads everything that `line` has counted, as of `now`.
 #[must_use]
 pub fn snapshot<D: Device>(line: &Line<D>, plan: &Plan, context: &Context, now: Nanos) -> Snapshot {
-    let reader = Reader { line, context, now };
+    let reader = Reader { line, plan, context, now };
+    let groups = plan.groups.iter().zip(0..).map(|(group, number)| GroupReport {
+        id: group.id.clone(),
+        group: reader.group_name(group.group),
+        ingress: reader.group(Direction::Ingress, number),
+        egress: reader.group(Direction::Egress, number),
+    });
     let containers = plan.containers.iter().zip(0..).map(|(container, lane)| ContainerReport {
         id: container.id.clone(),
+        group: reader.group_name(container.group),
         ingress: reader.lane(Direction::Ingress, lane, &container.lanes[Direction::Ingress.index()]),
         egress: reader.lane(Direction::Egress, lane, &container.lanes[Direction::Egress.index()]),
     });
-    let containers: Vec<_> = containers.collect();
     let nobody = plan.owners.unmatched();
     Snapshot {
         time_ns: now.0,
@@ -45,18 +51,19 @@ pub fn snapshot<D: Device>(line: &Line<D>, plan: &Plan, context: &Context, now: 
         devices: context.devices.clone(),
         mode: context.modes.clone(),
         totals: reader.totals(),
-        link: both(|direction| plan.link.limit.map(|(rate, burst)| reader.link(direction, rate, burst))),
-        containers,
-        unmatched: both(|direction| reader.lane(direction, nobody, &plan.unmatched)),
+        link: Directions { ingress: reader.link(Direction::Ingress), egress: reader.link(Direction::Egress) },
+        groups: groups.collect(),
+        containers: containers.collect(),
+        unmatched: Directions {
+            ingress: reader.lane(Direction::Ingress, nobody, &plan.unmatched),
+            egress: reader.lane(Direction::Egress, nobody, &plan.unmatched),
+        },
     }
-}
-
-fn both<T>(of: impl Fn(Direction) -> T) -> Directions<T> {
-    Directions { ingress: of(Direction::Ingress), egress: of(Direction::Egress) }
 }
 
 struct Reader<'a, D> {
     line: &'a Line<D>,
+    plan: &'a Plan,
     context: &'a Context,
     now: Nanos,
 }
@@ -91,69 +98,55 @@ impl<D: Device> Reader<'_, D> {
         &self.line.shapers[direction.index()]
     }
 
+    fn group_name(&self, group: Option<GroupId>) -> Option<String> {
+        group.map(|GroupId(position)| self.plan.groups[position as usize].id.clone())
+    }
+
     fn lane(&self, direction: Direction, lane: u32, params: &LaneParams) -> LaneReport {
         let (id, shaper) = (LaneId(lane), self.shaper(direction));
         let counters = shaper.counters(id);
         let elapsed = (self.now - self.context.started).0;
         LaneReport::new(LaneReading {
-            counters,
+            counters: &counters,
             queued: shaper.backlog(id),
             sent_rate: Average::average(counters.sent, elapsed),
             dequeued_rate: Average::average(counters.dequeued, elapsed),
             sojourn: &self.line.histograms.lane(self.line.histogram(direction, id)),
-            limit: limit(params, shaper.credit_ns(id, self.now)),
-            queue: self.queue(shaper, id, &params.queue),
+            limit: settings::limit(params),
+            class: settings::class(&shaper.node(NodeId::Lane(id), self.now)),
+            queue: settings::queue(shaper, id, &params.queue, self.now),
+            limited_by: self.limited_by(direction, id),
         })
     }
 
-    fn link(&self, direction: Direction, rate: Rate, burst: Size) -> LinkReport {
-        let shaper = self.shaper(direction);
-        LinkReport { limit: htb(rate, burst, shaper.link_credit_ns(self.now)), overlimits: shaper.link_overlimits() }
+    fn limited_by(&self, direction: Direction, id: LaneId) -> LimitedBy {
+        match self.shaper(direction).limited_by(id, self.now) {
+            Limited::Nothing => LimitedBy::Nothing,
+            Limited::Rate => LimitedBy::Rate,
+            Limited::Ceil => LimitedBy::Ceil,
+            Limited::Codel => LimitedBy::Codel,
+            Limited::Node(NodeId::Group(group)) => LimitedBy::Group(self.plan.groups[group.0 as usize].id.clone()),
+            Limited::Node(NodeId::Link | NodeId::Lane(_)) => LimitedBy::Link,
+        }
     }
 
-    fn queue(&self, shaper: &Shaper<Packet>, id: LaneId, params: &QueueParams) -> QueueReport {
-        let limit_packets = u64::from(params.limit);
-        let (Some(codel), Some(state)) = (&params.codel, shaper.codel(id)) else {
-            return QueueReport::Fifo { limit_packets };
-        };
-        let until_drop = i128::from(state.drop_next.0) - i128::from(self.now.0);
-        QueueReport::Codel(CodelReport {
-            limit_packets,
-            target_ns: codel.target.0,
-            interval_ns: codel.interval.0,
-            ecn: codel.ecn,
-            count: state.count,
-            lastcount: state.lastcount,
-            ldelay_ns: state.ldelay.0,
-            dropping: state.dropping,
-            drop_next_ns: if state.dropping { i64::try_from(until_drop).unwrap_or(0) } else { 0 },
-            maxpacket: shaper.longest_seen(id),
-        })
+    fn link(&self, direction: Direction) -> NodeReport {
+        let params = &self.plan.link.params[direction.index()];
+        self.inner(direction, NodeId::Link, params.shape)
     }
-}
 
-fn limit(params: &LaneParams, credit_ns: i64) -> LimitReport {
-    match params.limiter {
-        Limiter::None => LimitReport::None,
-        Limiter::Htb { rate, burst } => LimitReport::Htb(htb(rate, burst, credit_ns)),
-        Limiter::Tbf { rate, burst, peak } => LimitReport::Tbf(TbfReport {
-            rate_bits_per_s: rate.bits_per_second(),
-            burst_bytes: burst.0,
-            limit_bytes: params.queue.limit_bytes.map_or(u64::MAX, |limit| limit.0),
-            peak: peak.map(|peak| PeakReport { rate_bits_per_s: peak.rate.bits_per_second(), mtu_bytes: peak.mtu.0 }),
-        }),
+    fn group(&self, direction: Direction, group: u32) -> NodeReport {
+        let params = &self.plan.groups[group as usize].params[direction.index()];
+        self.inner(direction, NodeId::Group(GroupId(group)), params.shape)
     }
-}
 
-/// Nothing can be borrowed in this version: the ceil is the rate, and its bucket the same.
-fn htb(rate: Rate, burst: Size, credit_ns: i64) -> HtbReport {
-    HtbReport {
-        rate_bits_per_s: rate.bits_per_second(),
-        ceil_bits_per_s: rate.bits_per_second(),
-        burst_bytes: burst.0,
-        cburst_bytes: burst.0,
-        priority: 0,
-        tokens_ns: credit_ns,
-        ctokens_ns: credit_ns,
+    fn inner(&self, direction: Direction, id: NodeId, shape: Option<Shape>) -> NodeReport {
+        let node = self.shaper(direction).node(id, self.now);
+        NodeReport {
+            limit: shape.map(settings::htb),
+            sent_packets: node.sent.packets,
+            sent_bytes: node.sent.bytes,
+            class: settings::class(&node),
+        }
     }
 }

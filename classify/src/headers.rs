@@ -125,6 +125,12 @@ impl Ports {
         u16::from_be_bytes([d0, d1])
     }
 
+    /// Both in one number.
+    #[inline]
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+
     /// The ports of a packet that goes the other way.
     #[must_use]
     pub const fn swapped(self) -> Self {

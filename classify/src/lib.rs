@@ -40,6 +40,7 @@
 mod address_map;
 mod classifier;
 pub mod ecn;
+mod flow;
 mod fragments;
 mod headers;
 mod layer;
@@ -51,6 +52,7 @@ mod rule;
 mod table;
 
 pub use classifier::{Arriving, Classifier, Direction};
+pub use flow::FlowKey;
 pub use fragments::{DEFAULT_FRAGMENT_LIFETIME_NS, Fragments};
 pub use headers::{Addresses, Fragment, Headers, Ports};
 pub use link::Link;

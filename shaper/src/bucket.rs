@@ -15,6 +15,10 @@ const PER_BYTE: i64 = 8 * NANOS_PER_SECOND.cast_signed();
 /// The largest burst: 256 MiB. Keeps every level, earned or owed, within 63 bits.
 pub const MAX_BURST: Size = Size(256 << 20);
 
+/// The deepest debt, 512 MiB: what is owed beyond is forgiven. A bucket that pays only in credit never owes more than a
+/// packet; that of a group pays also for what its members send on guarantees of their own, while it is in debt itself.
+const MAX_DEBT: i64 = (512 << 20) * PER_BYTE;
+
 /// The largest packet that a bucket charges for: 16 MiB. No network carries one; a hostile capture may claim one.
 pub const MAX_PACKET: u32 = 16 << 20;
 
@@ -29,31 +33,48 @@ pub struct Bucket {
     rate: i64,
     /// Nanobits that the bucket holds when full.
     burst: i64,
-    /// After this long any level, the deepest debt included, has become `burst`. Also keeps the product in
-    /// [`refill`](Self::refill) from overflowing: within this time less than `burst` and the deepest debt is earned.
-    full_after: u64,
 }
+
+// Who earns as much as can be counted is full: what saturates in `refill` is more than the deepest debt and the burst.
+const _: () = assert!(MAX_BURST.0.cast_signed() * PER_BYTE <= i64::MAX - MAX_DEBT);
 
 impl Bucket {
     /// A full bucket. A burst above [`MAX_BURST`] counts as that.
     #[must_use]
     pub fn new(rate: Rate, burst: Size, now: Nanos) -> Self {
         let rate = rate.bits_per_second().cast_signed();
-        let burst = burst.0.min(MAX_BURST.0).cast_signed() * PER_BYTE;
-        let deepest_debt = cost(MAX_PACKET);
-        let full_after = ((burst + deepest_debt) / rate).unsigned_abs() + 1;
-        Self { level: burst, updated: now, rate, burst, full_after }
+        let burst = capacity(burst);
+        Self { level: burst, updated: now, rate, burst }
+    }
+
+    /// Another rate and burst from `now` on. What was earned or is owed by then stays, in bytes, up to the new burst.
+    pub fn set(&mut self, rate: Rate, burst: Size, now: Nanos) {
+        self.refill(now);
+        let full = Self::new(rate, burst, self.updated);
+        *self = Self { level: self.level.min(full.level), ..full };
+    }
+
+    /// True if the bucket fills at `rate` up to `burst`.
+    #[must_use]
+    pub fn fills_at(&self, rate: Rate, burst: Size) -> bool {
+        self.rate == rate.bits_per_second().cast_signed() && self.burst == capacity(burst)
+    }
+
+    /// The rate that the bucket fills at.
+    ///
+    /// # Panics
+    ///
+    /// Never: it was made from a rate.
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        Rate::from_bits_per_second(self.rate.unsigned_abs()).expect("made from a rate")
     }
 
     /// Earns what is due by `now`. A clock that stands still or runs backwards earns nothing.
     #[inline]
     pub fn refill(&mut self, now: Nanos) {
-        let elapsed = (now - self.updated).0;
-        if elapsed >= self.full_after {
-            self.level = self.burst;
-        } else {
-            self.level = (self.level + elapsed.cast_signed() * self.rate).min(self.burst);
-        }
+        let elapsed = i64::try_from((now - self.updated).0).unwrap_or(i64::MAX);
+        self.level = self.level.saturating_add(elapsed.saturating_mul(self.rate)).min(self.burst);
         self.updated = self.updated.max(now);
     }
 
@@ -74,8 +95,13 @@ impl Bucket {
     /// Pays for `len` bytes, into debt if need be; a length above [`MAX_PACKET`] counts as that.
     #[inline]
     pub fn pay(&mut self, len: u32) {
-        self.level -= cost(len);
-        debug_assert!(self.level >= -cost(MAX_PACKET), "only a bucket in credit pays");
+        self.level = (self.level - cost(len)).max(-MAX_DEBT);
+    }
+
+    /// True if this bucket holds less than the other, in bytes, as of the last refill of each.
+    #[must_use]
+    pub fn holds_less_than(&self, other: &Self) -> bool {
+        self.level < other.level
     }
 
     /// The first time at which the bucket is in credit.
@@ -103,6 +129,11 @@ impl Bucket {
         let missing = (level - self.level).max(0).unsigned_abs();
         self.updated + Nanos(missing.div_ceil(self.rate.unsigned_abs()))
     }
+}
+
+/// Nanobits that a bucket of this burst holds.
+fn capacity(burst: Size) -> i64 {
+    burst.0.min(MAX_BURST.0).cast_signed() * PER_BYTE
 }
 
 /// Nanobits in `len` bytes: at most 1.4 * 10^17.

@@ -1,9 +1,15 @@
 //! CoDel: drops when the standing queue has been too long for too long (RFC 8289).
 //!
 //! Three structs, as in Linux' `codel.h`: what was asked for ([`Params`]), where the algorithm stands ([`State`]), and
-//! what happened (the caller's counters). The algorithm knows no queue: it is lent one as a [`Source`].
+//! what happened (the caller's counters). The algorithm knows no queue: it is lent one as a [`Source`]. Under FQ-CoDel
+//! there is a state for each flow, so it is kept small.
+
+use std::num::NonZeroU64;
 
 use crate::units::Nanos;
+
+/// Bits of a time in nanoseconds that Linux leaves away (`CODEL_SHIFT`).
+const TICK_BITS: u32 = 10;
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,20 +22,44 @@ pub struct Params {
     pub ecn: bool,
     /// No drop while the backlog behind the packet is at most this: one MTU (section 4.4, `maxpacket`), in bytes.
     pub mtu: u32,
+    /// Mark every ECN-capable packet that leaves after a longer delay than this, dropping state or not, whether or not
+    /// [`ecn`](Self::ecn) is on (`codel_dequeue`); `None`: never.
+    pub ce_threshold: Option<Nanos>,
+    /// How the times of drops are worked out.
+    pub law: ControlLaw,
+}
+
+/// How `t + interval / sqrt(count)` (RFC 8289 section 5.3) is worked out, by which the time from drop to drop shrinks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ControlLaw {
+    /// As Linux does: the inverse root has 16 bits and comes closer by one step of Newton's method a drop; time is in units
+    /// of 1.024 us (`codel_Newton_step`, `codel_control_law`). At first it is ahead of the exact root: the second drop
+    /// comes after half an interval and not after 0.71 of it.
+    #[default]
+    Newton,
+    /// Exact to the nanosecond, rounded down.
+    Exact,
 }
 
 impl Default for Params {
     /// tc's defaults of `codel`, for Ethernet's MTU of 1500 and its header of 14 bytes.
     fn default() -> Self {
-        Self { target: Nanos::from_millis(5), interval: Nanos::from_millis(100), ecn: false, mtu: 1_514 }
+        Self {
+            target: Nanos::from_millis(5),
+            interval: Nanos::from_millis(100),
+            ecn: false,
+            mtu: 1_514,
+            ce_threshold: None,
+            law: ControlLaw::Newton,
+        }
     }
 }
 
 /// Where the algorithm stands. The names are the RFC's (section 5.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct State {
-    /// When the delay will have been above target for an interval; `None` while it is below.
-    pub first_above_time: Option<Nanos>,
+    /// The RFC's zero for "below target" is a niche.
+    first_above_time: Option<NonZeroU64>,
     /// In the dropping state, the time of the next drop; afterwards that of the drop which was not made.
     pub drop_next: Nanos,
     /// Drops since the dropping state was entered.
@@ -38,6 +68,8 @@ pub struct State {
     pub lastcount: u32,
     /// In the dropping state.
     pub dropping: bool,
+    /// Of [`ControlLaw::Newton`]: about 65,536 / sqrt(count).
+    inverse_root: u16,
     /// Delay of the packet looked at last.
     pub ldelay: Nanos,
 }
@@ -48,6 +80,15 @@ pub trait Packet {
     fn enqueued(&self) -> Nanos;
 }
 
+/// Why a packet is marked "congestion experienced".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// Instead of being dropped.
+    NotDropped,
+    /// It waited longer than [`Params::ce_threshold`].
+    Threshold,
+}
+
 /// The queue that CoDel watches, and the fate of packets that it condemns.
 pub trait Source {
     /// What the queue holds.
@@ -56,20 +97,54 @@ pub trait Source {
     /// Takes the oldest packet.
     fn pop(&mut self) -> Option<Self::Packet>;
 
-    /// Bytes in the queue, without what was taken.
+    /// Bytes that wait, without what was taken. Under FQ-CoDel those of all flows of the queue: `fq_codel_dequeue` hands
+    /// `codel_dequeue` the whole qdisc's backlog.
     fn backlog(&self) -> u64;
 
     /// The packet is dropped.
     fn drop(&mut self, packet: Self::Packet);
 
     /// Marks the packet "congestion experienced"; false if its flow does not understand that.
-    fn mark(&mut self, packet: &mut Self::Packet) -> bool;
+    fn mark(&mut self, packet: &mut Self::Packet, why: Mark) -> bool;
 }
 
 impl State {
+    /// When the delay will have been above target for an interval; `None` while it is below.
+    #[must_use]
+    pub fn first_above_time(&self) -> Option<Nanos> {
+        self.first_above_time.map(|time| Nanos(time.get()))
+    }
+
+    /// The queue was emptied by others, and an empty queue is not above target (RFC 8289 section 5.4).
+    pub(crate) fn emptied(&mut self) {
+        self.first_above_time = None;
+    }
+
+    /// Whether a queue that is empty at `now` may forget where it stood. Of a queue without packets only the last drop
+    /// matters, which sets the pace of the next spell; and that is too long ago 16 intervals after [`drop_next`](Self::drop_next).
+    pub(crate) fn forgettable(&self, interval: Nanos, now: Nanos) -> bool {
+        self.count == 0 || !self.recent(interval, now)
+    }
+
+    /// Whether the last spell of dropping ended so lately that the next one goes on at its pace (section 5.5).
+    #[inline]
+    fn recent(&self, interval: Nanos, now: Nanos) -> bool {
+        now - self.drop_next < Nanos(interval.0.saturating_mul(16))
+    }
+
     /// Takes the packet that is to leave now, dropping and marking as RFC 8289 section 5.5 says. `None` if the queue
-    /// is empty, or has become so. The last packet of a queue is never dropped.
+    /// is empty, or has become so. The last packet of all that [`Source::backlog`] counts is never dropped.
     pub fn dequeue<S: Source>(&mut self, params: &Params, now: Nanos, queue: &mut S) -> Option<S::Packet> {
+        let mut packet = self.survivor(params, now, queue)?;
+        if params.ce_threshold.is_some_and(|threshold| self.ldelay > threshold) {
+            queue.mark(&mut packet, Mark::Threshold);
+        }
+        Some(packet)
+    }
+
+    /// The first packet that is not dropped.
+    #[inline]
+    fn survivor<S: Source>(&mut self, params: &Params, now: Nanos, queue: &mut S) -> Option<S::Packet> {
         let (packet, ok_to_drop) = self.next(params, now, queue);
         let Some(packet) = packet else {
             self.dropping = false;
@@ -98,10 +173,10 @@ impl State {
         }
         match self.first_above_time {
             None => {
-                self.first_above_time = Some(now + params.interval);
+                self.first_above_time = NonZeroU64::new((now + params.interval).0);
                 (Some(packet), false)
             }
-            Some(time) => (Some(packet), now >= time),
+            Some(time) => (Some(packet), now.0 >= time.get()),
         }
     }
 
@@ -120,8 +195,9 @@ impl State {
         while self.dropping && now >= self.drop_next {
             let mut packet = current?;
             self.count = self.count.saturating_add(1);
-            if params.ecn && queue.mark(&mut packet) {
-                self.drop_next = control_law(self.drop_next, params.interval, self.count);
+            self.approach_root();
+            if params.ecn && queue.mark(&mut packet, Mark::NotDropped) {
+                self.drop_next = self.after(self.drop_next, params);
                 return Some(packet);
             }
             queue.drop(packet);
@@ -129,7 +205,7 @@ impl State {
             current = next;
             self.dropping = ok_to_drop;
             if ok_to_drop {
-                self.drop_next = control_law(self.drop_next, params.interval, self.count);
+                self.drop_next = self.after(self.drop_next, params);
             }
         }
         current
@@ -144,26 +220,57 @@ impl State {
         queue: &mut S,
         mut packet: S::Packet,
     ) -> Option<S::Packet> {
-        let leaving = if params.ecn && queue.mark(&mut packet) {
+        let leaving = if params.ecn && queue.mark(&mut packet, Mark::NotDropped) {
             Some(packet)
         } else {
             queue.drop(packet);
             self.next(params, now, queue).0
         };
         let delta = self.count.saturating_sub(self.lastcount);
-        let recently = now - self.drop_next < Nanos(params.interval.0.saturating_mul(16));
-        self.count = if delta > 1 && recently { delta } else { 1 };
-        self.drop_next = control_law(now, params.interval, self.count);
+        if delta > 1 && self.recent(params.interval, now) {
+            self.count = delta;
+            self.approach_root();
+        } else {
+            (self.count, self.inverse_root) = (1, u16::MAX);
+        }
+        self.drop_next = self.after(now, params);
         self.lastcount = self.count;
         self.dropping = true;
         leaving
     }
+
+    /// The time of the drop that follows one at `t`.
+    fn after(&self, t: Nanos, params: &Params) -> Nanos {
+        match params.law {
+            ControlLaw::Newton => {
+                let interval = u128::from(params.interval.0 >> TICK_BITS);
+                let step = u64::try_from((interval * u128::from(self.inverse_root)) >> 16).unwrap_or(u64::MAX);
+                let ticks = (t.0 >> TICK_BITS).saturating_add(step);
+                Nanos(ticks.min(u64::MAX >> TICK_BITS) << TICK_BITS)
+            }
+            ControlLaw::Exact => exactly_after(t, params.interval, self.count),
+        }
+    }
+
+    /// One step of Newton's method for 1 / sqrt(count): `x (3 - count x^2) / 2`, in fixed point. Where it would not converge,
+    /// after `count` was raised by many drops at a time, the root is taken instead.
+    fn approach_root(&mut self) {
+        let x = u64::from(self.inverse_root) << 16;
+        let square = (x * x) >> 32;
+        self.inverse_root = match (3_u64 << 32).checked_sub(u64::from(self.count) * square) {
+            Some(factor) if x > 0 && factor > 0 => {
+                let next = ((factor >> 2) * x) >> 47;
+                u16::try_from(next).unwrap_or(u16::MAX)
+            }
+            _ => u16::try_from(((1_u64 << 32) / u64::from(self.count.max(1))).isqrt()).unwrap_or(u16::MAX),
+        };
+    }
 }
 
-/// `t + interval / sqrt(count)` (section 5.3), in integers and rounded down: `interval / sqrt(count)` is
+/// `t + interval / sqrt(count)`, in integers and rounded down: `interval / sqrt(count)` is
 /// `sqrt(interval^2 / count)`, of which the integer root is exact.
 #[inline]
-fn control_law(t: Nanos, interval: Nanos, count: u32) -> Nanos {
+fn exactly_after(t: Nanos, interval: Nanos, count: u32) -> Nanos {
     let count = count.max(1);
     match u32::try_from(interval.0) {
         Ok(short) => t + Nanos((u64::from(short) * u64::from(short) / u64::from(count)).isqrt()),
@@ -190,16 +297,39 @@ mod tests {
             interval in prop_oneof![0..=u64::from(u32::MAX), u64::from(u32::MAX) - 9..1 << 33, any::<u64>()],
             count in prop_oneof![1..100_u32, 1..=u32::MAX],
         ) {
-            let step = control_law(Nanos::ZERO, Nanos(interval), count);
+            let step = exactly_after(Nanos::ZERO, Nanos(interval), count);
             prop_assert_eq!(step, inverse_root(Nanos(interval), count));
         }
     }
 
     #[test]
-    fn the_control_law_is_the_inverse_square_root() {
-        let after = |count| control_law(Nanos::ZERO, Nanos::from_millis(100), count).0;
+    fn the_exact_law_is_the_inverse_square_root() {
+        let after = |count| exactly_after(Nanos::ZERO, Nanos::from_millis(100), count).0;
         assert_eq!([after(1), after(2), after(4), after(100)], [100_000_000, 70_710_678, 50_000_000, 10_000_000]);
         assert_eq!(after(u32::MAX), 1_525);
-        assert_eq!(control_law(Nanos(u64::MAX), Nanos(u64::MAX), 0), Nanos(u64::MAX));
+        assert_eq!(exactly_after(Nanos(u64::MAX), Nanos(u64::MAX), 0), Nanos(u64::MAX));
+    }
+
+    #[test]
+    fn newtons_method_finds_the_root_in_the_end_and_is_ahead_at_first() {
+        let mut state = State { count: 1, inverse_root: u16::MAX, ..State::default() };
+        let mut roots = vec![];
+        for _ in 0..10_000 {
+            state.count += 1;
+            state.approach_root();
+            roots.push(state.inverse_root);
+        }
+        // 0.5 and not 0.71, then 0.56 and not 0.58.
+        assert_eq!(roots[..2], [32_769, 36_864]);
+        assert!(roots[98].abs_diff(6_553) < 20 && roots[9_998].abs_diff(655) < 3, "{} {}", roots[98], roots[9_998]);
+        // Counts that jump are caught up with.
+        state.count = 4_000_000;
+        state.approach_root();
+        assert!(state.inverse_root.abs_diff(32) < 2, "{}", state.inverse_root);
+        for (inverse_root, count) in [(0, 64), (u16::MAX, 1 << 20)] {
+            let mut state = State { count, inverse_root, ..State::default() };
+            state.approach_root();
+            assert_eq!(u32::from(state.inverse_root), 65_536 / count.isqrt());
+        }
     }
 }

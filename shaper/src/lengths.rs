@@ -28,6 +28,12 @@ impl Lengths {
         Self { occupied: 0, first: [NONE; u32::BITS as usize], links }
     }
 
+    /// Makes room for lanes up to `lanes`, all new ones empty.
+    pub(crate) fn grow(&mut self, lanes: usize) {
+        let links = Links { previous: NONE, next: NONE };
+        self.links.resize(lanes.max(self.links.len()), links);
+    }
+
     /// The queue of `lane` had `before` packets and has `after`.
     #[inline]
     pub(crate) fn changed(&mut self, lane: u32, before: u32, after: u32) {

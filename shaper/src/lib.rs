@@ -8,7 +8,9 @@
 //! survived. All arithmetic is in integers.
 //!
 //! ```
-//! use portlane_shaper::{DropReason, Fate, LaneId, LaneParams, Limiter, LinkParams, Nanos, Shaper, Wake};
+//! use portlane_shaper::{
+//!     Arrival, DropReason, Fate, LaneId, LaneParams, Limiter, Nanos, Shape, Shaper, TreeParams, Wake,
+//! };
 //!
 //! struct Bin;
 //! impl Fate<&'static str> for Bin {
@@ -20,13 +22,14 @@
 //!     }
 //! }
 //!
-//! let limiter = Limiter::Htb { rate: "8mbit".parse()?, burst: "1600b".parse()? };
+//! let limiter = Limiter::Htb(Shape::flat("8mbit".parse()?, "1600b".parse()?));
 //! let lane = LaneParams { limiter, ..LaneParams::default() };
-//! let link = LinkParams { limit: None, quantum: 1_514 };
-//! let mut shaper = Shaper::new(link, vec![lane], 64, Nanos::ZERO);
+//! let tree = TreeParams { lanes: vec![lane], ..TreeParams::default() };
+//! let mut shaper = Shaper::new(&tree, 64, Nanos::ZERO)?;
 //!
 //! for packet in ["first", "second", "third"] {
-//!     shaper.enqueue(LaneId(0), packet, 1_500, Nanos::ZERO, &mut Bin);
+//!     let arrival = Arrival { packet, len: 1_500, memory: 2_048, flow: 0 };
+//!     shaper.enqueue(LaneId(0), arrival, Nanos::ZERO, &mut Bin);
 //! }
 //! // The burst of 1,600 bytes pays for the first, and for the second into debt; the third has to wait: 8 mbit is a
 //! // byte a microsecond, and 1,400 are owed.
@@ -34,7 +37,7 @@
 //! assert_eq!(shaper.dequeue(Nanos::ZERO, &mut Bin).map(|leaving| leaving.packet), Some("second"));
 //! assert_eq!(shaper.dequeue(Nanos::ZERO, &mut Bin), None);
 //! assert_eq!(shaper.next_wake(Nanos::ZERO), Wake::At("1400us".parse()?));
-//! # Ok::<(), portlane_shaper::units::ParseError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 #![forbid(unsafe_code)]
@@ -43,12 +46,20 @@ pub mod bucket;
 pub mod codel;
 mod lane;
 mod lengths;
-pub mod queue;
+mod params;
+mod queue;
 mod shaper;
+mod tbf;
+mod tree;
 pub mod units;
 pub mod wheel;
 
-pub use lane::{LaneParams, Limiter, Peak, QueueParams};
+pub use params::{
+    Aqm, FqParams, Framing, GroupId, GroupParams, LaneId, LaneParams, Limiter, LinkParams, NodeId, OwnFraming, Peak,
+    QueueParams, Shape, Share, TreeParams,
+};
 pub use portlane_stats::counters::{DropReason, LaneCounters, Volume};
-pub use shaper::{Departure, Fate, LaneId, LinkParams, Shaper, Wake, shed};
+pub use queue::{FlowStats, QueueStats};
+pub use shaper::{Arrival, Departure, Fate, Limited, Shaper, Wake, shed};
+pub use tree::{NodeReading, Rule, TreeError};
 pub use units::{Nanos, Rate, Size};

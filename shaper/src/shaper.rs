@@ -1,46 +1,18 @@
-//! All lanes of one direction, and the link that they share.
+//! All lanes of one direction, in their tree.
 
+mod change;
+mod read;
 mod shed;
 
-use std::collections::VecDeque;
-
-use portlane_stats::counters::{DropReason, LaneCounters, Volume};
-
+pub use self::read::Limited;
 pub use self::shed::shed;
-use crate::bucket::Bucket;
-use crate::codel;
-use crate::lane::{Lane, LaneParams, Place, Readiness};
+use crate::lane::{Lane, Place, Readiness};
 use crate::lengths::Lengths;
+use crate::params::TreeParams;
 use crate::queue::{Queued, Store};
-use crate::units::{Nanos, Rate, Size};
-use crate::wheel::Wheel;
-
-/// A lane of a shaper: its position in the list that the shaper was made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LaneId(pub u32);
-
-impl LaneId {
-    #[inline]
-    fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// The link that all lanes share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinkParams {
-    /// Rate and burst of the link; `None`: as fast as the device takes packets.
-    pub limit: Option<(Rate, Size)>,
-    /// Bytes that a lane may send before it is the next one's turn.
-    pub quantum: u32,
-}
-
-impl Default for LinkParams {
-    /// No rate of its own, and a full Ethernet frame for each lane in turn.
-    fn default() -> Self {
-        Self { limit: None, quantum: 1_514 }
-    }
-}
+use crate::tree::{Chosen, Tree, TreeError};
+use crate::units::Nanos;
+use crate::{DropReason, LaneId};
 
 /// What becomes of packets that do not leave by [`Shaper::dequeue`], and of those that are marked.
 pub trait Fate<P> {
@@ -49,6 +21,20 @@ pub trait Fate<P> {
 
     /// Marks the packet "congestion experienced" (RFC 3168); false if it is not ECN-capable.
     fn mark(&mut self, packet: &mut P) -> bool;
+}
+
+/// A packet that arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival<P> {
+    /// The packet.
+    pub packet: P,
+    /// Its length in bytes, as shaped.
+    pub len: u32,
+    /// Bytes of the buffers that it holds while it waits: what `memory_limit` counts (the kernel's `truesize`).
+    pub memory: u32,
+    /// Hash of its flow, all 32 bits of it random, with a key that senders do not know (RFC 8290 section 4.1.1). Only FQ-CoDel
+    /// looks at it.
+    pub flow: u32,
 }
 
 /// A packet that leaves.
@@ -76,87 +62,66 @@ pub enum Wake {
     Never,
 }
 
-/// The lanes of one direction: every packet is queued in its lane, and leaves when lane and link permit.
+/// The lanes of one direction: every packet is queued in its lane, and leaves when the tree permits.
 ///
 /// A shaper has no clock: `now` is passed in, and must not run backwards (if it does, no tokens are earned until it has
-/// caught up). Lanes that may send take turns by deficit round robin; lanes that wait for tokens are in a
-/// [`Wheel`] and cost nothing.
+/// caught up). Lanes that wait for tokens are in a [`Wheel`](crate::wheel::Wheel) and cost nothing.
 #[derive(Debug)]
 pub struct Shaper<P> {
+    tree: Tree,
     lanes: Vec<Lane<P>>,
     store: Store<P>,
     lengths: Lengths,
-    /// Lanes that may send, and those that may not but have not been passed over yet.
-    round: VecDeque<LaneId>,
-    /// Lanes in the round that have nothing left to send.
-    spent: usize,
-    wheel: Wheel,
-    /// Lanes due by this time have been woken.
+    /// Waits that ended by this time have been seen to.
     woken: Option<Nanos>,
-    link: Option<Bucket>,
-    /// Packets wait for the link's tokens.
-    link_waits: bool,
-    link_overlimits: u64,
-    quantum: i64,
+    /// Lanes whose filter has tokens again; empty between calls.
+    due: Vec<LaneId>,
     /// A packet that the device would not take: the next to leave.
     returned: Option<Departure<P>>,
+    /// Whose guarantee the packet given last was sent from.
+    last: Option<Chosen>,
     /// The packet given last had come back before.
     given_again: bool,
 }
 
 impl<P> Shaper<P> {
-    /// A shaper of the given lanes, all empty and in full credit. It allocates no more until `capacity` packets are
-    /// queued.
+    /// A shaper of the given tree, all lanes empty and in full credit. It allocates no more until more than `capacity`
+    /// packets are queued; but for FQ-CoDel lanes, whose tables of flows grow with the flows that they have.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If there are 2^32 lanes or more, or the quantum is 0.
-    #[must_use]
-    pub fn new(link: LinkParams, lanes: Vec<LaneParams>, capacity: usize, now: Nanos) -> Self {
-        assert!(link.quantum > 0, "a quantum of 0 would never send");
-        let count = lanes.len();
-        assert!(u32::try_from(count).is_ok(), "lanes are numbered in 32 bits");
-        Self {
-            lanes: lanes.into_iter().map(|params| Lane::new(params, now)).collect(),
+    /// The first node whose parameters break a rule, and which.
+    pub fn new(params: &TreeParams, capacity: usize, now: Nanos) -> Result<Self, TreeError> {
+        let tree = Tree::new(params, now)?;
+        let lanes = (0..).map(LaneId).zip(&params.lanes);
+        Ok(Self {
+            lanes: lanes.map(|(id, params)| Lane::new(params, tree.framing(id), now)).collect(),
+            tree,
             store: Store::with_capacity(capacity),
-            lengths: Lengths::new(count),
-            round: VecDeque::with_capacity(count),
-            spent: 0,
-            wheel: Wheel::new(count, now),
+            lengths: Lengths::new(params.lanes.len()),
             woken: None,
-            link: link.limit.map(|(rate, burst)| Bucket::new(rate, burst, now)),
-            link_waits: false,
-            link_overlimits: 0,
-            quantum: i64::from(link.quantum),
+            due: Vec::new(),
             returned: None,
+            last: None,
             given_again: false,
-        }
+        })
     }
 
-    /// Puts a packet of `len` bytes into a lane, or drops it there: full (`limit`), or too long ever to be sent
-    /// (`oversize`).
+    /// Puts a packet into a lane, or drops it there: full (`limit`), or too long ever to be sent (`oversize`). A full
+    /// FQ-CoDel lane takes it, and drops from the head of its longest flow (`limit`, `memory`).
     ///
     /// # Panics
     ///
     /// If there is no such lane.
-    pub fn enqueue(&mut self, id: LaneId, packet: P, len: u32, now: Nanos, fate: &mut impl Fate<P>) {
+    pub fn enqueue(&mut self, id: LaneId, arrival: Arrival<P>, now: Nanos, fate: &mut impl Fate<P>) {
+        let Arrival { packet, len, memory, flow } = arrival;
         let lane = &mut self.lanes[id.index()];
-        lane.counters.offered.add(len);
-        if let Some(reason) = lane.refuses(len) {
-            lane.counters.drop_frame(reason, len);
-            fate.dropped(id, packet, reason);
-            return;
-        }
         let before = lane.spare();
-        lane.push(&mut self.store, Queued { packet, len, enqueued: now });
-        match lane.place {
-            Place::Round | Place::Wheel => {}
-            Place::Idle => self.settle(id, now, fate),
-            Place::Spent => {
-                // It was in credit when it gave up all, and has paid for nothing since.
-                lane.place = Place::Round;
-                self.spent -= 1;
-            }
+        lane.enqueue(id, &mut self.store, Queued { packet, len, memory, flow, enqueued: now }, fate);
+        if lane.place == Place::Idle {
+            self.settle(id, now, fate);
+        } else if lane.held().packets == 0 {
+            self.retire(id);
         }
         self.lengths.changed(id.0, before, self.lanes[id.index()].spare());
     }
@@ -166,29 +131,28 @@ impl<P> Shaper<P> {
         if let Some(departure) = self.returned.take() {
             self.store.take_up();
             self.lanes[departure.lane.index()].counters.sent.add(departure.len);
+            if let Some(last) = self.last {
+                self.tree.count_again(last, departure.len);
+            }
             self.given_again = true;
             return Some(departure);
         }
-        self.wake(now);
-        while let Some(id) = self.next_in_round() {
-            if !self.link_permits(now) {
-                self.link_overlimits += u64::from(!std::mem::replace(&mut self.link_waits, true));
-                return None;
-            }
-            self.link_waits = false;
-            self.round.pop_front();
+        self.wake(now, fate);
+        while let Some(chosen) = self.tree.choose(now) {
+            let id = chosen.lane;
             let lane = &mut self.lanes[id.index()];
             let before = lane.spare();
             let taken = lane.take(id, &mut self.store, now, fate);
-            let len = taken.as_ref().map_or(0, |item| item.len);
-            lane.deficit -= i64::from(len);
-            if let Some(link) = &mut self.link {
-                link.pay(len);
+            let readiness = lane.readiness(id, &mut self.store, now, fate);
+            match &taken {
+                Some(item) => self.tree.sent(chosen, item.len, readiness == Readiness::Ready, now),
+                None => self.tree.skip(chosen),
             }
-            self.settle(id, now, fate);
+            self.put(id, readiness);
             self.lengths.changed(id.0, before, self.lanes[id.index()].spare());
-            if let Some(Queued { packet, len, enqueued }) = taken {
+            if let Some(Queued { packet, len, enqueued, .. }) = taken {
                 self.given_again = false;
+                self.last = Some(chosen);
                 return Some(Departure { lane: id, packet, len, enqueued });
             }
         }
@@ -207,6 +171,9 @@ impl<P> Shaper<P> {
         let counters = &mut self.lanes[departure.lane.index()].counters;
         counters.sent.sub(departure.len);
         counters.requeues += u64::from(!self.given_again);
+        if let Some(last) = self.last {
+            self.tree.uncount(last, departure.len);
+        }
         self.returned = Some(departure);
         self.store.put_aside();
     }
@@ -214,187 +181,73 @@ impl<P> Shaper<P> {
     /// When to ask again. Asking [`At`](Wake::At) the time given yields a packet, if nothing is enqueued before and
     /// the device takes packets.
     #[must_use]
-    pub fn next_wake(&self, now: Nanos) -> Wake {
+    pub fn next_wake(&mut self, now: Nanos) -> Wake {
         if self.returned.is_some() {
             return Wake::Now;
         }
         if self.queued() == 0 {
             return Wake::Never;
         }
-        let waits = self.round.len() == self.spent;
-        let lane = if waits { self.wheel.earliest().unwrap_or(Nanos::MAX) } else { Nanos::ZERO };
-        let link = self.link.as_ref().filter(|link| !link.in_credit()).map_or(Nanos::ZERO, Bucket::credit_at);
-        match lane.max(link) {
-            Nanos::MAX if now == Nanos::MAX => Wake::Never,
+        match self.tree.next_wake(now) {
+            Nanos::MAX if now == Nanos::MAX && !self.tree.sends_now() => Wake::Never,
             at if at <= now => Wake::Now,
             at => Wake::At(at),
         }
     }
 
-    /// Packets in all lanes.
-    #[inline]
-    #[must_use]
-    pub fn queued(&self) -> usize {
-        self.store.held()
-    }
-
-    /// Number of lanes.
-    #[must_use]
-    pub fn lanes(&self) -> usize {
-        self.lanes.len()
-    }
-
-    /// What a lane has counted.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such lane.
-    #[must_use]
-    pub fn counters(&self, id: LaneId) -> &LaneCounters {
-        &self.lanes[id.index()].counters
-    }
-
-    /// What a lane holds now: its queue, a packet waiting for tokens, and one that the device would not take.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such lane.
-    #[must_use]
-    pub fn backlog(&self, id: LaneId) -> Volume {
-        let mut held = self.lanes[id.index()].held();
-        if let Some(returned) = self.returned.as_ref().filter(|returned| returned.lane == id) {
-            held.add(returned.len);
-        }
-        held
-    }
-
-    /// A lane's credit at `now`, as the time it takes to earn it, in nanoseconds: negative while it owes, 0 without a
-    /// limiter.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such lane.
-    #[must_use]
-    pub fn credit_ns(&self, id: LaneId, now: Nanos) -> i64 {
-        self.lanes[id.index()].credit_ns(now)
-    }
-
-    /// The link's credit at `now`, likewise.
-    #[must_use]
-    pub fn link_credit_ns(&self, now: Nanos) -> i64 {
-        self.link.as_ref().map_or(0, |link| link.credit_ns(now))
-    }
-
-    /// Times that packets began to wait for the link's tokens.
-    #[must_use]
-    pub fn link_overlimits(&self) -> u64 {
-        self.link_overlimits
-    }
-
-    /// Where a lane's CoDel stands; `None` for a FIFO.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such lane.
-    #[must_use]
-    pub fn codel(&self, id: LaneId) -> Option<&codel::State> {
-        self.lanes[id.index()].codel()
-    }
-
-    /// The longest packet that left a lane's queue, in bytes.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such lane.
-    #[must_use]
-    pub fn longest_seen(&self, id: LaneId) -> u32 {
-        self.lanes[id.index()].longest_seen()
-    }
-
-    /// Puts a lane that is nowhere to where it belongs: in the round, into the wheel, or aside.
+    /// Finds out whether a lane that is nowhere has a packet, and puts it where it belongs.
     #[inline]
     fn settle(&mut self, id: LaneId, now: Nanos, fate: &mut impl Fate<P>) {
+        let readiness = self.lanes[id.index()].readiness(id, &mut self.store, now, fate);
+        self.put(id, readiness);
+    }
+
+    /// Puts a lane where it belongs: active in the tree, into the wheel, or aside.
+    #[inline]
+    fn put(&mut self, id: LaneId, readiness: Readiness) {
         let lane = &mut self.lanes[id.index()];
-        let had_the_turn = lane.place == Place::Round;
-        match lane.readiness(id, &mut self.store, now, fate) {
+        match readiness {
+            Readiness::Ready => {
+                lane.place = Place::Active;
+                self.tree.activate(id);
+            }
             Readiness::Empty => lane.place = Place::Idle,
             Readiness::Waits(until) => {
                 lane.counters.overlimits += 1;
-                lane.place = Place::Wheel;
+                lane.place = Place::Parked;
                 // A wait until the end of time may be longer than can be told: such a lane is never woken.
                 if until < Nanos::MAX {
-                    self.wheel.insert(id.0, until);
+                    self.tree.park(id, until);
                 }
                 if self.woken.is_some_and(|woken| until <= woken) {
                     self.woken = None;
                 }
             }
-            Readiness::Ready => {
-                lane.place = Place::Round;
-                if had_the_turn {
-                    self.round.push_front(id);
-                } else {
-                    self.round.push_back(id);
-                }
-            }
         }
     }
 
-    /// Takes a lane that has nothing left from where it was; from the round when it comes to it.
+    /// Takes a lane that has nothing left from where it was.
     fn retire(&mut self, id: LaneId) {
-        let place = &mut self.lanes[id.index()].place;
-        match *place {
-            Place::Idle | Place::Spent => {}
-            Place::Round => {
-                *place = Place::Spent;
-                self.spent += 1;
-            }
-            Place::Wheel => {
-                *place = Place::Idle;
-                self.wheel.remove(id.0);
-            }
+        let place = std::mem::replace(&mut self.lanes[id.index()].place, Place::Idle);
+        match place {
+            Place::Idle => {}
+            Place::Active => self.tree.deactivate(id),
+            Place::Parked => self.tree.unpark(id),
         }
     }
 
-    /// The lane whose turn it is. One that has used up its turn gets a quantum and goes to the back.
+    /// Sees to the waits that have ended.
     #[inline]
-    fn next_in_round(&mut self) -> Option<LaneId> {
-        loop {
-            let id = *self.round.front()?;
-            let lane = &mut self.lanes[id.index()];
-            if lane.place == Place::Spent {
-                lane.place = Place::Idle;
-                self.spent -= 1;
-                self.round.pop_front();
-                continue;
-            }
-            if lane.deficit > 0 {
-                return Some(id);
-            }
-            lane.deficit += self.quantum;
-            self.round.rotate_left(1);
-        }
-    }
-
-    /// Brings the lanes whose tokens have come back into the round.
-    #[inline]
-    fn wake(&mut self, now: Nanos) {
+    fn wake(&mut self, now: Nanos, fate: &mut impl Fate<P>) {
         if self.woken == Some(now) {
             return;
         }
         self.woken = Some(now);
-        let (lanes, round) = (&mut self.lanes, &mut self.round);
-        self.wheel.expire(now, |entry| {
-            lanes[entry as usize].place = Place::Round;
-            round.push_back(LaneId(entry));
-        });
-    }
-
-    #[inline]
-    fn link_permits(&mut self, now: Nanos) -> bool {
-        self.link.as_mut().is_none_or(|link| {
-            link.refill(now);
-            link.in_credit()
-        })
+        let mut due = std::mem::take(&mut self.due);
+        self.tree.expire(now, |lane| due.push(lane));
+        for lane in due.drain(..) {
+            self.settle(lane, now, fate);
+        }
+        self.due = due;
     }
 }

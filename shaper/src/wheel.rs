@@ -51,6 +51,12 @@ impl Wheel {
         }
     }
 
+    /// Room for the entries `0..entries`; there are never fewer than before.
+    pub fn grow(&mut self, entries: usize) {
+        let idle = Entry { due: Nanos::ZERO, next: NONE, previous: NONE, place: None };
+        self.entries.resize(entries.max(self.entries.len()), idle);
+    }
+
     /// True if nobody waits.
     #[inline]
     #[must_use]
@@ -82,6 +88,11 @@ impl Wheel {
     /// Hands every entry that is due by `now` to `wake`. The order among them is not specified, but is a function of
     /// the calls made.
     pub fn expire(&mut self, now: Nanos, mut wake: impl FnMut(u32)) {
+        self.expire_timed(now, |entry, _| wake(entry));
+    }
+
+    /// As [`expire`](Self::expire), with the time that each entry was due at.
+    pub fn expire_timed(&mut self, now: Nanos, mut wake: impl FnMut(u32, Nanos)) {
         let target = now.0 >> TICK_BITS;
         while let Some((level, index)) = self.earliest_slot() {
             let starts = self.slot_start(level, index);
@@ -111,8 +122,34 @@ impl Wheel {
         indices.flat_map(|index| self.members(level, index)).map(|entry| self.entries[entry as usize].due).min()
     }
 
+    /// The earliest of the times that `when` gives for the entries and their own times; `ceiling` if that is earlier. No entry's may be before
+    /// it is due, so only those that are due before the earliest found so far, and their neighbours, are looked at.
+    #[must_use]
+    pub fn earliest_of(&self, ceiling: Nanos, mut when: impl FnMut(u32, Nanos) -> Nanos) -> Nanos {
+        let mut earliest = ceiling;
+        for level in (0..LEVELS).filter(|&level| self.occupied[level] != 0) {
+            let here = self.position(level);
+            let mut ahead = self.occupied[level].rotate_right(here);
+            while ahead != 0 {
+                let index = ((here + ahead.trailing_zeros()) as usize) % SLOTS;
+                // The current slot may also hold what was due before it.
+                if self.slot_start(level, index) > (earliest.0 >> TICK_BITS).max(self.tick) {
+                    break;
+                }
+                for entry in self.members(level, index) {
+                    let due = self.entries[entry as usize].due;
+                    if due < earliest {
+                        earliest = earliest.min(when(entry, due));
+                    }
+                }
+                ahead &= ahead - 1;
+            }
+        }
+        earliest
+    }
+
     /// Takes a slot apart: entries that are due go to `wake`, the others move down to where they can be told apart.
-    fn empty_slot(&mut self, level: usize, index: usize, now: Nanos, wake: &mut impl FnMut(u32)) {
+    fn empty_slot(&mut self, level: usize, index: usize, now: Nanos, wake: &mut impl FnMut(u32, Nanos)) {
         let mut entry = std::mem::replace(&mut self.slots[level][index], NONE);
         self.occupied[level] &= !(1 << index);
         while entry != NONE {
@@ -120,7 +157,7 @@ impl Wheel {
             self.entries[entry as usize].place = None;
             if due <= now {
                 self.len -= 1;
-                wake(entry);
+                wake(entry, due);
             } else {
                 self.link(entry);
             }
@@ -252,7 +289,12 @@ mod tests {
                         prop_assert_eq!(woken, due);
                     }
                 }
-                prop_assert_eq!(wheel.earliest(), model.values().min().map(|&due| Nanos(due)));
+                let earliest = model.values().min().map(|&due| Nanos(due));
+                prop_assert_eq!(wheel.earliest(), earliest);
+                prop_assert_eq!(wheel.earliest_of(Nanos::MAX, |_, due| due), earliest.unwrap_or(Nanos::MAX));
+                let late = |entry: u32, due: u64| Nanos(due.saturating_add(u64::from(entry) * 1_000_000));
+                let earliest = model.iter().map(|(&entry, &due)| late(entry, due)).min().unwrap_or(Nanos::MAX);
+                prop_assert_eq!(wheel.earliest_of(Nanos::MAX, |entry, due| late(entry, due.0)), earliest);
                 prop_assert_eq!(wheel.is_empty(), model.is_empty());
             }
         }

@@ -1,23 +1,19 @@
 //! CoDel against an independent model: the pseudocode of RFC 8289 section 5, written down once more and driven with the
 //! same random arrivals. Same packets dropped, same marked, same departure times.
 
+#[path = "support/rfc8289.rs"]
+mod rfc8289;
 mod support;
 
 use std::collections::VecDeque;
 
-use portlane_shaper::codel::{self, Source};
+use portlane_shaper::codel::{self, ControlLaw, Mark, Source};
 use portlane_shaper::{
-    DropReason, Fate, LaneId, LaneParams, Limiter, LinkParams, Nanos, QueueParams, Rate, Shaper, Size, Wake,
+    Aqm, Arrival, DropReason, Fate, LaneId, LaneParams, Limiter, Nanos, QueueParams, Rate, Shape, Shaper, Size,
+    TreeParams, Wake,
 };
-use support::Rng;
-
-#[derive(Debug, Clone, Copy)]
-struct Packet {
-    id: usize,
-    len: u32,
-    ect: bool,
-    enqueued: u64,
-}
+use rfc8289::{Codel, Packet, Queue};
+use support::{Rng, arrival};
 
 impl codel::Packet for Packet {
     fn enqueued(&self) -> Nanos {
@@ -34,124 +30,60 @@ enum What {
 }
 
 /// What happened to which packet, and when.
-type Log = Vec<(u64, usize, What)>;
+type Log = Vec<(u64, u32, What)>;
 
-/// `CoDelQueue` of RFC 8289 section 5, member by member; `0` is the RFC's "not above target".
+/// One queue under the RFC's CoDel.
 struct Model {
-    target: u64,
-    interval: u64,
-    maxpacket: u64,
-    ecn: bool,
+    params: codel::Params,
+    codel: Codel,
+    packets: Packets,
+}
+
+#[derive(Default)]
+struct Packets {
     queue: VecDeque<Packet>,
     bytes: u64,
-    first_above_time: u64,
-    drop_next: u64,
-    count: u64,
-    lastcount: u64,
-    dropping: bool,
-    /// Times that the dropping state was entered at a pace remembered from before.
-    resumed: u64,
     log: Log,
 }
 
+impl Queue for Packets {
+    fn dequeue(&mut self) -> Option<Packet> {
+        let packet = self.queue.pop_front()?;
+        self.bytes -= u64::from(packet.len);
+        Some(packet)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn drop(&mut self, now: u64, packet: Packet) {
+        self.log.push((now, packet.id, What::Dropped));
+    }
+
+    fn mark(&mut self, now: u64, packet: Packet) {
+        self.log.push((now, packet.id, What::Marked));
+    }
+}
+
 impl Model {
-    fn new(params: &codel::Params) -> Self {
-        Self {
-            target: params.target.0,
-            interval: params.interval.0,
-            maxpacket: u64::from(params.mtu),
-            ecn: params.ecn,
-            queue: VecDeque::new(),
-            bytes: 0,
-            first_above_time: 0,
-            drop_next: 0,
-            count: 0,
-            lastcount: 0,
-            dropping: false,
-            resumed: 0,
-            log: Log::new(),
-        }
+    fn new(params: codel::Params) -> Self {
+        Self { params, codel: Codel::default(), packets: Packets::default() }
     }
 
     fn enqueue(&mut self, packet: Packet) {
-        self.bytes += u64::from(packet.len);
-        self.queue.push_back(packet);
+        self.packets.bytes += u64::from(packet.len);
+        self.packets.queue.push_back(packet);
     }
 
-    /// Section 5.4.
-    fn dodequeue(&mut self, now: u64) -> (Option<Packet>, bool) {
-        let Some(packet) = self.queue.pop_front() else {
-            self.first_above_time = 0;
-            return (None, false);
-        };
-        self.bytes -= u64::from(packet.len);
-        let sojourn_time = now - packet.enqueued;
-        let mut ok_to_drop = false;
-        if sojourn_time < self.target || self.bytes <= self.maxpacket {
-            self.first_above_time = 0;
-        } else if self.first_above_time == 0 {
-            self.first_above_time = now + self.interval;
-        } else if now >= self.first_above_time {
-            ok_to_drop = true;
-        }
-        (Some(packet), ok_to_drop)
-    }
-
-    /// Section 5.5, with marking in the place of dropping where the packet allows it.
+    /// What waited for longer than `ce_threshold` is marked, as the end of `codel_dequeue` has it.
     fn dequeue(&mut self, now: u64) -> Option<Packet> {
-        let (mut packet, mut ok_to_drop) = self.dodequeue(now);
-        if self.dropping {
-            if !ok_to_drop {
-                self.dropping = false;
-            }
-            while now >= self.drop_next && self.dropping {
-                self.count += 1;
-                if self.marks(now, packet) {
-                    self.drop_next = self.control_law(self.drop_next);
-                    break;
-                }
-                (packet, ok_to_drop) = self.dodequeue(now);
-                if ok_to_drop {
-                    self.drop_next = self.control_law(self.drop_next);
-                } else {
-                    self.dropping = false;
-                }
-            }
-        } else if ok_to_drop {
-            if !self.marks(now, packet) {
-                (packet, _) = self.dodequeue(now);
-            }
-            self.dropping = true;
-            let delta = self.count - self.lastcount;
-            self.count = 1;
-            let since = i128::from(now) - i128::from(self.drop_next);
-            if delta > 1 && since < 16 * i128::from(self.interval) {
-                self.count = delta;
-                self.resumed += 1;
-            }
-            self.drop_next = self.control_law(now);
-            self.lastcount = self.count;
+        let packet = self.codel.dequeue(&self.params, now, &mut self.packets)?;
+        let threshold = self.params.ce_threshold.unwrap_or(Nanos::MAX);
+        if now - packet.enqueued > threshold.0 && packet.ect {
+            self.packets.mark(now, packet);
         }
-        packet
-    }
-
-    /// True if the packet was marked and leaves; otherwise it was dropped.
-    fn marks(&mut self, now: u64, packet: Option<Packet>) -> bool {
-        let packet = packet.expect("an empty queue is not above target");
-        let marked = self.ecn && packet.ect;
-        self.log.push((now, packet.id, if marked { What::Marked } else { What::Dropped }));
-        marked
-    }
-
-    /// Section 5.3 in exact numbers: the longest whole step with `step^2 * count <= interval^2`, by bisection.
-    fn control_law(&self, t: u64) -> u64 {
-        let (square, count) = (u128::from(self.interval).pow(2), u128::from(self.count));
-        let (mut fits, mut too_long) = (0, u128::from(self.interval) + 1);
-        while too_long - fits > 1 {
-            let step = u128::midpoint(fits, too_long);
-            if step * step * count <= square { fits = step } else { too_long = step }
-        }
-        t + u64::try_from(fits).expect("at most the interval")
+        Some(packet)
     }
 }
 
@@ -170,8 +102,10 @@ impl Scenario {
         let interval = rng.one_of(&[1_000_000, 10_000_000, 30_000_000, 100_000_000, 99_999_989]);
         let target = interval / rng.between(2, 40);
         let mtu = rng.one_of(&[0, 64, 1_514, 1_514, 9_000]);
-        let codel =
-            codel::Params { target: Nanos(target), interval: Nanos(interval), ecn: seed.is_multiple_of(3), mtu };
+        let (target, interval, ecn) = (Nanos(target), Nanos(interval), seed.is_multiple_of(3));
+        let ce_threshold = rng.one_of(&[None, None, Some(target), Some(Nanos(target.0 / 2))]);
+        let law = rng.one_of(&[ControlLaw::Newton, ControlLaw::Exact]);
+        let codel = codel::Params { target, interval, ecn, mtu, ce_threshold, law };
         let magnitude = rng.one_of(&[64_000, 1_000_000, 20_000_000, 300_000_000, 2_000_000_000]);
         let rate = rng.between(magnitude / 2, magnitude);
         Self {
@@ -200,8 +134,9 @@ fn arrivals(rng: &mut Rng, rate: u64, packets: usize) -> Vec<Packet> {
             for _ in 0..rng.between(1, train) {
                 let len = if same_size { one_size } else { rng.packet_len() };
                 bits += u64::from(len) * 8;
-                let id = arrivals.len();
-                arrivals.push(Packet { id, len, ect: rng.between(0, 99) < ect, enqueued: now });
+                let id = u32::try_from(arrivals.len()).expect("few packets");
+                let ect = rng.between(0, 99) < ect;
+                arrivals.push(Packet { id, len, memory: len, flow: 0, ect, enqueued: now });
             }
             let pause = bits * 1_000_000_000 / rate * 100 / load;
             now += rng.between(pause / 2, pause * 3 / 2);
@@ -215,7 +150,7 @@ fn arrivals(rng: &mut Rng, rate: u64, packets: usize) -> Vec<Packet> {
 
 /// The model as the leaf of an HTB class: in credit it sends, and may owe up to one packet.
 fn run_model(scenario: &Scenario) -> Model {
-    let mut model = Model::new(&scenario.codel);
+    let mut model = Model::new(scenario.codel);
     let rate = i128::from(scenario.rate);
     let full = i128::from(scenario.burst) * 8_000_000_000;
     let (mut tokens, mut counted) = (full, 0);
@@ -223,7 +158,7 @@ fn run_model(scenario: &Scenario) -> Model {
     let ends = [None];
     for arrival in scenario.arrivals.iter().map(Some).chain(ends) {
         let until = arrival.map_or(u64::MAX, |packet| packet.enqueued);
-        while !model.queue.is_empty() {
+        while !model.packets.queue.is_empty() {
             let wait = u64::try_from((-tokens).max(0).unsigned_abs().div_ceil(rate.unsigned_abs())).expect("a time");
             let at = clock.max(counted + wait);
             if at >= until {
@@ -234,14 +169,14 @@ fn run_model(scenario: &Scenario) -> Model {
             counted = at;
             let packet = model.dequeue(at).expect("CoDel leaves the last packet");
             tokens -= i128::from(packet.len) * 8_000_000_000;
-            model.log.push((at, packet.id, What::Sent));
+            model.packets.log.push((at, packet.id, What::Sent));
         }
         let Some(&packet) = arrival else { break };
         clock = packet.enqueued;
-        if model.queue.len() < scenario.limit as usize {
+        if model.packets.queue.len() < scenario.limit as usize {
             model.enqueue(packet);
         } else {
-            model.log.push((clock, packet.id, What::Refused));
+            model.packets.log.push((clock, packet.id, What::Refused));
         }
     }
     model
@@ -269,13 +204,14 @@ impl Fate<Packet> for Recorder {
 
 fn run_shaper(scenario: &Scenario) -> Log {
     let rate = Rate::from_bits_per_second(scenario.rate).expect("a rate");
-    let limiter = Limiter::Htb { rate, burst: Size(scenario.burst) };
-    let queue = QueueParams { limit: scenario.limit, limit_bytes: None, codel: Some(scenario.codel) };
-    let link = LinkParams { limit: None, quantum: 1_514 };
-    let mut shaper = Shaper::new(link, vec![LaneParams { limiter, queue }], 64, Nanos::ZERO);
+    let limiter = Limiter::Htb(Shape::flat(rate, Size(scenario.burst)));
+    let queue = QueueParams { limit: scenario.limit, limit_bytes: None, aqm: Aqm::Codel(scenario.codel) };
+    let lanes = vec![LaneParams { limiter, queue, ..LaneParams::default() }];
+    let mut shaper =
+        Shaper::new(&TreeParams { lanes, ..TreeParams::default() }, 64, Nanos::ZERO).expect("a valid tree");
     let mut recorder = Recorder { now: 0, log: Log::new() };
-    for arrival in scenario.arrivals.iter().map(Some).chain([None]) {
-        let until = arrival.map_or(u64::MAX, |packet| packet.enqueued);
+    for next in scenario.arrivals.iter().map(Some).chain([None]) {
+        let until = next.map_or(u64::MAX, |packet| packet.enqueued);
         loop {
             let at = match shaper.next_wake(Nanos(recorder.now)) {
                 Wake::Now => recorder.now,
@@ -289,9 +225,11 @@ fn run_shaper(scenario: &Scenario) -> Log {
             let departure = shaper.dequeue(Nanos(at), &mut recorder).expect("it said that it had one");
             recorder.log.push((at, departure.packet.id, What::Sent));
         }
-        let Some(&packet) = arrival else { break };
+        let Some(&packet) = next else { break };
         recorder.now = packet.enqueued;
-        shaper.enqueue(LaneId(0), packet, packet.len, Nanos(packet.enqueued), &mut recorder);
+        let Packet { len, memory, flow, enqueued, .. } = packet;
+        let arrival = Arrival { memory, flow, ..arrival(packet, len) };
+        shaper.enqueue(LaneId(0), arrival, Nanos(enqueued), &mut recorder);
     }
     recorder.log
 }
@@ -305,13 +243,13 @@ fn a_lane_does_what_the_model_of_the_rfc_does() {
         let scenario = Scenario::random(seed, packets);
         let expected = run_model(&scenario);
         let log = run_shaper(&scenario);
-        let difference = log.iter().zip(&expected.log).find(|(ours, models)| ours != models);
+        let difference = log.iter().zip(&expected.packets.log).find(|(ours, models)| ours != models);
         assert_eq!(difference, None, "seed {seed}: ours, the model's");
-        assert_eq!(log.len(), expected.log.len(), "seed {seed}");
+        assert_eq!(log.len(), expected.packets.log.len(), "seed {seed}");
         for &(_, _, what) in &log {
             totals[what as usize] += 1;
         }
-        resumed += expected.resumed;
+        resumed += expected.codel.resumed;
     }
     let [sent, marked, dropped, refused] = totals;
     println!("{sent} sent ({marked} of them marked), {dropped} dropped, {refused} refused; {resumed} spells resumed");
@@ -342,7 +280,7 @@ impl Source for Bare {
         self.log.push((self.now, packet.id, What::Dropped));
     }
 
-    fn mark(&mut self, packet: &mut Packet) -> bool {
+    fn mark(&mut self, packet: &mut Packet, _why: Mark) -> bool {
         if packet.ect {
             self.log.push((self.now, packet.id, What::Marked));
         }
@@ -363,7 +301,7 @@ fn the_state_is_the_models_at_every_step() {
             (params.target, params.interval) = (Nanos(tick * 4), Nanos(tick * 20));
         }
         arrivals.iter_mut().for_each(|packet| packet.enqueued = packet.enqueued.next_multiple_of(tick));
-        let mut model = Model::new(&params);
+        let mut model = Model::new(params);
         let mut state = codel::State::default();
         let mut bare = Bare { queue: VecDeque::new(), now: 0, log: Log::new() };
         for packet in arrivals {
@@ -374,12 +312,13 @@ fn the_state_is_the_models_at_every_step() {
                 bare.now += rng.between(0, mean_gap / tick) * tick;
                 let taken = state.dequeue(&params, Nanos(bare.now), &mut bare).map(|packet| packet.id);
                 assert_eq!(taken, model.dequeue(bare.now).map(|packet| packet.id), "seed {seed}");
-                let above = state.first_above_time.map_or(0, |time| time.0);
+                let above = state.first_above_time().map_or(0, |time| time.0);
                 let ours = (above, state.drop_next.0, u64::from(state.count), u64::from(state.lastcount));
-                let models = (model.first_above_time, model.drop_next, model.count, model.lastcount);
-                assert_eq!((ours, state.dropping), (models, model.dropping), "seed {seed}");
+                let Codel { first_above_time, drop_next, count, lastcount, dropping, .. } = model.codel;
+                let models = (first_above_time, drop_next, count, lastcount);
+                assert_eq!((ours, state.dropping), (models, dropping), "seed {seed}");
             }
         }
-        assert_eq!(bare.log, model.log, "seed {seed}");
+        assert_eq!(bare.log, model.packets.log, "seed {seed}");
     }
 }

@@ -5,10 +5,12 @@
 
 use portlane_shaper::bucket::MAX_PACKET;
 use portlane_shaper::{
-    Departure, DropReason, Fate, LaneId, LaneParams, Limiter, LinkParams, Nanos, Peak, QueueParams, Rate, Shaper, Size,
-    Volume, Wake, codel,
+    Aqm, Arrival, Departure, DropReason, Fate, FqParams, LaneId, LaneParams, Limiter, LinkParams, Nanos, Peak,
+    QueueParams, Rate, Shape, Shaper, Size, TreeParams, Volume, Wake,
+    codel::{self, ControlLaw},
 };
 use proptest::prelude::*;
+use std::collections::HashMap;
 
 /// A packet: neither `Copy` nor `Clone`, so it cannot be in two places.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ enum Outcome {
 struct Record {
     lane: usize,
     len: u32,
+    /// In a lane only FQ-CoDel's flows may overtake one another.
+    flow: u32,
     enqueued: Nanos,
     outcome: Outcome,
 }
@@ -73,6 +77,8 @@ struct Envelope {
     rate: i128,
     burst: i128,
     debt: bool,
+    /// Packets that may be sent on the bursts of those below, which are part of `burst`.
+    guaranteed: i128,
     sent: i128,
     /// The lowest that `sent` has been against what was earned, just before a packet.
     lowest: i128,
@@ -81,24 +87,35 @@ struct Envelope {
 impl Envelope {
     fn new(rate: Rate, burst: Size, debt: bool) -> Self {
         let (rate, burst) = (i128::from(rate.bits_per_second()), i128::from(burst.0) * 8_000_000_000);
-        Self { rate, burst, debt, sent: 0, lowest: i128::MAX }
+        Self { rate, burst, debt, guaranteed: 0, sent: 0, lowest: i128::MAX }
     }
 
-    fn pass(&mut self, at: Nanos, len: u32) {
+    /// Of a link: what is guaranteed below may overdraw it, by a burst and a packet each.
+    fn of_link(shape: Shape, lanes: &[LaneParams]) -> Self {
+        let bursts = lanes.iter().map(|lane| match lane.limiter {
+            Limiter::None => 1_600,
+            Limiter::Htb(Shape { burst, .. }) | Limiter::Tbf { burst, .. } => burst.0,
+        });
+        let burst = Size(bursts.fold(shape.cburst.0, u64::saturating_add).min(1 << 60));
+        Self { guaranteed: lanes.len() as i128, ..Self::new(shape.ceil, burst, true) }
+    }
+
+    fn pass(&mut self, at: Nanos, len: u32, longest: u32) {
         let earned = self.rate * i128::from(at.0);
         self.lowest = self.lowest.min(self.sent - earned);
         let before = self.sent;
         self.sent += i128::from(len) * 8_000_000_000;
         let counted = if self.debt { before } else { self.sent };
         let passed = counted - earned - self.lowest;
-        assert!(passed <= self.burst, "at {at}: {passed} nanobits above the rate, the burst is {}", self.burst);
+        let burst = self.burst + self.guaranteed * i128::from(longest) * 8_000_000_000;
+        assert!(passed <= burst, "at {at}: {passed} nanobits above the rate, the burst is {burst}");
     }
 }
 
 fn envelopes(limiter: Limiter) -> Vec<Envelope> {
     match limiter {
         Limiter::None => vec![],
-        Limiter::Htb { rate, burst } => vec![Envelope::new(rate, burst, true)],
+        Limiter::Htb(shape) => vec![Envelope::new(shape.rate, shape.burst, true)],
         Limiter::Tbf { rate, burst, peak } => {
             let peak = peak.map(|peak| Envelope::new(peak.rate, peak.mtu, false));
             peak.into_iter().chain([Envelope::new(rate, burst, false)]).collect()
@@ -114,30 +131,44 @@ struct World {
     now: Nanos,
     lanes: Vec<Vec<Envelope>>,
     link: Option<Envelope>,
-    last_sent: Vec<Option<usize>>,
+    longest: u32,
+    /// By lane and flow.
+    last_sent: HashMap<(usize, u32), usize>,
     requeues: Vec<u64>,
     returned: Option<usize>,
+    /// What each lane had in its queue when its limits were set: they hold for what came later.
+    before_limits: Vec<Volume>,
+    had_codel: Vec<bool>,
 }
 
 impl World {
     fn new(params: Vec<LaneParams>, link: LinkParams, now: Nanos) -> Self {
         Self {
-            shaper: Shaper::new(link, params.clone(), 8, now),
+            shaper: Shaper::new(&TreeParams { link, lanes: params.clone(), groups: vec![] }, 8, now)
+                .expect("a valid tree"),
             ledger: Ledger { records: vec![], marks: vec![0; params.len()] },
             now,
             lanes: params.iter().map(|lane| envelopes(lane.limiter)).collect(),
-            link: link.limit.map(|(rate, burst)| Envelope::new(rate, burst, true)),
-            last_sent: vec![None; params.len()],
+            link: link.shape.map(|shape| Envelope::of_link(shape, &params)),
+            longest: 0,
+            last_sent: HashMap::new(),
             requeues: vec![0; params.len()],
             returned: None,
+            before_limits: vec![Volume::default(); params.len()],
+            had_codel: params.iter().map(|lane| lane.queue.aqm != Aqm::Fifo).collect(),
             params,
         }
     }
 
+    /// Of eight flows, as the packets' numbers have it.
     fn enqueue(&mut self, lane: usize, len: u32, ect: bool) {
         let id = self.ledger.records.len();
-        self.ledger.records.push(Record { lane, len, enqueued: self.now, outcome: Outcome::Held });
-        self.shaper.enqueue(lane_id(lane), Packet { id, ect }, len, self.now, &mut self.ledger);
+        self.longest = self.longest.max(len);
+        let of_eight = u32::try_from(id * 5 / 2 % 8).expect("below 8") << 29;
+        let flow = if let Aqm::FqCodel(_) = self.params[lane].queue.aqm { of_eight } else { 0 };
+        self.ledger.records.push(Record { lane, len, flow, enqueued: self.now, outcome: Outcome::Held });
+        let arrival = Arrival { packet: Packet { id, ect }, len, memory: len / 2 + 700, flow };
+        self.shaper.enqueue(lane_id(lane), arrival, self.now, &mut self.ledger);
     }
 
     /// A packet comes if and only if that was announced.
@@ -153,10 +184,10 @@ impl World {
         if let Some(returned) = self.returned.take() {
             assert_eq!(id, returned, "what was put back comes first");
         } else {
-            assert!(self.last_sent[lane] < Some(id), "packet {id} overtaken in its lane");
-            self.last_sent[lane] = Some(id);
+            let last = self.last_sent.insert((lane, record.flow), id);
+            assert!(last < Some(id), "packet {id} overtaken in its flow");
             let passed = self.lanes[lane].iter_mut().chain(&mut self.link);
-            passed.for_each(|envelope| envelope.pass(self.now, record.len));
+            passed.for_each(|envelope| envelope.pass(self.now, record.len, self.longest));
         }
         Some(departure)
     }
@@ -173,6 +204,13 @@ impl World {
             self.requeues[departure.lane.0 as usize] += u64::from(!again);
             self.shaper.put_back(departure);
         }
+    }
+
+    fn set_queue(&mut self, lane: usize, queue: &QueueParams) {
+        self.before_limits[lane] = self.shaper.backlog(lane_id(lane));
+        self.had_codel[lane] |= queue.aqm != Aqm::Fifo;
+        self.params[lane].queue = queue.clone();
+        self.shaper.set_queue(lane_id(lane), queue, self.now).expect("valid parameters");
     }
 
     fn shed(&mut self, count: u32) {
@@ -216,12 +254,13 @@ impl World {
             Op::Follow(count) => (0..count).for_each(|_| {
                 self.follow();
             }),
+            Op::SetQueue { lane, ref queue } => self.set_queue(lane % self.params.len(), queue),
         }
         self.check();
     }
 
     /// The laws that hold between any two operations.
-    fn check(&self) {
+    fn check(&mut self) {
         let mut queued = 0;
         for (lane, params) in self.params.iter().enumerate() {
             let (counters, backlog) = (self.shaper.counters(lane_id(lane)), self.shaper.backlog(lane_id(lane)));
@@ -233,14 +272,17 @@ impl World {
                 let dropped = self.ledger.volume(lane, |outcome| outcome == Outcome::Dropped(reason));
                 assert_eq!(counters.dropped_for(reason), dropped, "lane {lane}, {}", reason.as_str());
             }
-            assert_eq!(counters.ecn_marks, self.ledger.marks[lane]);
+            assert_eq!(counters.ecn_marks + counters.ce_marks, self.ledger.marks[lane]);
             assert_eq!(counters.requeues, self.requeues[lane]);
             let returned = self.returned.filter(|&id| self.ledger.records[id].lane == lane);
-            assert!(backlog.packets <= u64::from(params.queue.limit) + u64::from(returned.is_some()));
+            let before = self.before_limits[lane];
+            let limit = before.packets.max(params.queue.limit.into());
+            assert!(backlog.packets <= limit + u64::from(returned.is_some()));
             let len = returned.map_or(0, |id| u64::from(self.ledger.records[id].len));
-            assert!(params.queue.limit_bytes.is_none_or(|limit| backlog.bytes - len <= limit.0));
+            let limit = params.queue.limit_bytes.map_or(u64::MAX, |limit| limit.0.max(before.bytes));
+            assert!(backlog.bytes - len <= limit);
             let codel = counters.dropped_for(DropReason::Codel).packets;
-            assert!(params.queue.codel.is_some() || codel + counters.ecn_marks == 0);
+            assert!(self.had_codel[lane] || codel + counters.ecn_marks + counters.ce_marks == 0);
             queued += backlog.packets;
         }
         assert_eq!(self.shaper.queued() as u64, queued);
@@ -267,6 +309,10 @@ enum Op {
     Advance(u64),
     /// Sends at the very times that the shaper announces.
     Follow(usize),
+    SetQueue {
+        lane: usize,
+        queue: QueueParams,
+    },
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -288,6 +334,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => (1..80_u32).prop_map(Op::Shed),
         4 => wait.prop_map(Op::Advance),
         4 => (1..20_usize).prop_map(Op::Follow),
+        1 => (0..6_usize, queue()).prop_map(|(lane, queue)| Op::SetQueue { lane, queue }),
     ];
     prop::collection::vec(op, 1..120)
 }
@@ -306,23 +353,47 @@ fn limiter() -> impl Strategy<Value = Limiter> {
     let peak = prop::option::of((rate(), size()).prop_map(|(rate, mtu)| Peak { rate, mtu }));
     prop_oneof![
         Just(Limiter::None),
-        (rate(), size()).prop_map(|(rate, burst)| Limiter::Htb { rate, burst }),
+        (rate(), size()).prop_map(|(rate, burst)| Limiter::Htb(Shape::flat(rate, burst))),
         (rate(), size(), peak).prop_map(|(rate, burst, peak)| Limiter::Tbf { rate, burst, peak }),
     ]
 }
 
 fn lane() -> impl Strategy<Value = LaneParams> {
-    let codel = (0..10_000_000_u64, 1..100_000_000_u64, any::<bool>(), 0..3_000_u32).prop_map(
-        |(target, interval, ecn, mtu)| codel::Params { target: Nanos(target), interval: Nanos(interval), ecn, mtu },
-    );
+    (limiter(), queue()).prop_map(|(limiter, queue)| LaneParams { limiter, queue, ..LaneParams::default() })
+}
+
+fn queue() -> impl Strategy<Value = QueueParams> {
     let limit = prop_oneof![0..10_u32, 10..1_000_u32];
-    let queue = (limit, prop::option::of(size()), prop::option::of(codel))
-        .prop_map(|(limit, limit_bytes, codel)| QueueParams { limit, limit_bytes, codel });
-    (limiter(), queue).prop_map(|(limiter, queue)| LaneParams { limiter, queue })
+    let fq = (codel(), 1..20_u32, 1..3_000_u32, size(), 0..20_u32).prop_map(
+        |(codel, flows, quantum, memory_limit, drop_batch)| FqParams {
+            codel,
+            flows,
+            quantum,
+            memory_limit,
+            drop_batch,
+        },
+    );
+    let aqm = prop_oneof![Just(Aqm::Fifo), codel().prop_map(Aqm::Codel), fq.prop_map(Aqm::FqCodel)];
+    (limit, prop::option::of(size()), aqm).prop_map(|(limit, limit_bytes, aqm)| QueueParams { limit, limit_bytes, aqm })
+}
+
+fn codel() -> impl Strategy<Value = codel::Params> {
+    let ce_threshold = prop::option::of((0..10_000_000_u64).prop_map(Nanos));
+    (0..10_000_000_u64, 1..100_000_000_u64, any::<bool>(), 0..3_000_u32, ce_threshold).prop_map(
+        |(target, interval, ecn, mtu, ce_threshold)| codel::Params {
+            target: Nanos(target),
+            interval: Nanos(interval),
+            ecn,
+            mtu,
+            ce_threshold,
+            law: ControlLaw::Newton,
+        },
+    )
 }
 
 fn link() -> impl Strategy<Value = LinkParams> {
-    (prop::option::of((rate(), size())), 500..10_000_u32).prop_map(|(limit, quantum)| LinkParams { limit, quantum })
+    let shape = prop::option::of((rate(), size()).prop_map(|(rate, burst)| Shape::flat(rate, burst)));
+    shape.prop_map(|shape| LinkParams { shape, ..LinkParams::default() })
 }
 
 proptest! {
@@ -352,11 +423,13 @@ proptest! {
     ) {
         let count = lanes.len();
         let mut ledger = Ledger { records: vec![], marks: vec![0; count] };
-        let mut shaper = Shaper::new(link, lanes, 8, Nanos::ZERO);
+        let tree = TreeParams { link, lanes, groups: vec![] };
+        let mut shaper = Shaper::new(&tree, 8, Nanos::ZERO).expect("a valid tree");
         for (id, (now, lane, len, ect)) in calls.into_iter().enumerate() {
             let (now, lane) = (Nanos(now), lane % count);
-            ledger.records.push(Record { lane, len, enqueued: now, outcome: Outcome::Held });
-            shaper.enqueue(lane_id(lane), Packet { id, ect }, len, now, &mut ledger);
+            let flow = len << 20;
+            ledger.records.push(Record { lane, len, flow, enqueued: now, outcome: Outcome::Held });
+            shaper.enqueue(lane_id(lane), Arrival { packet: Packet { id, ect }, len, memory: len, flow }, now, &mut ledger);
             if let Some(departure) = ect.then(|| shaper.dequeue(now, &mut ledger)).flatten() {
                 ledger.settle(departure.packet.id, Outcome::Sent);
             }

@@ -1,7 +1,8 @@
 //! Single situations that are easily got wrong, each with the outcome worked out by hand.
 
 use portlane_shaper::{
-    DropReason, Fate, LaneId, LaneParams, Limiter, LinkParams, Nanos, QueueParams, Shaper, Size, Wake, codel,
+    Arrival, DropReason, Fate, LaneId, LaneParams, Limiter, LinkParams, Nanos, QueueParams, Shape, Shaper, Size,
+    TreeParams, Wake, codel,
 };
 
 const LANE: LaneId = LaneId(0);
@@ -20,20 +21,30 @@ impl Fate<u32> for Dropped {
     }
 }
 
+fn arrival(packet: u32, len: u32) -> Arrival<u32> {
+    Arrival { packet, len, memory: len, flow: 0 }
+}
+
 /// A shaper of equal lanes, and packets of 1000 bytes numbered from 0 in each.
 fn shaper(limiter: Limiter, codel: Option<codel::Params>, packets: &[u32]) -> Shaper<u32> {
-    let queue = QueueParams { codel, ..QueueParams::default() };
-    let lanes = vec![LaneParams { limiter, queue }; packets.len()];
-    let mut shaper = Shaper::new(LinkParams::default(), lanes, 64, Nanos::ZERO);
+    let queue = codel.map_or(QueueParams::fifo(1_000), QueueParams::codel);
+    let lanes = vec![LaneParams { limiter, queue, ..LaneParams::default() }; packets.len()];
+    let mut shaper =
+        Shaper::new(&TreeParams { lanes, ..TreeParams::default() }, 64, Nanos::ZERO).expect("a valid tree");
     for (lane, &packets) in (0..).map(LaneId).zip(packets) {
-        (0..packets).for_each(|packet| shaper.enqueue(lane, packet, 1_000, Nanos::ZERO, &mut Dropped::default()));
+        (0..packets)
+            .for_each(|packet| shaper.enqueue(lane, arrival(packet, 1_000), Nanos::ZERO, &mut Dropped::default()));
     }
     shaper
 }
 
 /// 8 mbit: a byte a microsecond.
+fn shape(burst: u64) -> Shape {
+    Shape::flat("8mbit".parse().expect("a rate"), Size(burst))
+}
+
 fn htb(burst: u64) -> Limiter {
-    Limiter::Htb { rate: "8mbit".parse().expect("a rate"), burst: Size(burst) }
+    Limiter::Htb(shape(burst))
 }
 
 fn tbf(burst: u64) -> Limiter {
@@ -77,10 +88,10 @@ fn a_lane_that_gave_up_all_is_idle() {
     for limiter in [Limiter::None, htb(1)] {
         let mut lane = shaper(limiter, None, &[3]);
         assert_eq!(sent_at(&mut lane, Nanos::ZERO)[0], 0);
-        lane.enqueue(LANE, 3, 1_000, Nanos::ZERO, &mut Dropped::default());
+        lane.enqueue(LANE, arrival(3, 1_000), Nanos::ZERO, &mut Dropped::default());
         lane.shed(9, &mut Dropped::default());
         assert_eq!((lane.queued(), lane.next_wake(Nanos::ZERO)), (0, Wake::Never), "{limiter:?}");
-        lane.enqueue(LANE, 4, 1_000, Nanos::from_secs(1), &mut Dropped::default());
+        lane.enqueue(LANE, arrival(4, 1_000), Nanos::from_secs(1), &mut Dropped::default());
         assert_eq!(sent_at(&mut lane, Nanos::from_secs(1)), [4], "{limiter:?}");
     }
 }
@@ -91,7 +102,7 @@ fn a_queue_that_gave_up_all_is_not_above_target() {
     sent_at(&mut lane, Nanos::ZERO);
     let now = Nanos::from_millis(10);
     assert_eq!(sent_at(&mut lane, now), [1]);
-    let above = |lane: &Shaper<u32>| lane.codel(LANE).and_then(|state| state.first_above_time);
+    let above = |lane: &Shaper<u32>| lane.codel(LANE).and_then(|state| state.first_above_time());
     assert_eq!(above(&lane), Some(now + Nanos::from_millis(100)));
     lane.shed(6, &mut Dropped::default());
     assert_eq!(above(&lane), Some(now + Nanos::from_millis(100)));
@@ -159,7 +170,7 @@ fn nothing_leaves_on_credit_at_the_end_of_time() {
         let mut lane = shaper(limiter, None, &[9]);
         let left = sent_at(&mut lane, late).len();
         for now in [late, Nanos::MAX - Nanos(1), Nanos::MAX, Nanos::MAX] {
-            lane.enqueue(LANE, 9, 1_000, now, &mut Dropped::default());
+            lane.enqueue(LANE, arrival(9, 1_000), now, &mut Dropped::default());
             assert!(sent_at(&mut lane, now).is_empty(), "{limiter:?} at {now}");
             let wake = if now < Nanos::MAX { Wake::At(Nanos::MAX) } else { Wake::Never };
             assert_eq!(lane.next_wake(now), wake, "{limiter:?} at {now}");
@@ -180,11 +191,11 @@ fn what_may_leave_at_the_end_of_time_does() {
 
 #[test]
 fn a_link_in_debt_at_the_end_of_time_keeps_what_it_has() {
-    let limit = Some(("8mbit".parse().expect("a rate"), Size(1_000)));
-    let link = LinkParams { limit, ..LinkParams::default() };
-    let mut shaper = Shaper::new(link, vec![LaneParams::default()], 64, Nanos::ZERO);
+    let link = LinkParams { shape: Some(shape(1_000)), ..LinkParams::default() };
+    let tree = TreeParams { link, lanes: vec![LaneParams::default()], ..TreeParams::default() };
+    let mut shaper = Shaper::new(&tree, 64, Nanos::ZERO).expect("a valid tree");
     for packet in 0..4 {
-        shaper.enqueue(LANE, packet, 1_000, Nanos::MAX, &mut Dropped::default());
+        shaper.enqueue(LANE, arrival(packet, 1_000), Nanos::MAX, &mut Dropped::default());
     }
     assert_eq!(shaper.next_wake(Nanos::MAX), Wake::Now);
     assert_eq!(sent_at(&mut shaper, Nanos::MAX), [0, 1]);
@@ -196,11 +207,11 @@ fn a_lane_that_gave_up_all_in_its_turn_passes_it_on() {
     let mut lanes = shaper(Limiter::None, None, &[9, 1, 1]);
     assert_eq!(lanes.shed(11, &mut Dropped::default()), 11);
     assert_eq!(lanes.next_wake(Nanos::ZERO), Wake::Never);
-    lanes.enqueue(LaneId(1), 7, 1_000, Nanos::ZERO, &mut Dropped::default());
+    lanes.enqueue(LaneId(1), arrival(7, 1_000), Nanos::ZERO, &mut Dropped::default());
     assert_eq!(lanes.next_wake(Nanos::ZERO), Wake::Now);
     assert_eq!(sent_at(&mut lanes, Nanos::ZERO), [7]);
     assert_eq!(lanes.next_wake(Nanos::ZERO), Wake::Never);
-    lanes.enqueue(LANE, 8, 1_000, Nanos::ZERO, &mut Dropped::default());
+    lanes.enqueue(LANE, arrival(8, 1_000), Nanos::ZERO, &mut Dropped::default());
     assert_eq!(sent_at(&mut lanes, Nanos::ZERO), [8]);
 }
 
@@ -211,7 +222,7 @@ fn a_lane_parked_for_a_time_that_was_asked_for_is_not_lost() {
     let now = Nanos::from_millis(5);
     assert_eq!(sent_at(&mut lane, Nanos::ZERO), [0]);
     assert!(sent_at(&mut lane, now).is_empty());
-    lane.enqueue(LANE, 1, 1_000, Nanos::ZERO, &mut Dropped::default());
+    lane.enqueue(LANE, arrival(1, 1_000), Nanos::ZERO, &mut Dropped::default());
     assert_eq!(lane.next_wake(now), Wake::Now);
     assert_eq!(sent_at(&mut lane, now), [1]);
 }

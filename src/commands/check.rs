@@ -1,12 +1,16 @@
 //! `portlane check`: what a configuration says, as it was understood.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use portlane_classify::Direction;
-use portlane_shaper::{LaneParams, Limiter, QueueParams, Rate, Size};
+use portlane_shaper::{
+    Aqm, FqParams, Framing, GroupId, LaneId, LaneParams, Limiter, LinkParams, Nanos, NodeId, NodeReading, QueueParams,
+    Rate, Shape, Shaper, Size, codel,
+};
 
 use super::outputs;
 use crate::args::Check;
+use crate::build::shaper;
 use crate::config::{self, Plan};
 use crate::failure::Failure;
 
@@ -20,7 +24,7 @@ pub fn run(arguments: &Check) -> Result<(), Failure> {
     outputs::print(&explain(&plan))
 }
 
-/// The explanation of a plan: every value with its conversions, then the warnings.
+/// The explanation of a plan: the tree with every value and its conversions, then the warnings.
 #[must_use]
 pub fn explain(plan: &Plan) -> String {
     let mut text = String::new();
@@ -28,27 +32,19 @@ pub fn explain(plan: &Plan) -> String {
     text
 }
 
-fn write_plan(out: &mut String, plan: &Plan) -> std::fmt::Result {
-    let link = plan.link.limit.map_or_else(|| "not limited".to_owned(), |(rate, burst)| limit(rate, burst));
-    writeln!(out, "link            {link}, each direction on its own")?;
+fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
+    writeln!(out, "link            {}, each direction on its own", link(&plan.link.params[0]))?;
+    writeln!(out, "queue           {}", queue(&plan.unmatched.queue))?;
     if plan.host_addresses.is_empty() {
         writeln!(out, "host addresses  none: a packet's direction is told by the ports that containers own")?;
     } else {
         writeln!(out, "host addresses  {}", list(&plan.host_addresses))?;
     }
-    for container in &plan.containers {
-        let ports: u32 = container.ports.iter().map(|range| u32::from(range.last() - range.first()) + 1).sum();
-        writeln!(out, "\ncontainer {}", container.id)?;
-        writeln!(out, "  ports         {} ({ports} in all)", list(&container.ports))?;
-        if !container.addresses.is_empty() {
-            writeln!(out, "  addresses     {}", list(&container.addresses))?;
-        }
-        for direction in Direction::ALL {
-            writeln!(out, "  {direction:<13} {}", lane(&container.lanes[direction.index()]))?;
-        }
-        writeln!(out, "  queue         {}", queue(&container.lanes[0].queue))?;
-    }
-    writeln!(out, "\nunmatched       {}; {}", lane(&plan.unmatched), queue(&plan.unmatched.queue))?;
+    let tree = Tree::of(plan);
+    tree.write_under(out, None, 0)?;
+    writeln!(out, "\nunmatched")?;
+    tree.write_lanes(out, tree.unmatched(), [&plan.unmatched; 2], 0)?;
+    writeln!(out)?;
     match &plan.wire {
         Some(wire) => writeln!(out, "wire            network {}, containers {}", wire.network, wire.container)?,
         None => writeln!(out, "wire            none: for replay only")?,
@@ -61,20 +57,148 @@ fn write_plan(out: &mut String, plan: &Plan) -> std::fmt::Result {
     Ok(())
 }
 
-fn lane(lane: &LaneParams) -> String {
+/// Where each group and container stands.
+struct Tree<'a> {
+    plan: &'a Plan,
+    /// What follows from the plan, by [`Direction::index`].
+    shapers: [Shaper<()>; 2],
+    /// What is directly under the link, then what is directly in each group.
+    members: Vec<Members>,
+}
+
+#[derive(Default, Clone)]
+struct Members {
+    groups: Vec<GroupId>,
+    containers: Vec<LaneId>,
+}
+
+impl<'a> Tree<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        let mut members = vec![Members::default(); 1 + plan.groups.len()];
+        for (id, group) in (0..).map(GroupId).zip(&plan.groups) {
+            members[slot(group.group)].groups.push(id);
+        }
+        for (id, container) in (0..).map(LaneId).zip(&plan.containers) {
+            members[slot(container.group)].containers.push(id);
+        }
+        let shapers = Direction::ALL.map(|direction| shaper(plan, direction, 0, Nanos::ZERO));
+        Self { plan, shapers, members }
+    }
+
+    fn unmatched(&self) -> LaneId {
+        LaneId(self.plan.owners.unmatched())
+    }
+
+    /// Each node under the parent, with what is under it in turn.
+    fn write_under(&self, out: &mut String, parent: Option<GroupId>, depth: usize) -> fmt::Result {
+        let members = &self.members[slot(parent)];
+        for &id in &members.groups {
+            self.write_group(out, id, depth)?;
+            self.write_under(out, Some(id), depth + 1)?;
+        }
+        members.containers.iter().try_for_each(|&id| self.write_container(out, id, depth))
+    }
+
+    fn write_group(&self, out: &mut String, id: GroupId, depth: usize) -> fmt::Result {
+        let group = &self.plan.groups[id.0 as usize];
+        writeln!(out, "\n{:indent$}group {}", "", group.id, indent = 2 * depth)?;
+        for direction in Direction::ALL {
+            let params = &group.params[direction.index()];
+            let priority = params.priority.map_or_else(String::new, |priority| format!("priority {priority}, "));
+            let reading = self.reading(direction, NodeId::Group(id));
+            let (guarantee, framing) = (guarantee(&reading), framing(reading.framing));
+            let share = format!("{guarantee}{priority}weight {}{framing}", params.weight);
+            write_direction(out, direction, &rates(params.shape), &share, depth)?;
+        }
+        Ok(())
+    }
+
+    fn write_container(&self, out: &mut String, id: LaneId, depth: usize) -> fmt::Result {
+        let container = &self.plan.containers[id.0 as usize];
+        let indent = 2 * depth;
+        let ports: u32 = container.ports.iter().map(|range| u32::from(range.last() - range.first()) + 1).sum();
+        writeln!(out, "\n{:indent$}container {}", "", container.id)?;
+        writeln!(out, "{:indent$}  ports         {} ({ports} in all)", "", list(&container.ports))?;
+        if !container.addresses.is_empty() {
+            writeln!(out, "{:indent$}  addresses     {}", "", list(&container.addresses))?;
+        }
+        self.write_lanes(out, id, container.lanes.each_ref(), depth)?;
+        // A TBF's limit in bytes is of its lane alone.
+        let params = QueueParams { limit_bytes: None, ..container.lanes[0].queue.clone() };
+        if params != self.plan.unmatched.queue {
+            writeln!(out, "{:indent$}  queue         {}", "", queue(&params))?;
+        }
+        Ok(())
+    }
+
+    fn write_lanes(&self, out: &mut String, id: LaneId, lanes: [&LaneParams; 2], depth: usize) -> fmt::Result {
+        for (direction, lane) in Direction::ALL.into_iter().zip(lanes) {
+            let reading = self.reading(direction, NodeId::Lane(id));
+            let NodeReading { priority, quantum, .. } = reading;
+            let (guarantee, quantum) = (guarantee(&reading), bytes(Size(quantum.into())));
+            let (weight, framing) = (lane.share.weight, framing(reading.framing));
+            let share = format!("{guarantee}priority {priority}, weight {weight}, quantum {quantum}{framing}");
+            write_direction(out, direction, &limiter(lane), &share, depth)?;
+        }
+        Ok(())
+    }
+
+    fn reading(&self, direction: Direction, id: NodeId) -> NodeReading {
+        self.shapers[direction.index()].node(id, Nanos::ZERO)
+    }
+}
+
+/// Two lines: the limits, and under them the share of what is above.
+fn write_direction(out: &mut String, direction: Direction, limits: &str, share: &str, depth: usize) -> fmt::Result {
+    let indent = 2 * depth;
+    writeln!(out, "{:indent$}  {direction:<13} {limits}\n{:indent$}  {:<13} {share}", "", "", "")
+}
+
+/// What is sure to be there for a node when all want theirs; nothing is said where nothing limits it.
+fn guarantee(reading: &NodeReading) -> String {
+    let bits = reading.guarantee.map(|rate| grouped(rate.bits_per_second()));
+    bits.map_or_else(String::new, |bits| format!("guaranteed {bits} bit/s, "))
+}
+
+/// The place of a parent's members.
+fn slot(parent: Option<GroupId>) -> usize {
+    parent.map_or(0, |group| 1 + group.0 as usize)
+}
+
+fn link(link: &LinkParams) -> String {
+    format!("{}{}", link.shape.map_or_else(|| "not limited".to_owned(), shape), framing(link.framing))
+}
+
+fn rates(limits: Option<Shape>) -> String {
+    limits.map_or_else(|| "not limited".to_owned(), |limits| format!("htb {}", shape(limits)))
+}
+
+fn limiter(lane: &LaneParams) -> String {
     match lane.limiter {
         Limiter::None => "not limited".to_owned(),
-        Limiter::Htb { rate, burst } => format!("htb {}", limit(rate, burst)),
+        Limiter::Htb(limits) => rates(Some(limits)),
         Limiter::Tbf { rate, burst, peak } => {
             let peak = peak.map(|peak| format!(", peak rate {}, mtu {}", convert(peak.rate), bytes(peak.mtu)));
             let queued = lane.queue.limit_bytes.map(|limit| format!(", limit {}", bytes(limit)));
-            format!("tbf {}{}{}", limit(rate, burst), peak.unwrap_or_default(), queued.unwrap_or_default())
+            let (peak, queued) = (peak.unwrap_or_default(), queued.unwrap_or_default());
+            format!("tbf rate {}, burst {}{peak}{queued}", convert(rate), bytes(burst))
         }
     }
 }
 
-fn limit(rate: Rate, burst: Size) -> String {
-    format!("rate {}, burst {}", convert(rate), bytes(burst))
+fn shape(Shape { rate, ceil, burst, cburst }: Shape) -> String {
+    let ceil = match ceil {
+        Rate::MAX => ", ceil none".to_owned(),
+        _ if (ceil, cburst) == (rate, burst) => ", ceil the same".to_owned(),
+        _ => format!(", ceil {}, cburst {}", convert(ceil), bytes(cburst)),
+    };
+    format!("rate {}, burst {}{ceil}", convert(rate), bytes(burst))
+}
+
+fn framing(Framing { overhead, mpu }: Framing) -> String {
+    let overhead = if overhead == 0 { String::new() } else { format!(", overhead {overhead}b") };
+    let mpu = if mpu == 0 { String::new() } else { format!(", mpu {mpu}b") };
+    overhead + &mpu
 }
 
 /// A rate as written, in bits and in bytes a second.
@@ -88,19 +212,28 @@ fn bytes(size: Size) -> String {
 }
 
 fn queue(queue: &QueueParams) -> String {
-    match &queue.codel {
-        None => format!("fifo, limit {} packets", grouped(u64::from(queue.limit))),
-        Some(codel) => format!(
-            "codel, limit {} packets, target {}, interval {}, ecn {}",
-            grouped(u64::from(queue.limit)),
-            codel.target,
-            codel.interval,
-            if codel.ecn { "on" } else { "off" },
+    let limit = format!("limit {} packets", grouped(u64::from(queue.limit)));
+    match &queue.aqm {
+        Aqm::Fifo => format!("fifo, {limit}"),
+        Aqm::Codel(params) => format!("codel, {limit}, {}", codel(params)),
+        Aqm::FqCodel(FqParams { codel: params, flows, quantum, memory_limit, drop_batch }) => format!(
+            "fq_codel, {limit}, flows {}, quantum {}, {}, memory limit {}, drop batch {}",
+            grouped(u64::from(*flows)),
+            bytes(Size(u64::from(*quantum))),
+            codel(params),
+            bytes(*memory_limit),
+            grouped(u64::from(*drop_batch)),
         ),
     }
 }
 
-fn list<T: std::fmt::Display>(items: &[T]) -> String {
+fn codel(codel: &codel::Params) -> String {
+    let threshold = codel.ce_threshold.map_or_else(String::new, |threshold| format!(", ce threshold {threshold}"));
+    let ecn = if codel.ecn { "on" } else { "off" };
+    format!("target {}, interval {}, ecn {ecn}{threshold}", codel.target, codel.interval)
+}
+
+fn list<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 

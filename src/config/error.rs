@@ -3,8 +3,10 @@
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::slice;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use toml::de::DeTable;
 
 /// Something wrong at a place in a configuration's text.
 #[derive(Debug)]
@@ -51,7 +53,8 @@ impl ConfigError {
             // A problem at the end of the text has an empty span; the marker needs a place to stand.
             let end = span.end.min(text.len());
             let span = span.start.min(end)..end;
-            let snippet = Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(span));
+            let annotation = AnnotationKind::Primary.span(span.clone()).label(node_at(text, &span));
+            let snippet = Snippet::source(text).path(name).annotation(annotation);
             group = group.element(snippet);
         } else {
             group = group.element(annotate_snippets::Origin::path(name));
@@ -78,6 +81,21 @@ impl ConfigError {
     pub(crate) fn unreadable(name: &str, cause: &io::Error) -> Self {
         Self { rendered: format!("error: {name} cannot be read: {cause}") }
     }
+}
+
+/// The container or the group that the place is in: of the tables that begin before it the last. `None` for a place in
+/// another table, and for an id, which names itself.
+fn node_at(text: &str, place: &Range<usize>) -> Option<String> {
+    let document = DeTable::parse(text).ok()?;
+    let tables = document.get_ref().iter().flat_map(|(key, value)| {
+        let kind = key.get_ref().as_ref();
+        let nodes = value.get_ref().as_array().filter(|_| ["container", "group"].contains(&kind));
+        let tables = nodes.map_or(slice::from_ref(value), |nodes| &**nodes);
+        tables.iter().map(move |table| (table.span().start, kind, nodes.and_then(|_| table.get_ref().get("id"))))
+    });
+    let (_, kind, id) = tables.filter(|&(start, ..)| start <= place.start).max_by_key(|&(start, ..)| start)?;
+    let id = id.filter(|id| id.span() != *place)?;
+    Some(format!("{kind} {:?}", id.get_ref().as_str()?))
 }
 
 impl fmt::Display for ConfigError {

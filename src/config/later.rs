@@ -1,4 +1,4 @@
-//! Keys and tables of later versions. Each is known by its name, so that whoever writes it is told more than that it is
+//! Tables of later versions. Each is known by its name, so that whoever writes it is told more than that it is
 //! unknown.
 
 use serde::de::{Deserialize, Deserializer, Error};
@@ -18,21 +18,8 @@ macro_rules! later {
 }
 
 later! {
-    GroupTable = "[[group]]",
     NicTable = "[nic]",
     WorkerTable = "[[worker]]",
     FlowsTable = "[flows]",
     MetersTable = "[meters]",
-    Group = "group",
-    Ceil = "ceil",
-    Cburst = "cburst",
-    Priority = "priority",
-    Weight = "weight",
-    Quantum = "quantum",
-    Overhead = "overhead",
-    Mpu = "mpu",
-    Flows = "flows",
-    MemoryLimit = "memory_limit",
-    DropBatch = "drop_batch",
-    CeThreshold = "ce_threshold",
 }

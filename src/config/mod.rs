@@ -3,15 +3,20 @@
 //! Only a [`Plan`] reaches the rest of the program: all its values have units and have been checked against each other.
 //! Whatever is wrong is one [`ConfigError`] that points at the line and says what would be right.
 
+mod advice;
+mod bounded;
 mod error;
 mod file;
+mod groups;
 mod later;
-mod limits;
+mod limiter;
+mod node;
 mod plan;
+mod queue;
 mod values;
 
 pub use error::ConfigError;
-pub use plan::{Container, DEFAULT_SOCKET, LanePlan, LinkPlan, Plan, Wire};
+pub use plan::{Container, DEFAULT_SOCKET, Group, LanePlan, LinkPlan, Plan, Wire};
 
 use std::fs;
 use std::path::Path;

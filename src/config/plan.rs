@@ -4,12 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use portlane_classify::{Direction, PortRange, Rule, RuleError, Table};
-use portlane_shaper::{LaneParams, Limiter, QueueParams, Rate, Size};
+use portlane_shaper::{GroupId, GroupParams, LaneParams, LinkParams, QueueParams, TreeParams};
 use toml::Spanned;
 
+use super::advice;
 use super::error::Problem;
 use super::file::{self, File};
-use super::limits::{check_shape_alone, limiter, link, queue};
+use super::groups::{Names, groups};
+use super::limiter::{self, check_default, framing, share};
+use super::node;
+use super::queue::queue;
 use super::values::Text;
 
 /// Where a running portlane listens for control, if the configuration does not say.
@@ -21,16 +25,18 @@ const MAX_INTERFACE_NAME: usize = 15;
 /// The longest path of a socket (`sun_path` of unix(7) with its final zero).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// Packets that can wait live whatever the rings hold: of 16,384 frames half may be in the rings of both interfaces.
-const LIVE_PACKETS: u64 = 8_192;
+/// A tree has at most this many lanes, one of which is nobody's, and as many groups.
+const MAX_NODES: usize = 1 << 20;
 
 /// A checked configuration.
 #[derive(Debug)]
 pub struct Plan {
-    /// The link's limit, each direction on its own.
+    /// The link, each direction on its own.
     pub link: LinkPlan,
     /// Addresses of the containers' host; may be empty.
     pub host_addresses: Vec<IpAddr>,
+    /// All groups, as written: a [`GroupId`] is a position in this list.
+    pub groups: Vec<Group>,
     /// All containers, as written.
     pub containers: Vec<Container>,
     /// The lane of traffic that no container owns, in both directions.
@@ -47,11 +53,22 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// The link's limit.
+/// The link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LinkPlan {
-    /// Rate and burst; `None`: not limited.
-    pub limit: Option<(Rate, Size)>,
+    /// What it is to be, by [`Direction::index`]: the same in both.
+    pub params: [LinkParams; 2],
+}
+
+/// An inner node of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its name.
+    pub id: String,
+    /// The group that it is in; `None`: directly under the link.
+    pub group: Option<GroupId>,
+    /// What it is to be, by [`Direction::index`].
+    pub params: [GroupParams; 2],
 }
 
 /// A container.
@@ -59,6 +76,8 @@ pub struct LinkPlan {
 pub struct Container {
     /// Its name.
     pub id: String,
+    /// The group that it is in; `None`: directly under the link.
+    pub group: Option<GroupId>,
     /// The ports it owns.
     pub ports: Vec<PortRange>,
     /// The addresses on which it owns them; empty: all.
@@ -79,54 +98,81 @@ pub struct Wire {
     pub container: String,
 }
 
+impl Plan {
+    /// The tree of one direction: the lanes are those of the containers, in order, and then that of what nobody owns.
+    #[must_use]
+    pub fn tree(&self, direction: Direction) -> TreeParams {
+        let index = direction.index();
+        let lanes = self.containers.iter().map(|container| &container.lanes[index]).chain([&self.unmatched]);
+        TreeParams {
+            link: self.link.params[index],
+            groups: self.groups.iter().map(|group| group.params[index]).collect(),
+            lanes: lanes.cloned().collect(),
+        }
+    }
+}
+
 /// Checks what was written.
 pub(crate) fn build(file: File) -> Result<Plan, Problem> {
     if file.container.0.is_empty() {
         let problem = Problem::of_the_whole("no container");
         return Err(problem.help("add one: [[container]] with id = \"web\" and ports = [\"31000-31499\"]"));
     }
+    if file.container.0.len().max(file.group.0.len()) >= MAX_NODES {
+        return Err(Problem::of_the_whole(format!("{MAX_NODES} containers or groups, or more")));
+    }
     let mut warnings = Vec::new();
     let link = link(file.link.as_ref(), &mut warnings)?;
-    check_shape_alone(&file.defaults)?;
-    let containers = file
-        .container
-        .0
-        .iter()
-        .map(|container| build_container(container, &file.defaults, &mut warnings))
-        .collect::<Result<Vec<_>, _>>()?;
+    let names = Names::of(&file.group.0)?;
+    let groups = groups(&file.group.0, &names, &mut warnings)?;
+    let defaults = &file.defaults;
+    check_default(&defaults.ingress)?;
+    check_default(&defaults.egress)?;
+    let containers = file.container.0.iter().map(|written| container(written, defaults, &names, &mut warnings));
+    let containers = containers.collect::<Result<Vec<_>, _>>()?;
     let owners = owners(&containers, &file.container.0)?;
-    let queue = queue(&file.defaults.queue, &file::Queue::default(), "defaults", &mut warnings)?;
-    let unmatched = LaneParams { limiter: Limiter::None, queue };
-    let wire = file.wire.map(wire).transpose()?;
-    warn_of_foreign_addresses(&file.host, &file.defaults, &file.container.0, &mut warnings);
-    if wire.is_some() {
-        warn_of_long_queues(&containers, &unmatched, &mut warnings);
-    }
-    Ok(Plan {
+    let queue = queue(&defaults.queue, &node::Queue::default(), "defaults", &mut warnings)?;
+    advice::of_foreign_addresses(&file, &mut warnings);
+    let mut plan = Plan {
         link,
-        host_addresses: file.host.addresses.0.into_iter().map(|Text(address)| address).collect(),
-        unmatched,
+        groups,
+        unmatched: LaneParams { queue, ..LaneParams::default() },
         containers,
         owners,
-        wire,
+        wire: file.wire.map(wire).transpose()?,
+        host_addresses: file.host.addresses.0.into_iter().map(|Text(address)| address).collect(),
         listen: file.http.listen.0,
         socket: socket(file.control.socket)?,
-        warnings,
-    })
+        warnings: Vec::new(),
+    };
+    advice::of_over_subscription(&plan, &mut warnings);
+    if plan.wire.is_some() {
+        advice::of_long_queues(&plan, &mut warnings);
+    }
+    plan.warnings = warnings;
+    Ok(plan)
 }
 
-fn build_container(
+fn link(written: Option<&node::Direction>, warnings: &mut Vec<String>) -> Result<LinkPlan, Problem> {
+    let params = written.map(|written| limiter::link(written, warnings)).transpose()?.unwrap_or_default();
+    Ok(LinkPlan { params: [params; 2] })
+}
+
+fn container(
     written: &file::Container,
     defaults: &file::Shape,
+    names: &Names,
     warnings: &mut Vec<String>,
 ) -> Result<Container, Problem> {
-    let id = check_id(&written.id)?;
+    let id = names.check_container(&written.id)?;
+    let group = written.group.as_ref().or(defaults.group.as_ref()).map(|name| names.find(name)).transpose()?;
     let queue = queue(&written.queue, &defaults.queue, id, warnings)?;
-    let mut lane = |direction: Direction, own: &file::Direction, default: &file::Direction| {
-        let who = format!("{id} {direction}");
-        let limited = limiter(own, default, &who, warnings)?;
-        let limit_bytes = limited.limit_bytes;
-        Ok::<_, Problem>(LaneParams { limiter: limited.limiter, queue: QueueParams { limit_bytes, ..queue.clone() } })
+    let mut lane = |direction: Direction, own: &node::Direction, default: &node::Direction| {
+        let limited = limiter::lane(own, default, &format!("{id} {direction}"), warnings)?;
+        let merged = own.over(default);
+        let queue = QueueParams { limit_bytes: limited.limit_bytes, ..queue.clone() };
+        let (framing, share) = (framing(&merged), share(&merged));
+        Ok::<_, Problem>(LaneParams { group, limiter: limited.limiter, framing, share, queue })
     };
     let lanes = [
         lane(Direction::Ingress, &written.ingress, &defaults.ingress)?,
@@ -135,58 +181,11 @@ fn build_container(
     let addresses = written.addresses.as_ref().or(defaults.addresses.as_ref());
     Ok(Container {
         id: id.to_owned(),
+        group,
         ports: written.ports.get_ref().0.iter().map(|range| range.get_ref().0).collect(),
         addresses: addresses.into_iter().flat_map(|list| &list.0).map(|&Text(address)| address).collect(),
         lanes,
     })
-}
-
-/// Where the host's addresses tell directions apart, no packet to or from another address is a container's.
-fn warn_of_foreign_addresses(
-    host: &file::Host,
-    defaults: &file::Shape,
-    containers: &[file::Container],
-    warnings: &mut Vec<String>,
-) {
-    if host.addresses.0.is_empty() {
-        return;
-    }
-    let own = containers.iter().map(|container| (container.id.get_ref().as_str(), &container.addresses));
-    for (who, addresses) in [("defaults", &defaults.addresses)].into_iter().chain(own) {
-        let foreign = addresses.iter().flat_map(|list| &list.0).filter(|address| !host.addresses.0.contains(address));
-        warnings.extend(foreign.map(|Text(address)| {
-            format!(
-                "{who}: {address} is not one of [host] addresses; where those tell the direction, as in a replay, \
-                 its traffic is unmatched"
-            )
-        }));
-    }
-}
-
-/// What may wait live is bounded by the frames that there are.
-fn warn_of_long_queues(containers: &[Container], unmatched: &LanePlan, warnings: &mut Vec<String>) {
-    let lanes = containers.iter().flat_map(|container| &container.lanes).chain([unmatched; Direction::ALL.len()]);
-    let limits: u64 = lanes.map(|lane| u64::from(lane.queue.limit)).sum();
-    if limits > LIVE_PACKETS {
-        warnings.push(format!(
-            "the limits of all queues add up to {limits} packets, and live at least {LIVE_PACKETS} can wait; when more \
-             do, the longest queue may lose its oldest (no_frame): lower the limits of queues"
-        ));
-    }
-}
-
-fn check_id(id: &Spanned<String>) -> Result<&str, Problem> {
-    let name = id.get_ref().as_str();
-    let wrong = if name.is_empty() {
-        "a container's id is empty"
-    } else if name.chars().any(char::is_control) {
-        "a container's id has a control character"
-    } else if name == "unmatched" {
-        "\"unmatched\" is the lane of traffic that no container owns"
-    } else {
-        return Ok(name);
-    };
-    Err(Problem::at(id.span(), wrong).help("give the container a name of its own, as in id = \"web\""))
 }
 
 /// The table of ports; what is wrong is shown at the container that came later.
@@ -200,7 +199,7 @@ fn owners(containers: &[Container], written: &[file::Container]) -> Result<Table
             owner,
         })
         .collect();
-    let nobody = u32::try_from(rules.len()).map_err(|_| Problem::of_the_whole("more than 2^32 containers"))?;
+    let nobody = u32::try_from(rules.len()).expect("a tree has fewer lanes than 2^32");
     Table::build(nobody, &rules).map_err(|error| {
         let place = match &error {
             RuleError::DuplicateName { name, .. } => last_named(written, name).map(|found| found.id.span()),

@@ -1,4 +1,4 @@
-//! Single values as they are written: text with a unit, never a bare number.
+//! Single values as they are written: quantities are text with a unit, never bare numbers.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use portlane_classify::PortRange;
 use portlane_shaper::{Nanos, Rate, Size};
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 /// A value that is written as text.
 pub(crate) trait Written: FromStr<Err: fmt::Display> {
@@ -35,22 +35,23 @@ impl Written for SocketAddr {
     const EXPECTED: &'static str = "an address and a port in quotes, as in \"127.0.0.1:9660\"";
 }
 
-impl Written for Limit {
+impl Written for OrNone<Rate> {
     const EXPECTED: &'static str = "a rate with its unit, as in \"300mbit\" or \"37500kbps\", or \"none\"";
 }
 
-/// A rate, or `none`, which lifts a default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Limit {
-    None,
-    Rate(Rate),
+impl Written for OrNone<Nanos> {
+    const EXPECTED: &'static str = "a time with its unit, as in \"5ms\" or \"100us\", or \"none\"";
 }
 
-impl FromStr for Limit {
-    type Err = portlane_shaper::units::ParseError;
+/// A value, or `none`, which lifts a default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OrNone<T>(pub(crate) Option<T>);
+
+impl<T: FromStr> FromStr for OrNone<T> {
+    type Err = T::Err;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "none" { Ok(Self::None) } else { text.parse().map(Self::Rate) }
+        if text == "none" { Ok(Self(None)) } else { text.parse().map(|value| Self(Some(value))) }
     }
 }
 
@@ -127,32 +128,5 @@ impl<'de, T: Listed + Deserialize<'de>> Deserialize<'de> for List<T> {
         }
 
         deserializer.deserialize_seq(ListVisitor(PhantomData))
-    }
-}
-
-/// A number of packets, never 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Packets(pub(crate) u32);
-
-impl<'de> Deserialize<'de> for Packets {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PacketsVisitor;
-
-        impl Visitor<'_> for PacketsVisitor {
-            type Value = Packets;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a number of packets, 1 to {}, as in 1000", u32::MAX)
-            }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Packets, E> {
-                match u32::try_from(number) {
-                    Ok(packets) if packets > 0 => Ok(Packets(packets)),
-                    _ => Err(E::invalid_value(Unexpected::Signed(number), &self)),
-                }
-            }
-        }
-
-        deserializer.deserialize_any(PacketsVisitor)
     }
 }

@@ -8,6 +8,8 @@ mod traffic;
 use std::io;
 use std::time::Duration;
 
+use portlane_shaper::Aqm;
+
 use crate::args::Demo;
 use crate::commands::outputs;
 use crate::commands::run::stop_on_signals;
@@ -58,7 +60,7 @@ fn plan() -> Result<Plan, Failure> {
 
 fn without_codel(mut plan: Plan) -> Plan {
     let lanes = plan.containers.iter_mut().flat_map(|container| &mut container.lanes);
-    lanes.chain([&mut plan.unmatched]).for_each(|lane| lane.queue.codel = None);
+    lanes.chain([&mut plan.unmatched]).for_each(|lane| lane.queue.aqm = Aqm::Fifo);
     plan
 }
 

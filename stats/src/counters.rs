@@ -5,11 +5,14 @@
 //! | `offered` | frames handed to the lane, before any decision | no counter; `packets + drops + qlen` |
 //! | `dequeued` | frames that left the queue and its AQM | leaf `bytes`/`packets` (`qdisc_bstats_update` in `codel_qdisc_dequeue`) |
 //! | `sent` | frames that left the lane for the device | `bytes`/`packets` of `sch_htb`, `sch_tbf` (counted in `htb_dequeue_tree`, `tbf_dequeue`) |
-//! | `dropped[limit]` | queue full on arrival | leaf `drops`, codel's `drop_overlimit` (`qdisc_drop` in `codel_qdisc_enqueue`) |
+//! | `dropped[limit]` | queue full on arrival: the arriving frame, or under FQ-CoDel the oldest of the longest flow | leaf `drops`, `drop_overlimit` (`qdisc_drop` in `codel_qdisc_enqueue`, `fq_codel_drop`) |
 //! | `dropped[codel]` | dropped by CoDel on leaving | leaf `drops` (`drop_func`, `sch_codel.c`) |
 //! | `dropped[no_frame]` | given up from the head when the pool ran short | nearest: fq_codel's `drop_overlimit` under memory pressure (`fq_codel_drop`) |
 //! | `dropped[oversize]` | longer than the bucket could ever pay for | `drops` of `tbf_enqueue` (`qdisc_pkt_len > max_size`) |
+//! | `dropped[memory]` | the oldest of the longest flow, when the frames of an FQ-CoDel queue held more memory than they may | leaf `drops`, both `drop_overlimit` and `drop_overmemory` (`fq_codel_drop`) |
 //! | `ecn_marks` | marked instead of dropped | `ecn_mark`; not a drop there either |
+//! | `ce_marks` | marked because it waited longer than `ce_threshold` | `ce_mark`; a frame marked for both reasons is in both, as in `codel_dequeue` |
+//! | `refused` | arrivals by which the lane did not get longer: the arriving frame was dropped, or another of its own flow | `drops` of the `sch_htb` class (`htb_enqueue`: the leaf returned `NET_XMIT_DROP` or `NET_XMIT_CN`) |
 //! | `overlimits` | waits for tokens | `overlimits`; see below |
 //! | `requeues` | device ring full, frame put back; once, however long it waits | `requeues` (`dev_requeue_skb`; a stopped queue is not tried again) |
 //!
@@ -67,7 +70,7 @@ impl Sum for Volume {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
-    /// The lane's queue was full; the arriving frame was refused.
+    /// The lane's queue was full: the arriving frame was refused, or the longest flow lost its oldest.
     Limit,
     /// CoDel dropped the frame on its way out.
     Codel,
@@ -75,6 +78,8 @@ pub enum DropReason {
     NoFrame,
     /// Longer than a TBF lane's burst (or its mtu, under a peak rate): it could never be sent.
     Oversize,
+    /// The frames of an FQ-CoDel queue held more memory than they may, and the longest flow lost its oldest.
+    Memory,
 }
 
 impl DropReason {
@@ -82,7 +87,7 @@ impl DropReason {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every reason, in the order of [`DropReason::index`].
-    pub const ALL: [Self; 4] = [Self::Limit, Self::Codel, Self::NoFrame, Self::Oversize];
+    pub const ALL: [Self; 5] = [Self::Limit, Self::Codel, Self::NoFrame, Self::Oversize, Self::Memory];
 
     /// The reason's name in reports.
     #[must_use]
@@ -92,6 +97,7 @@ impl DropReason {
             Self::Codel => "codel",
             Self::NoFrame => "no_frame",
             Self::Oversize => "oversize",
+            Self::Memory => "memory",
         }
     }
 
@@ -116,6 +122,10 @@ pub struct LaneCounters {
     pub dropped: [Volume; DropReason::COUNT],
     /// Frames marked CE instead of dropped.
     pub ecn_marks: u64,
+    /// Frames marked CE because they waited longer than `ce_threshold`.
+    pub ce_marks: u64,
+    /// Arrivals after which the frame itself, or another of its flow, was dropped at once.
+    pub refused: u64,
     /// Times the lane began to wait for tokens.
     pub overlimits: u64,
     /// Frames that found the device's ring full and were put back at the lane's head; each once, however often it is tried.

@@ -20,6 +20,14 @@ use serde::{Deserialize, Serialize};
 use crate::counters::{DropReason, LaneCounters, Volume};
 use crate::histogram::{LaneHistogram, Quantiles};
 
+mod class;
+mod limit;
+mod queue;
+
+pub use class::{ClassReport, LimitedBy, UnknownLimit};
+pub use limit::{HtbReport, LimitReport, PeakReport, TbfReport};
+pub use queue::{CodelReport, FlowReport, FqCodelReport, QueueReport};
+
 /// The rate limiter's name in reports.
 pub const BW_LIMIT: &str = "bw_limit";
 
@@ -41,8 +49,12 @@ pub struct LaneReading<'a> {
     pub sojourn: &'a LaneHistogram,
     /// The rate limiter.
     pub limit: LimitReport,
+    /// The lane as a leaf of the tree.
+    pub class: ClassReport,
     /// The queue.
     pub queue: QueueReport,
+    /// What keeps it from sending more.
+    pub limited_by: LimitedBy,
 }
 
 /// A rate in the units of Mesos' `ratebps` and `ratepps`.
@@ -82,16 +94,25 @@ pub struct LaneReport {
     pub drops: BTreeMap<DropReason, u64>,
     /// Bytes dropped, for whatever reason.
     pub dropped_bytes: u64,
+    /// Arrivals that cost the packet itself, or another of its flow, its place: what a class of `sch_htb` counts as drops.
+    #[serde(default)]
+    pub refused: u64,
     /// Packets marked CE instead of dropped.
     pub ecn_marks: u64,
     /// How long packets stayed in the lane.
     pub sojourn_ns: Quantiles,
     /// `bw_limit`, then `bloat_reduction`.
     pub traffic_control: [TrafficControl; 2],
-    /// The rate limiter: its settings and its state.
+    /// The rate limiter's settings.
     pub limit: LimitReport,
+    /// The lane as a leaf of the tree: its share, its credit and its counters.
+    #[serde(default)]
+    pub class: ClassReport,
     /// The queue: its settings and its AQM's state.
     pub queue: QueueReport,
+    /// What keeps it from sending more.
+    #[serde(default)]
+    pub limited_by: LimitedBy,
 }
 
 impl LaneReport {
@@ -100,7 +121,7 @@ impl LaneReport {
     pub fn new(reading: LaneReading<'_>) -> Self {
         let counters = reading.counters;
         let dropped = counters.dropped_total();
-        let refused = counters.dropped_for(DropReason::Oversize).packets;
+        let oversize = counters.dropped_for(DropReason::Oversize).packets;
         Self {
             offered_packets: counters.offered.packets,
             offered_bytes: counters.offered.bytes,
@@ -108,6 +129,7 @@ impl LaneReport {
             sent_bytes: counters.sent.bytes,
             drops: DropReason::ALL.map(|reason| (reason, counters.dropped_for(reason).packets)).into(),
             dropped_bytes: dropped.bytes,
+            refused: counters.refused,
             ecn_marks: counters.ecn_marks,
             sojourn_ns: reading.sojourn.quantiles(),
             traffic_control: [
@@ -118,12 +140,14 @@ impl LaneReport {
                     ..TrafficControl::of(BW_LIMIT, counters.sent, reading.sent_rate, reading.queued)
                 },
                 TrafficControl {
-                    drops: dropped.packets - refused,
+                    drops: dropped.packets - oversize,
                     ..TrafficControl::of(BLOAT_REDUCTION, counters.dequeued, reading.dequeued_rate, reading.queued)
                 },
             ],
             limit: reading.limit,
+            class: reading.class,
             queue: reading.queue,
+            limited_by: reading.limited_by,
         }
     }
 
@@ -212,97 +236,6 @@ impl TrafficControl {
     }
 }
 
-/// A lane's rate limiter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum LimitReport {
-    /// No limit of its own; the lane shares the link.
-    None,
-    /// An HTB class.
-    Htb(HtbReport),
-    /// A token bucket filter.
-    Tbf(TbfReport),
-}
-
-/// An HTB class: settings and credit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HtbReport {
-    /// Assured rate, bits per second.
-    pub rate_bits_per_s: u64,
-    /// Highest rate, bits per second; the same as the rate where nothing can be borrowed.
-    pub ceil_bits_per_s: u64,
-    /// Bucket of the rate, bytes.
-    pub burst_bytes: u64,
-    /// Bucket of the ceil, bytes.
-    pub cburst_bytes: u64,
-    /// Lower is served first.
-    pub priority: u32,
-    /// Credit under the rate, as the time it takes to earn it, in nanoseconds; negative while the class owes.
-    pub tokens_ns: i64,
-    /// Credit under the ceil, likewise.
-    pub ctokens_ns: i64,
-}
-
-/// A token bucket filter: settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TbfReport {
-    /// Rate, bits per second.
-    pub rate_bits_per_s: u64,
-    /// Bucket, bytes.
-    pub burst_bytes: u64,
-    /// Bytes that may wait.
-    pub limit_bytes: u64,
-    /// The second bucket, if there is one.
-    pub peak: Option<PeakReport>,
-}
-
-/// The second, faster and smaller bucket of a token bucket filter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PeakReport {
-    /// Peak rate, bits per second.
-    pub rate_bits_per_s: u64,
-    /// Bucket of the peak rate (tc's `mtu` or `minburst`), bytes.
-    pub mtu_bytes: u64,
-}
-
-/// A lane's queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum QueueReport {
-    /// First in, first out: tc's `pfifo`.
-    Fifo {
-        /// Packets that may wait.
-        limit_packets: u64,
-    },
-    /// CoDel over one queue: tc's `codel`.
-    Codel(CodelReport),
-}
-
-/// CoDel: settings, and state (`struct tc_codel_xstats`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CodelReport {
-    /// Packets that may wait.
-    pub limit_packets: u64,
-    /// Sojourn time aimed at, nanoseconds.
-    pub target_ns: u64,
-    /// How long the sojourn time may stay above target, nanoseconds.
-    pub interval_ns: u64,
-    /// Whether ECN-capable packets are marked instead of dropped.
-    pub ecn: bool,
-    /// Drops or marks since dropping began.
-    pub count: u32,
-    /// `count` when the last dropping state began.
-    pub lastcount: u32,
-    /// Sojourn time of the last packet that was dequeued, nanoseconds.
-    pub ldelay_ns: u64,
-    /// Whether CoDel is in its dropping state.
-    pub dropping: bool,
-    /// Time to the next drop, nanoseconds, negative when overdue; 0 while not dropping.
-    pub drop_next_ns: i64,
-    /// The largest packet seen, bytes.
-    pub maxpacket: u32,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,12 +271,14 @@ mod tests {
             dequeued_rate: Rate::average(volume(81, 81_000), 2_000_000_000),
             sojourn: &LaneHistogram::default(),
             limit: LimitReport::None,
+            class: ClassReport::default(),
             queue: QueueReport::Fifo { limit_packets: 10 },
+            limited_by: LimitedBy::Nothing,
         });
         let [limiter, queue] = &report.traffic_control;
         assert_eq!((limiter.packets, limiter.bytes), (80, 80_000));
         assert_eq!((queue.packets, queue.bytes), (81, 81_000));
-        assert_eq!((limiter.drops, queue.drops), (10, 6), "four were oversize");
+        assert_eq!((limiter.drops, queue.drops), (15, 11), "four were oversize");
         assert_eq!((limiter.overlimits, queue.overlimits), (70, 0));
         assert_eq!((limiter.requeues, queue.requeues), (3, 0));
         assert_eq!((limiter.qlen, limiter.backlog), (10, 10_000));
@@ -351,7 +286,7 @@ mod tests {
         assert_eq!((limiter.ratebps, limiter.ratepps), (40_000, 40));
         assert_eq!((queue.ratebps, queue.ratepps), (40_500, 40));
         assert_eq!(report.drops.len(), DropReason::COUNT);
-        assert_eq!(report.dropped(), volume(10, 10_000));
+        assert_eq!(report.dropped(), volume(15, 15_000));
     }
 
     #[test]

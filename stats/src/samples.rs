@@ -1,11 +1,12 @@
-//! Snapshots for tests: the lanes of the kernel's tree in `tests/golden`, as egress; a CoDel lane or two, as ingress.
+//! Snapshots for tests: the kernel's trees in `tests/golden`, as egress; a CoDel lane or two, as ingress.
 
 use crate::counters::{DropReason, LaneCounters, Volume};
 use crate::histogram::Histograms;
 use crate::lane::{
-    CodelReport, HtbReport, LaneReading, LaneReport, LimitReport, PeakReport, QueueReport, Rate, TbfReport,
+    ClassReport, CodelReport, HtbReport, LaneReading, LaneReport, LimitReport, LimitedBy, PeakReport, QueueReport,
+    Rate, TbfReport,
 };
-use crate::snapshot::{ContainerReport, Directions, LinkReport, Mode, Snapshot, Totals};
+use crate::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
 
 const DURATION_NS: u64 = 2_000_000_000;
 
@@ -17,14 +18,48 @@ pub(crate) fn snapshot() -> Snapshot {
         devices: Directions { ingress: "veth-web".to_owned(), egress: "eth0".to_owned() },
         mode: [("eth0".to_owned(), Mode::ZeroCopy), ("veth-web".to_owned(), Mode::Generic)].into(),
         totals: totals(),
-        link: Directions { ingress: None, egress: Some(link()) },
+        link: Directions { ingress: carried(80, 80_000), egress: link() },
+        groups: Vec::new(),
         containers: vec![
-            ContainerReport { id: "web".to_owned(), ingress: marking(), egress: plain_htb() },
-            ContainerReport { id: "db".to_owned(), ingress: idle(), egress: filtered() },
-            ContainerReport { id: "slow".to_owned(), ingress: idle(), egress: backlogged() },
+            container("web", marking(), plain_htb()),
+            container("db", idle(), filtered()),
+            container("slow", idle(), backlogged()),
         ],
         unmatched: Directions { ingress: idle(), egress: unlimited() },
     }
+}
+
+/// Two containers in a group: `web` has 5 Mbit/s of egress and may borrow to 10, `db` 1 and may borrow to 2.
+pub(crate) fn grouped() -> Snapshot {
+    let group = GroupReport {
+        id: "tenant-a".to_owned(),
+        group: None,
+        ingress: NodeReport::default(),
+        egress: NodeReport {
+            limit: Some(HtbReport { cburst_bytes: 1597, ..htb(8_000_000, 12_000_000, 15_360) }),
+            class: ClassReport { overlimits: 382, ..class([233, 368], [-7_450, 5_801]) },
+            ..carried(1306, 1_360_852)
+        },
+    };
+    let in_group = |id, egress| ContainerReport { group: Some(group.id.clone()), ..container(id, idle(), egress) };
+    let link = NodeReport {
+        limit: Some(htb(20_000_000, 20_000_000, 15_360)),
+        class: ClassReport { overlimits: 93, ..class([368, 0], [89_487, 3_487]) },
+        ..carried(1339, 1_368_362)
+    };
+    let mut snapshot = Snapshot {
+        totals: Totals { received: 1683, sent: 1339, dropped: 344, unmatched: 33, ..Totals::default() },
+        link: Directions { ingress: NodeReport::default(), egress: link },
+        containers: vec![in_group("web", borrowing()), in_group("db", with_overhead())],
+        unmatched: Directions { ingress: idle(), egress: lending() },
+        ..snapshot()
+    };
+    snapshot.groups.push(group);
+    snapshot
+}
+
+fn container(id: &str, ingress: LaneReport, egress: LaneReport) -> ContainerReport {
+    ContainerReport { id: id.to_owned(), group: None, ingress, egress }
 }
 
 /// 90 packets to `web`; 477 from all; 3 malformed.
@@ -42,15 +77,23 @@ fn totals() -> Totals {
     }
 }
 
-fn link() -> LinkReport {
-    LinkReport { limit: htb(20_000_000, 15_360, 0, [89_487, 3_487]), overlimits: 17 }
+fn link() -> NodeReport {
+    NodeReport {
+        limit: Some(htb(20_000_000, 20_000_000, 15_360)),
+        class: ClassReport { overlimits: 17, ..class([104, 0], [89_487, 3_487]) },
+        ..carried(407, 394_494)
+    }
+}
+
+fn carried(sent_packets: u64, sent_bytes: u64) -> NodeReport {
+    NodeReport { sent_packets, sent_bytes, ..NodeReport::default() }
 }
 
 fn plain_htb() -> LaneReport {
-    let counters = passed(300, 312_600);
-    let counters = LaneCounters { overlimits: 298, ..counters };
-    let limit = LimitReport::Htb(htb(5_000_000, 15_360, 0, [318_655, -25_345]));
-    report(&counters, Volume::default(), limit, QueueReport::Fifo { limit_packets: 1000 })
+    let counters = LaneCounters { overlimits: 298, ..passed(300, 312_600) };
+    let limit = LimitReport::Htb(htb(5_000_000, 5_000_000, 15_360));
+    let class = ClassReport { overlimits: 298, ..class([300, 0], [318_655, -25_345]) };
+    report(&counters, Volume::default(), limit, class, fifo(1000))
 }
 
 fn filtered() -> LaneReport {
@@ -62,7 +105,7 @@ fn filtered() -> LaneReport {
         limit_bytes: 65_536,
         peak: Some(PeakReport { rate_bits_per_s: 3_000_000, mtu_bytes: 1599 }),
     });
-    report(&counters, Volume::default(), limit, QueueReport::Fifo { limit_packets: 20 })
+    report(&counters, Volume::default(), limit, class([0, 67], [0, 0]), fifo(20))
 }
 
 fn backlogged() -> LaneReport {
@@ -70,18 +113,38 @@ fn backlogged() -> LaneReport {
     drop_many(&mut counters, DropReason::Limit, 13, 1042);
     let queued = Volume { packets: 4, bytes: 4168 };
     counters.offered = counters.offered.plus(queued);
-    let limit = LimitReport::Htb(htb(16_000, 1600, 3, [-8_140_244, -8_140_244]));
-    report(&counters, queued, limit, QueueReport::Fifo { limit_packets: 5 })
+    let limit = LimitReport::Htb(htb(16_000, 16_000, 1600));
+    let class = ClassReport { overlimits: 2, priority: 3, ..class([3, 0], [-8_140_244, -8_140_244]) };
+    LaneReport { limited_by: LimitedBy::Rate, ..report(&counters, queued, limit, class, fifo(5)) }
 }
 
 fn unlimited() -> LaneReport {
-    let queue = QueueReport::Fifo { limit_packets: 1000 };
-    report(&passed(37, 8954), Volume::default(), LimitReport::None, queue)
+    report(&passed(37, 8954), Volume::default(), LimitReport::None, class([0, 37], [0, 0]), fifo(1000))
+}
+
+fn borrowing() -> LaneReport {
+    let mut counters = passed(1156, 1_204_552);
+    drop_many(&mut counters, DropReason::Limit, 344, 1042);
+    let limit = LimitReport::Htb(htb(5_000_000, 10_000_000, 15_360));
+    let class = ClassReport { overlimits: 1154, ..class([592, 564], [-13_237, -12_537]) };
+    let group = LimitedBy::Group("tenant-a".to_owned());
+    LaneReport { limited_by: group, ..report(&counters, Volume::default(), limit, class, fifo(10)) }
+}
+
+fn with_overhead() -> LaneReport {
+    let limit = LimitReport::Htb(htb(1_000_000, 2_000_000, 1600));
+    let class = ClassReport { priority: 1, overhead_bytes: 24, ..class([113, 37], [-7_094, 33_375]) };
+    report(&passed(150, 156_300), Volume::default(), limit, class, fifo(20))
+}
+
+fn lending() -> LaneReport {
+    let limit = LimitReport::Htb(htb(1_000_000, 20_000_000, 1600));
+    report(&passed(33, 7510), Volume::default(), limit, class([33, 0], [169_750, 8_487]), fifo(1000))
 }
 
 fn idle() -> LaneReport {
     let queue = QueueReport::Codel(codel(false));
-    report(&LaneCounters::default(), Volume::default(), LimitReport::None, queue)
+    report(&LaneCounters::default(), Volume::default(), LimitReport::None, ClassReport::default(), queue)
 }
 
 /// A lane in CoDel's dropping state, with marks, a CoDel drop, queue-full drops and a requeue.
@@ -91,8 +154,13 @@ fn marking() -> LaneReport {
     drop_many(&mut counters, DropReason::Limit, 3, 1000);
     let queued = Volume { packets: 6, bytes: 6000 };
     counters.offered = counters.offered.plus(queued);
-    let limit = LimitReport::Htb(HtbReport { ceil_bits_per_s: 80_000_000, ..htb(50_000_000, 1600, 0, [-100, 250]) });
-    report(&counters, queued, limit, QueueReport::Codel(codel(true)))
+    let limit = LimitReport::Htb(htb(50_000_000, 80_000_000, 1600));
+    let report = report(&counters, queued, limit, class([80, 0], [-100, 250]), QueueReport::Codel(codel(true)));
+    LaneReport { limited_by: LimitedBy::Codel, ..report }
+}
+
+fn fifo(limit_packets: u64) -> QueueReport {
+    QueueReport::Fifo { limit_packets }
 }
 
 fn codel(dropping: bool) -> CodelReport {
@@ -100,6 +168,7 @@ fn codel(dropping: bool) -> CodelReport {
         limit_packets: 1000,
         target_ns: 5_000_000,
         interval_ns: 100_000_000,
+        ce_threshold_ns: None,
         ecn: dropping,
         count: 0,
         lastcount: 0,
@@ -107,6 +176,7 @@ fn codel(dropping: bool) -> CodelReport {
         dropping,
         drop_next_ns: 0,
         maxpacket: 0,
+        ce_mark: 0,
     };
     if !dropping {
         return settings;
@@ -121,16 +191,13 @@ fn codel(dropping: bool) -> CodelReport {
     }
 }
 
-fn htb(bits_per_s: u64, burst_bytes: u64, priority: u32, ticks: [i64; 2]) -> HtbReport {
-    HtbReport {
-        rate_bits_per_s: bits_per_s,
-        ceil_bits_per_s: bits_per_s,
-        burst_bytes,
-        cburst_bytes: 1600,
-        priority,
-        tokens_ns: ticks[0] * 64,
-        ctokens_ns: ticks[1] * 64 + 63,
-    }
+fn htb(rate_bits_per_s: u64, ceil_bits_per_s: u64, burst_bytes: u64) -> HtbReport {
+    HtbReport { rate_bits_per_s, ceil_bits_per_s, burst_bytes, cburst_bytes: 1600 }
+}
+
+/// A class by what it lended and borrowed, and by its tokens and ctokens in tc's ticks.
+fn class([lended, borrowed]: [u64; 2], ticks: [i64; 2]) -> ClassReport {
+    ClassReport { lended, borrowed, tokens_ns: ticks[0] * 64, ctokens_ns: ticks[1] * 64 + 63, ..ClassReport::default() }
 }
 
 fn passed(packets: u64, bytes: u64) -> LaneCounters {
@@ -142,11 +209,18 @@ fn drop_many(counters: &mut LaneCounters, reason: DropReason, packets: u32, len:
     for _ in 0..packets {
         counters.offered.add(len);
         counters.drop_frame(reason, len);
+        counters.refused += u64::from(reason == DropReason::Limit);
     }
 }
 
 /// A report whose sojourn times are 1 µs, 2 µs, 3 µs, and so on, one for each packet sent.
-fn report(counters: &LaneCounters, queued: Volume, limit: LimitReport, queue: QueueReport) -> LaneReport {
+pub(crate) fn report(
+    counters: &LaneCounters,
+    queued: Volume,
+    limit: LimitReport,
+    class: ClassReport,
+    queue: QueueReport,
+) -> LaneReport {
     assert!(counters.accounts_for(queued));
     let mut sojourn = Histograms::new(1);
     for packet in 1..=counters.sent.packets {
@@ -159,6 +233,8 @@ fn report(counters: &LaneCounters, queued: Volume, limit: LimitReport, queue: Qu
         dequeued_rate: Rate::average(counters.dequeued, DURATION_NS),
         sojourn: &sojourn.lane(0),
         limit,
+        class,
         queue,
+        limited_by: LimitedBy::Nothing,
     })
 }

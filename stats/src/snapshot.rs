@@ -3,12 +3,12 @@
 //! Knows nothing of shaping: whoever reads the lanes fills it in. Everything survives a trip through JSON, so that a report
 //! can be fetched from a running instance and rendered elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use crate::counters::Volume;
-use crate::lane::{HtbReport, LaneReport};
+use crate::lane::{ClassReport, HtbReport, LaneReport};
 
 /// Everything that is reported, at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +24,11 @@ pub struct Snapshot {
     pub mode: BTreeMap<String, Mode>,
     /// All packets.
     pub totals: Totals,
-    /// The link's own limit, where it has one.
-    pub link: Directions<Option<LinkReport>>,
+    /// The link, which all share.
+    pub link: Directions<NodeReport>,
+    /// The groups, in the order of the configuration.
+    #[serde(default)]
+    pub groups: Vec<GroupReport>,
     /// The containers, in the order of the configuration.
     pub containers: Vec<ContainerReport>,
     /// Traffic that no container owns.
@@ -96,13 +99,38 @@ pub struct Totals {
     pub backwards_timestamps: u64,
 }
 
-/// The limit that all lanes of a direction share.
+/// The link or a group, in one direction: an inner node of the tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Packets sent by the lanes below it.
+    pub sent_packets: u64,
+    /// Bytes sent by the lanes below it.
+    pub sent_bytes: u64,
+    /// Its rates; `None`: it limits nobody.
+    pub limit: Option<HtbReport>,
+    /// Its credit and its counters.
+    pub class: ClassReport,
+}
+
+impl NodeReport {
+    /// What the lanes below it sent.
+    #[must_use]
+    pub fn sent(&self) -> Volume {
+        Volume { packets: self.sent_packets, bytes: self.sent_bytes }
+    }
+}
+
+/// One group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkReport {
-    /// The limit's settings and credit.
-    pub limit: HtbReport,
-    /// Times that a lane had to wait for the link's tokens.
-    pub overlimits: u64,
+pub struct GroupReport {
+    /// Its id in the configuration.
+    pub id: String,
+    /// The group that it is in; `None`: directly under the link.
+    pub group: Option<String>,
+    /// Traffic to its containers.
+    pub ingress: NodeReport,
+    /// Traffic from its containers.
+    pub egress: NodeReport,
 }
 
 /// One container.
@@ -110,6 +138,9 @@ pub struct LinkReport {
 pub struct ContainerReport {
     /// Its id in the configuration.
     pub id: String,
+    /// The group that it is in; `None`: directly under the link.
+    #[serde(default)]
+    pub group: Option<String>,
     /// Traffic to it.
     pub ingress: LaneReport,
     /// Traffic from it.
@@ -118,20 +149,47 @@ pub struct ContainerReport {
 
 /// A count that does not add up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{who}: {taken} {unit} taken are not {sent} sent + {dropped} dropped + {queued} queued")]
-pub struct Unbalanced {
-    /// Whose count: `all lanes`, or a container's id and a direction.
-    pub who: String,
-    /// `packets` or `bytes`.
-    pub unit: &'static str,
-    /// Received or offered.
-    pub taken: u64,
-    /// Sent.
-    pub sent: u64,
-    /// Dropped.
-    pub dropped: u64,
-    /// Queued.
-    pub queued: u64,
+pub enum Unbalanced {
+    /// A packet has no fate, or two.
+    #[error("{who}: {taken} {unit} taken are not {sent} sent + {dropped} dropped + {queued} queued")]
+    Fates {
+        /// Whose count: `all lanes`, or a container's id and a direction.
+        who: String,
+        /// `packets` or `bytes`.
+        unit: &'static str,
+        /// Received or offered.
+        taken: u64,
+        /// Sent.
+        sent: u64,
+        /// Dropped.
+        dropped: u64,
+        /// Queued.
+        queued: u64,
+    },
+    /// A packet was sent on nobody's credit, or on that of two.
+    #[error("{who}: {charged} packets charged are not {lended} lended + {borrowed} borrowed")]
+    Credit {
+        /// A container's or a group's id, or `link`, and a direction.
+        who: String,
+        /// Sent by the lane; of a group or the link, borrowed by its members.
+        charged: u64,
+        /// Sent on its own credit.
+        lended: u64,
+        /// Sent on the credit of a node above.
+        borrowed: u64,
+    },
+    /// A group or the link has not sent what its members have.
+    #[error("{who}: {sent} {unit} sent are not the {members} that its members sent")]
+    Members {
+        /// A group's id, or `link`, and a direction.
+        who: String,
+        /// `packets` or `bytes`.
+        unit: &'static str,
+        /// Sent by the node.
+        sent: u64,
+        /// Sent by those directly below it.
+        members: u64,
+    },
 }
 
 impl Snapshot {
@@ -147,8 +205,11 @@ impl Snapshot {
         containers.chain([("unmatched", &self.unmatched.egress)])
     }
 
-    /// Checks the law for the totals (received = sent + dropped + queued, in packets) and for every lane (offered = sent +
-    /// dropped + queued, in packets and bytes).
+    /// Checks the laws:
+    ///
+    /// - all packets, and every lane: received or offered = sent + dropped + queued (of lanes, in bytes too)
+    /// - every lane: sent = lended + borrowed
+    /// - every group and the link: sent is what its members sent, and what they borrowed it lended or borrowed
     ///
     /// # Errors
     ///
@@ -156,13 +217,58 @@ impl Snapshot {
     pub fn check(&self) -> Result<(), Unbalanced> {
         let totals = &self.totals;
         balance("all lanes", "packets", totals.received, [totals.sent, totals.dropped, totals.queued])?;
-        for (id, lane) in self.ingress() {
-            check_lane(&format!("{id} ingress"), lane)?;
+        self.check_direction("ingress", &self.link.ingress, self.ingress(), |group| &group.ingress)?;
+        self.check_direction("egress", &self.link.egress, self.egress(), |group| &group.egress)
+    }
+
+    fn check_direction<'a>(
+        &'a self,
+        direction: &str,
+        link: &'a NodeReport,
+        lanes: impl Iterator<Item = (&'a str, &'a LaneReport)>,
+        of: impl Fn(&'a GroupReport) -> &'a NodeReport,
+    ) -> Result<(), Unbalanced> {
+        let mut members: HashMap<Option<&str>, Members> = HashMap::new();
+        let parents = self.containers.iter().map(|container| container.group.as_deref()).chain([None]);
+        for ((id, lane), parent) in lanes.zip(parents) {
+            check_lane(&format!("{id} {direction}"), lane)?;
+            members.entry(parent).or_default().add(lane.sent(), lane.class.borrowed);
         }
-        for (id, lane) in self.egress() {
-            check_lane(&format!("{id} egress"), lane)?;
+        for group in &self.groups {
+            let node = of(group);
+            members.entry(group.group.as_deref()).or_default().add(node.sent(), node.class.borrowed);
+        }
+        let groups = self.groups.iter().map(|group| (Some(group.id.as_str()), of(group)));
+        for (id, node) in groups.chain([(None, link)]) {
+            let members = members.remove(&id).unwrap_or_default();
+            members.check(&format!("{} {direction}", id.unwrap_or("link")), node)?;
         }
         Ok(())
+    }
+}
+
+/// Sums over what is directly below a node.
+#[derive(Default)]
+struct Members {
+    sent: Volume,
+    borrowed: u64,
+}
+
+impl Members {
+    fn add(&mut self, sent: Volume, borrowed: u64) {
+        self.sent = self.sent.plus(sent);
+        self.borrowed = self.borrowed.saturating_add(borrowed);
+    }
+
+    fn check(&self, who: &str, node: &NodeReport) -> Result<(), Unbalanced> {
+        let (sent, members) = (node.sent(), self.sent);
+        for (unit, sent, members) in [("packets", sent.packets, members.packets), ("bytes", sent.bytes, members.bytes)]
+        {
+            if sent != members {
+                return Err(Unbalanced::Members { who: who.to_owned(), unit, sent, members });
+            }
+        }
+        check_credit(who, self.borrowed, &node.class)
     }
 }
 
@@ -171,7 +277,16 @@ fn check_lane(who: &str, lane: &LaneReport) -> Result<(), Unbalanced> {
     let packets = fates.map(|fate: Volume| fate.packets);
     let bytes = fates.map(|fate: Volume| fate.bytes);
     balance(who, "packets", lane.offered_packets, packets)?;
-    balance(who, "bytes", lane.offered_bytes, bytes)
+    balance(who, "bytes", lane.offered_bytes, bytes)?;
+    check_credit(who, lane.sent_packets, &lane.class)
+}
+
+fn check_credit(who: &str, charged: u64, class: &ClassReport) -> Result<(), Unbalanced> {
+    let &ClassReport { lended, borrowed, .. } = class;
+    if u128::from(lended) + u128::from(borrowed) == u128::from(charged) {
+        return Ok(());
+    }
+    Err(Unbalanced::Credit { who: who.to_owned(), charged, lended, borrowed })
 }
 
 fn balance(who: &str, unit: &'static str, taken: u64, fates: [u64; 3]) -> Result<(), Unbalanced> {
@@ -180,32 +295,51 @@ fn balance(who: &str, unit: &'static str, taken: u64, fates: [u64; 3]) -> Result
         return Ok(());
     }
     let [sent, dropped, queued] = fates;
-    Err(Unbalanced { who: who.to_owned(), unit, taken, sent, dropped, queued })
+    Err(Unbalanced::Fates { who: who.to_owned(), unit, taken, sent, dropped, queued })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Snapshot;
     use crate::samples;
 
+    /// What `check` says of the sample after `slip`.
+    fn slip(slip: impl FnOnce(&mut Snapshot)) -> String {
+        let mut snapshot = samples::grouped();
+        assert_eq!(snapshot.check(), Ok(()));
+        slip(&mut snapshot);
+        snapshot.check().unwrap_err().to_string()
+    }
+
     #[test]
-    fn a_balanced_snapshot_passes_and_each_slip_is_named() {
-        let good = samples::snapshot();
-        assert_eq!(good.check(), Ok(()));
+    fn a_packet_without_a_fate_is_noticed() {
+        let error = slip(|lost| lost.totals.received += 1);
+        assert_eq!(error, "all lanes: 1684 packets taken are not 1339 sent + 344 dropped + 0 queued");
+        let error = slip(|lost| lost.containers[0].egress.sent_packets -= 1);
+        assert_eq!(error, "web egress: 1500 packets taken are not 1155 sent + 344 dropped + 0 queued");
+        let error = slip(|lost| lost.unmatched.ingress.offered_bytes += 1);
+        assert_eq!(error, "unmatched ingress: 1 bytes taken are not 0 sent + 0 dropped + 0 queued");
+        assert_eq!(samples::snapshot().check(), Ok(()));
+    }
 
-        let mut lost = good.clone();
-        lost.totals.received += 1;
-        let error = lost.check().unwrap_err().to_string();
-        assert!(error.starts_with("all lanes: "), "{error}");
+    #[test]
+    fn a_packet_without_credit_is_noticed() {
+        let error = slip(|free| free.containers[1].egress.class.borrowed -= 1);
+        assert_eq!(error, "db egress: 150 packets charged are not 113 lended + 36 borrowed");
+        let error = slip(|free| free.groups[0].egress.class.lended += 1);
+        assert_eq!(error, "tenant-a egress: 601 packets charged are not 234 lended + 368 borrowed");
+        let error = slip(|free| free.link.egress.class.lended = 0);
+        assert_eq!(error, "link egress: 368 packets charged are not 0 lended + 0 borrowed");
+    }
 
-        let mut lost = good.clone();
-        lost.containers[1].egress.sent_packets -= 1;
-        let error = lost.check().unwrap_err().to_string();
-        assert!(error.starts_with("db egress: 120 packets taken are not "), "{error}");
-
-        let mut lost = good;
-        lost.unmatched.ingress.offered_bytes += 1;
-        let error = lost.check().unwrap_err();
-        assert_eq!((error.who.as_str(), error.unit), ("unmatched ingress", "bytes"));
+    #[test]
+    fn a_group_must_have_sent_what_its_members_sent() {
+        let error = slip(|odd| odd.groups[0].egress.sent_bytes -= 1);
+        assert_eq!(error, "tenant-a egress: 1360851 bytes sent are not the 1360852 that its members sent");
+        let error = slip(|odd| odd.link.ingress.sent_packets += 1);
+        assert_eq!(error, "link ingress: 1 packets sent are not the 0 that its members sent");
+        let error = slip(|odd| odd.containers[1].group = None);
+        assert_eq!(error, "tenant-a egress: 1306 packets sent are not the 1156 that its members sent");
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn config() -> String {
     let keys = [
         "ingress = { rate = \"10mbit\" }\negress = { rate = \"2mbit\", burst = \"16kb\" }\n",
         "egress = { kind = \"tbf\", rate = \"5mbit\", burst = \"3kb\", limit = \"32kb\" }\nqueue = { ecn = true }\n",
-        "ingress = { kind = \"tbf\", rate = \"5mbit\", burst = \"1400b\", latency = \"50ms\", peakrate = \"9mbit\", \
+        "ingress = { kind = \"tbf\", rate = \"5mbit\", burst = \"1514b\", latency = \"50ms\", peakrate = \"9mbit\", \
          mtu = \"1400b\" }\nqueue = { kind = \"fifo\", limit = 20 }\n",
         "",
     ];

@@ -59,7 +59,7 @@ fn capable() -> Vec<u8> {
 }
 
 fn line(arriving: u16, leaving: u16) -> Line<Linked> {
-    let keys = "ingress = { rate = \"80kbit\", burst = \"1b\" }\nqueue = { kind = \"codel\", ecn = true }\n";
+    let keys = "ingress = { rate = \"80kbit\", burst = \"1514b\" }\nqueue = { kind = \"codel\", ecn = true }\n";
     let plan = config::parse(&Rig::containers(1, |_| keys.to_owned()), "test").unwrap();
     let pool = Pool::new(Layout { frames: 256, frame_size: 2_048 }).unwrap();
     let port = |link_type, arriving| Port { device: Linked { memory: Memory::new(64), link_type }, arriving };

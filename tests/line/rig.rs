@@ -156,6 +156,9 @@ pub(crate) fn lane(snapshot: &Snapshot, direction: Direction, container: usize) 
     }
 }
 
+/// Ethernet's type for local experiments (IEEE 802).
+const NOT_IP: u16 = 0x88b5;
+
 /// A frame of the given kind and length, with a number in it.
 pub(crate) fn packet(direction: Direction, kind: Kind, len: usize, number: u64) -> Vec<u8> {
     let len = len.max(SHORTEST);
@@ -169,7 +172,7 @@ pub(crate) fn packet(direction: Direction, kind: Kind, len: usize, number: u64) 
     };
     let udp_len = u16::try_from(len - 34).unwrap();
     let ip_len = if kind == Kind::Malformed { u16::MAX } else { udp_len + 20 };
-    let ether_type: u16 = if kind == Kind::NotIp { 0x88b5 } else { 0x0800 };
+    let ether_type: u16 = if kind == Kind::NotIp { NOT_IP } else { 0x0800 };
     let mut frame = vec![0; len];
     frame[12..14].copy_from_slice(&ether_type.to_be_bytes());
     frame[14] = 0x45;
@@ -183,8 +186,11 @@ pub(crate) fn packet(direction: Direction, kind: Kind, len: usize, number: u64) 
     frame
 }
 
-/// The kind of a packet that left; who is not IP and who is foreign share a lane, and so an order.
+/// The kind of a packet that left: those of a kind are one flow, and keep their order.
 fn kind_of(direction: Direction, frame: &[u8]) -> Kind {
+    if frame[12..14] == NOT_IP.to_be_bytes() {
+        return Kind::NotIp;
+    }
     let place = if direction == Direction::Ingress { 36 } else { 34 };
     let port = u16::from_be_bytes([frame[place], frame[place + 1]]);
     port.checked_sub(FIRST_PORT).map_or(Kind::Foreign, Kind::Container)

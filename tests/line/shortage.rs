@@ -12,7 +12,8 @@ use crate::rig::{Kind, Rig, lane};
 const PATIENT: &str = "queue = { kind = \"fifo\", limit = 1_000_000 }\n";
 
 /// Lanes that send a packet on credit, and then none for minutes.
-const STILL: &str = "ingress = { rate = \"1bit\", burst = \"1b\" }\negress = { rate = \"1bit\", burst = \"1b\" }\n\
+const STILL: &str = "ingress = { rate = \"1bit\", burst = \"1514b\", overhead = \"2kb\" }\n\
+                     egress = { rate = \"1bit\", burst = \"1514b\", overhead = \"2kb\" }\n\
                      queue = { kind = \"fifo\", limit = 1_000_000 }\n";
 
 const FRAMES: u32 = 1_024;

@@ -117,7 +117,7 @@ fn what_waits_at_the_end_still_leaves() {
 #[test]
 fn a_burst_of_arrivals_at_one_instant_overflows_a_queue_by_its_tail() {
     let config = "[[container]]\nid = \"web\"\nports = [\"80\"]\ningress = { rate = \"1mbit\" }\n\
-                  queue = { limit = 100 }\n";
+                  queue = { kind = \"codel\", limit = 100 }\n";
     let frames = (1..=1_000).map(|number| Packet::ethernet(START, udp(to_host(80), &payload(1_000, number))));
     let replayed = Scene::new(config, &frames.collect::<Vec<_>>()).replay(&[]);
     let web = replayed.ingress("web");

@@ -1,6 +1,4 @@
-//! Giving up packets when memory runs short: the longest queues first.
-
-use portlane_stats::counters::DropReason;
+//! Giving up packets when memory runs short: the longest queues first, and of those under FQ-CoDel the longest flows.
 
 use super::{Fate, LaneId, Shaper};
 
@@ -8,7 +6,7 @@ use super::{Fate, LaneId, Shaper};
 const LOOKS: usize = 64;
 
 /// Drops up to `count` packets from the heads of the longest lanes of all `shapers` (reason `no_frame`), and returns how
-/// many. Packets that wait for tokens at the head of a TBF lane stay.
+/// many. An FQ-CoDel lane gives up from the heads of its longest flows. Packets that wait for tokens at the head of a TBF lane stay.
 ///
 /// A lane gives up what it has more than the next longest, or an eighth of its queue; so a lane with less than its fair
 /// share loses nothing. That is exact while at most 64 lanes, divided evenly among the shapers, are within a factor of two
@@ -108,15 +106,12 @@ impl<P> Shaper<P> {
         shed(std::slice::from_mut(self), count, fate)
     }
 
-    /// A lane drops its `count` oldest packets.
+    /// A lane drops `count` packets: its oldest, or those of its longest flows.
     fn give_up(&mut self, id: LaneId, count: u32, fate: &mut impl Fate<P>) {
         let lane = &mut self.lanes[id.index()];
         let before = lane.spare();
-        for _ in 0..count {
-            let item = lane.give_up(&mut self.store).expect("a lane has what it is said to have");
-            fate.dropped(id, item.packet, DropReason::NoFrame);
-        }
-        self.lengths.changed(id.0, before, before - count);
+        lane.give_up(id, &mut self.store, count, fate);
+        self.lengths.changed(id.0, before, lane.spare());
         if lane.held().packets == 0 {
             self.retire(id);
         }
@@ -126,7 +121,7 @@ impl<P> Shaper<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{LaneParams, Limiter, LinkParams, Nanos};
+    use crate::{Arrival, DropReason, LaneParams, Limiter, Nanos, TreeParams};
 
     struct Bin;
 
@@ -138,13 +133,18 @@ mod tests {
         }
     }
 
+    fn arrival(flow: u32) -> Arrival<()> {
+        Arrival { packet: (), len: 1_000, memory: 2_048, flow }
+    }
+
     /// Two shapers of equal lanes with `packets` each.
     fn shapers(lanes: u32, packets: u32, limiter: Limiter) -> [Shaper<()>; 2] {
         [(); 2].map(|()| {
             let params = vec![LaneParams { limiter, ..LaneParams::default() }; lanes as usize];
-            let mut shaper = Shaper::new(LinkParams::default(), params, 0, Nanos::ZERO);
+            let tree = TreeParams { lanes: params, ..TreeParams::default() };
+            let mut shaper = Shaper::new(&tree, 0, Nanos::ZERO).expect("a valid tree");
             for lane in (0..packets).flat_map(|_| (0..lanes).map(LaneId)) {
-                shaper.enqueue(lane, (), 1_000, Nanos::ZERO, &mut Bin);
+                shaper.enqueue(lane, arrival(lane.0 << 16), Nanos::ZERO, &mut Bin);
             }
             shaper
         })
@@ -167,7 +167,7 @@ mod tests {
     fn the_longest_of_all_shapers_gives_up_first() {
         let mut shapers = shapers(100, 10, Limiter::None);
         for _ in 0..90 {
-            shapers[1].enqueue(LaneId(7), (), 1_000, Nanos::ZERO, &mut Bin);
+            shapers[1].enqueue(LaneId(7), arrival(0), Nanos::ZERO, &mut Bin);
         }
         assert_eq!(shed(&mut shapers, 84, &mut Bin), 84);
         assert_eq!(shapers[1].backlog(LaneId(7)).packets, 16);
@@ -180,6 +180,6 @@ mod tests {
         assert_eq!(shed(&mut shapers, u32::MAX, &mut Bin), 420);
         assert_eq!(shed(&mut shapers, 1, &mut Bin), 0);
         assert_eq!(shed::<()>(&mut [], 1, &mut Bin), 0);
-        assert!(shapers.iter().all(|shaper| shaper.next_wake(Nanos::ZERO) == crate::Wake::Never));
+        assert!(shapers.iter_mut().all(|shaper| shaper.next_wake(Nanos::ZERO) == crate::Wake::Never));
     }
 }

@@ -1,4 +1,11 @@
-//! What the shaper's integration tests share: reproducible chance.
+//! What the shaper's integration tests share: reproducible chance, and plain packets.
+
+use portlane_shaper::Arrival;
+
+/// A packet in a buffer of its own length, of the only flow.
+pub(crate) fn arrival<P>(packet: P, len: u32) -> Arrival<P> {
+    Arrival { packet, len, memory: len, flow: 0 }
+}
 
 /// `SplitMix64` (Steele, Lea and Flood 2014): the same seed gives the same numbers on every machine.
 pub(crate) struct Rng(u64);

@@ -10,7 +10,7 @@
 
 use serde::Serialize;
 
-use crate::lane::{LaneReport, LimitReport, TrafficControl};
+use crate::lane::{HtbReport, LaneReport, LimitReport, TrafficControl};
 use crate::snapshot::{ContainerReport, Snapshot};
 
 /// The report as Mesos' monitoring JSON.
@@ -79,7 +79,7 @@ struct Element<'a> {
 
 impl<'a> Executor<'a> {
     fn new(container: &'a ContainerReport, timestamp: f64) -> Self {
-        let ContainerReport { id, ingress, egress } = container;
+        let ContainerReport { id, ingress, egress, .. } = container;
         let (rx, tx) = (Limits::of(ingress), Limits::of(egress));
         Self {
             executor_id: id,
@@ -134,7 +134,7 @@ impl<'a> Element<'a> {
 #[derive(Default)]
 struct Limits {
     rate: Option<u64>,
-    /// The ceil, and the bytes that may pass at it: only where there is more than the rate.
+    /// The ceil, and the bytes that may pass at it: only where there is one, above the rate.
     burst_rate: Option<u64>,
     burst_size: Option<u64>,
 }
@@ -145,7 +145,7 @@ impl Limits {
             LimitReport::None => Self::default(),
             LimitReport::Tbf(tbf) => Self { rate: Some(tbf.rate_bits_per_s / 8), ..Self::default() },
             LimitReport::Htb(htb) => {
-                let has_ceil = htb.ceil_bits_per_s > htb.rate_bits_per_s;
+                let has_ceil = htb.rate_bits_per_s < htb.ceil_bits_per_s && htb.ceil_bits_per_s < HtbReport::NO_CEIL;
                 Self {
                     rate: Some(htb.rate_bits_per_s / 8),
                     burst_rate: has_ceil.then_some(htb.ceil_bits_per_s / 8),

@@ -2,10 +2,10 @@
 //!
 //! | format | is |
 //! |---|---|
-//! | `text` | an aligned table |
+//! | `text` | aligned tables, one for each direction |
 //! | `json` | the [`Snapshot`] itself, indented |
 //! | `tc` | what `tc -s qdisc` and `tc -s class` would print |
-//! | `tc-json` | what `tc -s -j qdisc` would print |
+//! | `tc-json` | what `tc -s -j qdisc` and `tc -s -j class` would print |
 //! | `mesos` | what a Mesos agent serves at `/monitor/statistics` |
 //!
 //! ```
@@ -23,6 +23,7 @@ use crate::snapshot::Snapshot;
 
 pub mod json;
 pub mod mesos;
+mod outline;
 pub mod tc;
 pub mod tc_json;
 pub mod text;
@@ -32,13 +33,13 @@ pub mod units;
 /// How a report is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// An aligned table: [`text`].
+    /// Aligned tables: [`text`].
     Text,
     /// The snapshot itself: [`json`].
     Json,
     /// As `tc -s` prints it: [`tc`].
     Tc,
-    /// As `tc -s -j qdisc` prints it: [`tc_json`].
+    /// As `tc -s -j` prints it: [`tc_json`].
     TcJson,
     /// As Mesos serves it: [`mesos`].
     Mesos,

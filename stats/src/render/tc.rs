@@ -15,28 +15,31 @@
 //! | … `rate … burst … lat …` | `tbf_print_opt`, `tc/q_tbf.c` | `tbf_dump` |
 //! | … `limit 1000p` | `fifo_print_opt`, `tc/q_fifo.c` | `fifo_dump` |
 //! | … `limit … target … interval …` | `codel_print_opt`, `tc/q_codel.c` | `codel_dump` |
+//! | … `limit … flows … quantum …` | `fq_codel_print_opt`, `tc/q_fq_codel.c` | `fq_codel_dump` |
 //! | `Sent …`, `backlog …` | `print_tcstats2_attr`, `tc/tc_util.c` | `gnet_stats_copy_basic`, `gnet_stats_copy_queue` |
 //! | `count …`, `maxpacket …` | `codel_print_xstats`, `tc/q_codel.c` | `codel_dump_stats` |
+//! | `maxpacket …`, `new_flows_len …` | `fq_codel_print_xstats`, `tc/q_fq_codel.c` | `fq_codel_dump_stats` |
 //! | `class htb …` | `print_class`, `tc/tc_class.c`, and `htb_print_opt` | `htb_dump_class` |
 //! | `lended: …`, `tokens: …` | `htb_print_xstats`, `tc/q_htb.c` | `htb_dump_class_stats` |
 //! | `class tbf …` | `print_class` | `tbf_dump_class` |
+//! | `class fq_codel …`, `deficit …` | `print_class`, `fq_codel_print_xstats` | `fq_codel_dump_class_stats` |
 //!
-//! Which qdisc is which lane: [`render::tc_json`](super::tc_json) has the same ones, and the containers are numbered from
-//! `1:10` in the order of the configuration; `1:2` is unmatched traffic, `1:1` the link.
+//! Which class is which: [`render::tc_json`](super::tc_json) has the same ones. The containers are numbered from `1:10` in the
+//! order of the configuration, and the groups after them; `1:2` is unmatched traffic, `1:1` the link. A flow of an fq_codel is
+//! the class `10:d2` of its qdisc `10:`, and at most 32 are shown of each.
 //!
 //! Three differences: `backlog` is always in plain bytes (tc writes large ones as `1234Kb`, which known parsers fail on);
-//! classes name their `dev`, as `tc monitor` does, since there are two; a class of a lane that has no limit of its own ends
-//! after `prio 0`, since the kernel has no class without a rate.
+//! classes name their `dev`, as `tc monitor` does, since there are two; a class that has no limit of its own has no `rate` and
+//! what follows it, since the kernel has no class without a rate.
+//!
+//! Times of CoDel are in the kernel's units of 1.024 µs, as tc shows them. Counters are 64 bits wide and do not wrap.
 
 use std::fmt::{self, Write};
 
-use super::tree::{self, Class, ClassKind, Kind, Qdisc, Stats, UNMATCHED};
-use super::units::{rate, size, time};
-use crate::lane::{CodelReport, HtbReport, TbfReport};
+use super::tree::{self, Class, ClassKind, HtbClass, Kind, Qdisc, Stats, UNMATCHED};
+use super::units::{codel_time_us, rate, signed_codel_time_us, size, time};
+use crate::lane::{CodelReport, FlowReport, FqCodelReport, HtbReport, TbfReport};
 use crate::snapshot::Snapshot;
-
-/// `PSCHED_TICKS`: the kernel shows token counts in units of 64 ns.
-const NS_PER_TICK: i64 = 64;
 
 /// The report as `tc -s` text.
 #[must_use]
@@ -68,15 +71,16 @@ fn write_qdisc(out: &mut String, qdisc: &Qdisc<'_>) -> fmt::Result {
         Kind::Tbf(tbf) => write_tbf_options(out, tbf)?,
         Kind::Pfifo { limit_packets } => write!(out, "limit {limit_packets}p")?,
         Kind::Codel { codel, .. } => write_codel_options(out, codel)?,
+        Kind::FqCodel(fq_codel) => write_fq_codel_options(out, fq_codel)?,
     }
     writeln!(out)?;
+    write_sent(out, &qdisc.stats)?;
     write_stats(out, &qdisc.stats)?;
-    if let Kind::Codel { codel, ecn_marks, drop_overlimit } = &qdisc.kind {
-        write_codel_state(out, codel)?;
-        let maxpacket = codel.maxpacket;
-        writeln!(out, "  maxpacket {maxpacket} ecn_mark {ecn_marks} drop_overlimit {drop_overlimit}")?;
+    match &qdisc.kind {
+        Kind::Codel { codel, ecn_marks, drop_overlimit } => write_codel_state(out, codel, *ecn_marks, *drop_overlimit),
+        Kind::FqCodel(fq_codel) => write_fq_codel_counters(out, fq_codel),
+        Kind::Htb | Kind::Tbf(_) | Kind::Pfifo { .. } => Ok(()),
     }
-    Ok(())
 }
 
 fn write_htb_options(out: &mut String) -> fmt::Result {
@@ -96,35 +100,75 @@ fn write_tbf_options(out: &mut String, tbf: &TbfReport) -> fmt::Result {
 }
 
 fn write_codel_options(out: &mut String, codel: &CodelReport) -> fmt::Result {
-    let [target, interval] = [codel.target_ns, codel.interval_ns].map(|ns| time(ns / 1000));
-    write!(out, "limit {}p target {target} interval {interval} ", codel.limit_packets)?;
+    write!(out, "limit {}p ", codel.limit_packets)?;
+    write_codel_times(out, codel.target_ns, codel.ce_threshold_ns, codel.interval_ns)?;
     out.write_str(if codel.ecn { "ecn " } else { "" })
 }
 
-fn write_codel_state(out: &mut String, codel: &CodelReport) -> fmt::Result {
-    let CodelReport { count, lastcount, .. } = codel;
-    let ldelay = time(codel.ldelay_ns / 1000);
-    let dropping = if codel.dropping { " dropping" } else { "" };
-    let next_us = codel.drop_next_ns / 1000;
-    let sign = if next_us < 0 { "-" } else { "" };
-    let next = time(next_us.unsigned_abs());
-    writeln!(out, "  count {count} lastcount {lastcount} ldelay {ldelay}{dropping} drop_next {sign}{next}")
+fn write_fq_codel_options(out: &mut String, fq_codel: &FqCodelReport) -> fmt::Result {
+    let FqCodelReport { limit_packets, flows, quantum_bytes, drop_batch, .. } = fq_codel;
+    write!(out, "limit {limit_packets}p flows {flows} quantum {quantum_bytes} ")?;
+    write_codel_times(out, fq_codel.target_ns, fq_codel.ce_threshold_ns, fq_codel.interval_ns)?;
+    write!(out, "memory_limit {} ", size(fq_codel.memory_limit_bytes))?;
+    out.write_str(if fq_codel.ecn { "ecn " } else { "" })?;
+    write!(out, "drop_batch {drop_batch} ")
 }
 
+fn write_codel_times(out: &mut String, target: u64, ce_threshold: Option<u64>, interval: u64) -> fmt::Result {
+    let shown = |ns| time(codel_time_us(ns));
+    write!(out, "target {} ", shown(target))?;
+    if let Some(ce_threshold) = ce_threshold {
+        write!(out, "ce_threshold {} ", shown(ce_threshold))?;
+    }
+    write!(out, "interval {} ", shown(interval))
+}
+
+fn write_codel_state(out: &mut String, codel: &CodelReport, ecn_marks: u64, drop_overlimit: u64) -> fmt::Result {
+    let CodelReport { count, lastcount, maxpacket, ce_mark, .. } = codel;
+    let ldelay = time(codel_time_us(codel.ldelay_ns));
+    let dropping = if codel.dropping { " dropping" } else { "" };
+    let next = signed_time(codel.drop_next_ns);
+    writeln!(out, "  count {count} lastcount {lastcount} ldelay {ldelay}{dropping} drop_next {next}")?;
+    write!(out, "  maxpacket {maxpacket} ecn_mark {ecn_marks} drop_overlimit {drop_overlimit}")?;
+    write_unless_zero(out, "ce_mark", *ce_mark)?;
+    writeln!(out)
+}
+
+fn write_fq_codel_counters(out: &mut String, fq_codel: &FqCodelReport) -> fmt::Result {
+    let FqCodelReport { maxpacket, drop_overlimit, new_flow_count, ecn_mark, .. } = fq_codel;
+    write!(out, "  maxpacket {maxpacket} drop_overlimit {drop_overlimit} ")?;
+    write!(out, "new_flow_count {new_flow_count} ecn_mark {ecn_mark}")?;
+    write_unless_zero(out, "ce_mark", fq_codel.ce_mark)?;
+    write_unless_zero(out, "memory_used", fq_codel.memory_used_bytes)?;
+    write_unless_zero(out, "drop_overmemory", fq_codel.drop_overmemory)?;
+    writeln!(out)?;
+    writeln!(out, "  new_flows_len {} old_flows_len {}", fq_codel.new_flows_len, fq_codel.old_flows_len)
+}
+
+fn write_unless_zero(out: &mut String, key: &str, count: u64) -> fmt::Result {
+    if count == 0 { Ok(()) } else { write!(out, " {key} {count}") }
+}
+
+fn signed_time(ns: i64) -> String {
+    let us = signed_codel_time_us(ns);
+    let sign = if us < 0 { "-" } else { "" };
+    format!("{sign}{}", time(us.unsigned_abs()))
+}
+
+fn write_sent(out: &mut String, stats: &Stats) -> fmt::Result {
+    write!(out, " Sent {} bytes {} pkt", stats.bytes, stats.packets)
+}
+
+/// What follows `Sent …`, or stands alone.
 fn write_stats(out: &mut String, stats: &Stats) -> fmt::Result {
-    let Stats { bytes, packets, drops, overlimits, requeues, backlog, qlen } = stats;
-    write!(out, " Sent {bytes} bytes {packets} pkt ")?;
-    writeln!(out, "(dropped {drops}, overlimits {overlimits} requeues {requeues}) ")?;
+    let Stats { drops, overlimits, requeues, backlog, qlen, .. } = stats;
+    writeln!(out, " (dropped {drops}, overlimits {overlimits} requeues {requeues}) ")?;
     writeln!(out, " backlog {backlog}b {qlen}p requeues {requeues}")
 }
 
 fn write_class(out: &mut String, class: &Class<'_>) -> fmt::Result {
     let Class { dev, handle, .. } = class;
-    let kind = match class.kind {
-        ClassKind::Htb { .. } => "htb",
-        ClassKind::Tbf => "tbf",
-    };
-    write!(out, "class {kind} {handle} dev {dev} ")?;
+    write!(out, "class {} {handle} dev {dev} ", class.kind.name())?;
     match class.parent {
         None => write!(out, "root ")?,
         Some(parent) => write!(out, "parent {parent} ")?,
@@ -132,28 +176,45 @@ fn write_class(out: &mut String, class: &Class<'_>) -> fmt::Result {
     if let Some(leaf) = class.leaf {
         write!(out, "leaf {leaf} ")?;
     }
-    if let ClassKind::Htb { shape, stats, lended, borrowed } = &class.kind {
-        write_htb_shape(out, *shape, class.leaf.is_some())?;
-        writeln!(out)?;
-        write_stats(out, stats)?;
-        writeln!(out, " lended: {lended} borrowed: {borrowed} giants: 0")?;
-        let ticks = shape.map_or([0; 2], |shape| [shape.tokens_ns, shape.ctokens_ns].map(to_ticks));
-        write!(out, " tokens: {} ctokens: {}", ticks[0], ticks[1])?;
+    match &class.kind {
+        ClassKind::Htb(htb) => write_htb_class(out, htb, class.leaf.is_some()),
+        ClassKind::Tbf => writeln!(out, "\n"),
+        ClassKind::FqCodel { flow, stats } => {
+            writeln!(out)?;
+            write_stats(out, stats)?;
+            write_flow(out, flow)
+        }
     }
-    writeln!(out, "\n")
 }
 
-fn write_htb_shape(out: &mut String, shape: Option<&HtbReport>, is_leaf: bool) -> fmt::Result {
+fn write_htb_class(out: &mut String, htb: &HtbClass<'_>, is_leaf: bool) -> fmt::Result {
     if is_leaf {
-        write!(out, "prio {} ", shape.map_or(0, |shape| shape.priority))?;
+        write!(out, "prio {} ", htb.class.priority)?;
     }
-    let Some(shape) = shape else { return Ok(()) };
-    let [assured, ceil] = [shape.rate_bits_per_s, shape.ceil_bits_per_s].map(rate);
-    let [burst, cburst] = [shape.burst_bytes, shape.cburst_bytes].map(size);
-    write!(out, "rate {assured} ceil {ceil} burst {burst} cburst {cburst} ")
+    if let Some(limit) = htb.limit {
+        write_htb_rates(out, limit, htb.class.overhead_bytes)?;
+    }
+    writeln!(out)?;
+    write_sent(out, &htb.stats)?;
+    write_stats(out, &htb.stats)?;
+    writeln!(out, " lended: {} borrowed: {} giants: 0", htb.class.lended, htb.class.borrowed)?;
+    let [tokens, ctokens] = htb.credit_ticks();
+    writeln!(out, " tokens: {tokens} ctokens: {ctokens}\n")
 }
 
-/// `PSCHED_NS2TICKS` shifts, and so rounds down.
-fn to_ticks(ns: i64) -> i64 {
-    ns.div_euclid(NS_PER_TICK)
+fn write_htb_rates(out: &mut String, limit: &HtbReport, overhead_bytes: u32) -> fmt::Result {
+    write!(out, "rate {}", rate(limit.rate_bits_per_s))?;
+    write_unless_zero(out, "overhead", u64::from(overhead_bytes))?;
+    let [burst, cburst] = [limit.burst_bytes, limit.cburst_bytes].map(size);
+    write!(out, " ceil {} burst {burst} cburst {cburst} ", rate(limit.ceil_bits_per_s))
+}
+
+fn write_flow(out: &mut String, flow: &FlowReport) -> fmt::Result {
+    let FlowReport { deficit_bytes, count, lastcount, .. } = flow;
+    let ldelay = time(codel_time_us(flow.ldelay_ns));
+    write!(out, "  deficit {deficit_bytes} count {count} lastcount {lastcount} ldelay {ldelay}")?;
+    if flow.dropping {
+        write!(out, " dropping drop_next {}", signed_time(flow.drop_next_ns))?;
+    }
+    writeln!(out)
 }

@@ -1,103 +1,149 @@
-//! A table for people: a row for each lane, then the totals.
+//! Tables for people, one for each direction: a row for each lane, below those of the groups that it is in; then the totals.
+//!
+//! The columns:
+//!
+//! | | |
+//! |---|---|
+//! | `limit` | the configured rate, and the ceil where it is another: `5-10Mbit` |
+//! | `rate` | at which it sent |
+//! | `sent`, `queued` | packets |
+//! | `p50`, `p99` | how long half, and all but a hundredth of the packets stayed, at most |
+//! | `limited by` | what keeps the lane from sending more: [`LimitedBy`](crate::lane::LimitedBy) |
+//! | `dropped, marked` | packets, by the reason for their drop |
 
+use super::outline::{Item, outline};
 use super::units::{rate, time};
-use crate::lane::{LaneReport, LimitReport, QueueReport};
-use crate::snapshot::{Snapshot, Totals};
+use crate::lane::{HtbReport, LaneReport, LimitReport, Rate};
+use crate::snapshot::{NodeReport, Snapshot, Totals};
 
-const HEADINGS: [&str; 14] = [
-    "container",
-    "direction",
-    "limit",
-    "rate",
-    "offered",
-    "sent",
-    "dropped",
-    "marked",
-    "queued",
-    "p50",
-    "p99",
-    "max",
-    "queue",
-    "drops by reason",
-];
+const HEADINGS: [&str; 9] = ["", "limit", "rate", "sent", "queued", "p50", "p99", "limited by", "dropped, marked"];
 
 /// Columns that hold words; the others hold numbers and are aligned right.
-const WORDS: [usize; 4] = [0, 1, 12, 13];
+const WORDS: [usize; 3] = [0, 7, 8];
 
 type Row = [String; HEADINGS.len()];
 
-/// The report as a table.
+/// The report as tables.
 #[must_use]
 pub fn render(snapshot: &Snapshot) -> String {
+    let (devices, link) = (&snapshot.devices, &snapshot.link);
+    let ingress = rows(snapshot, &link.ingress, &snapshot.unmatched.ingress, |item| match item {
+        Item::Group(group) => Cells::Node(&group.ingress),
+        Item::Container(container) => Cells::Lane(&container.ingress),
+    });
+    let egress = rows(snapshot, &link.egress, &snapshot.unmatched.egress, |item| match item {
+        Item::Group(group) => Cells::Node(&group.egress),
+        Item::Container(container) => Cells::Lane(&container.egress),
+    });
+    let widths = widths(&[&ingress, &egress]);
     let mut out = heading(snapshot);
-    out.push('\n');
-    out.push_str(&table(&rows(snapshot)));
+    for (direction, dev, rows) in [("ingress", &devices.ingress, ingress), ("egress", &devices.egress, egress)] {
+        out += &format!("\n{direction}, sent by {}\n{}", printable(dev), table(&rows, widths));
+    }
     out.push('\n');
     out.push_str(&totals(&snapshot.totals));
     out
 }
 
 fn heading(snapshot: &Snapshot) -> String {
-    let length = time(snapshot.duration_ns / 1000);
-    let [ingress, egress] = [&snapshot.devices.ingress, &snapshot.devices.egress].map(|dev| printable(dev));
-    let mut line = format!("{length} counted; ingress is sent by {ingress}, egress by {egress}");
+    let mut line = format!("{} counted", time(snapshot.duration_ns / 1000));
     for (dev, mode) in &snapshot.mode {
         line += &format!("; {} is in {} mode", printable(dev), mode.as_str());
     }
     line + "\n"
 }
 
-fn rows(snapshot: &Snapshot) -> Vec<Row> {
+/// What a row tells of.
+enum Cells<'a> {
+    Node(&'a NodeReport),
+    Lane(&'a LaneReport),
+}
+
+fn rows<'a>(
+    snapshot: &'a Snapshot,
+    link: &NodeReport,
+    unmatched: &LaneReport,
+    of: impl Fn(Item<'a>) -> Cells<'a>,
+) -> Vec<Row> {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
-    for ((id, ingress), (_, egress)) in snapshot.ingress().zip(snapshot.egress()) {
-        rows.push(row(&printable(id), "ingress", ingress));
-        rows.push(row("", "egress", egress));
+    if link.limit.is_some() {
+        rows.push(node_row("link".to_owned(), link, snapshot.duration_ns));
     }
+    for entry in outline(snapshot) {
+        let id = match entry.item {
+            Item::Group(group) => &group.id,
+            Item::Container(container) => &container.id,
+        };
+        let name = format!("{:1$}{2}", "", 2 * entry.depth, printable(id));
+        rows.push(match of(entry.item) {
+            Cells::Node(node) => node_row(name, node, snapshot.duration_ns),
+            Cells::Lane(lane) => lane_row(name, lane),
+        });
+    }
+    rows.push(lane_row("unmatched".to_owned(), unmatched));
     rows
 }
 
-fn row(id: &str, direction: &str, lane: &LaneReport) -> Row {
+/// A node has no queue of its own.
+fn node_row(name: String, node: &NodeReport, duration_ns: u64) -> Row {
+    let absent = || "-".to_owned();
+    let bytes_per_s = Rate::average(node.sent(), duration_ns).bytes_per_s;
+    [
+        name,
+        node.limit.as_ref().map_or_else(|| "none".to_owned(), rates),
+        measured_rate(bytes_per_s.saturating_mul(8)),
+        node.sent_packets.to_string(),
+        absent(),
+        absent(),
+        absent(),
+        absent(),
+        absent(),
+    ]
+}
+
+fn lane_row(name: String, lane: &LaneReport) -> Row {
     let sojourn = lane.sojourn_ns;
     let waited = |ns: u64| {
         if sojourn.count > 0 { sojourn_time(ns) } else { "-".to_owned() }
     };
     [
-        id.to_owned(),
-        direction.to_owned(),
+        name,
         limit(&lane.limit),
         measured_rate(lane.bw_limit().ratebps.saturating_mul(8)),
-        lane.offered_packets.to_string(),
         lane.sent_packets.to_string(),
-        lane.dropped().packets.to_string(),
-        lane.ecn_marks.to_string(),
         lane.queued().packets.to_string(),
         waited(sojourn.p50),
         waited(sojourn.p99),
-        waited(sojourn.max),
-        queue(&lane.queue),
-        reasons(lane),
+        printable(&lane.limited_by.to_string()),
+        losses(lane),
     ]
 }
 
 fn limit(limit: &LimitReport) -> String {
     match limit {
         LimitReport::None => "none".to_owned(),
-        LimitReport::Htb(htb) => rate(htb.rate_bits_per_s),
+        LimitReport::Htb(htb) => rates(htb),
         LimitReport::Tbf(tbf) => rate(tbf.rate_bits_per_s),
     }
 }
 
-fn queue(queue: &QueueReport) -> String {
-    match queue {
-        QueueReport::Fifo { .. } => "fifo".to_owned(),
-        QueueReport::Codel(codel) if codel.dropping => "codel, dropping".to_owned(),
-        QueueReport::Codel(_) => "codel".to_owned(),
-    }
+/// Rate and ceil; the unit once if they have the same.
+fn rates(htb: &HtbReport) -> String {
+    let assured = rate(htb.rate_bits_per_s);
+    let ceil = match htb.ceil_bits_per_s {
+        same if same == htb.rate_bits_per_s => return assured,
+        HtbReport::NO_CEIL => "none".to_owned(),
+        ceil => rate(ceil),
+    };
+    let number = assured.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let same_unit = ceil.trim_start_matches(|c: char| c.is_ascii_digit()) == &assured[number.len()..];
+    format!("{}-{ceil}", if same_unit { number } else { &assured })
 }
 
-fn reasons(lane: &LaneReport) -> String {
-    let counted = lane.drops.iter().filter(|(_, n)| **n > 0);
-    let named: Vec<_> = counted.map(|(reason, n)| format!("{} {n}", reason.as_str())).collect();
+fn losses(lane: &LaneReport) -> String {
+    let drops = lane.drops.iter().map(|(reason, n)| (*n, reason.as_str()));
+    let counted = drops.chain([(lane.ecn_marks, "marked")]).filter(|(n, _)| *n > 0);
+    let named: Vec<_> = counted.map(|(n, what)| format!("{n} {what}")).collect();
     if named.is_empty() { "-".to_owned() } else { named.join(", ") }
 }
 
@@ -119,9 +165,15 @@ fn sojourn_time(ns: u64) -> String {
     if ns < 1000 { format!("{ns}ns") } else { time(ns / 1000) }
 }
 
-fn table(rows: &[Row]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; HEADINGS.len()] = std::array::from_fn(width);
+fn widths(tables: &[&[Row]]) -> [usize; HEADINGS.len()] {
+    let width = |column: usize| {
+        let rows = tables.iter().flat_map(|rows| rows.iter());
+        rows.map(|row| row[column].chars().count()).max().unwrap_or(0)
+    };
+    std::array::from_fn(width)
+}
+
+fn table(rows: &[Row], widths: [usize; HEADINGS.len()]) -> String {
     let mut out = String::new();
     for row in rows {
         let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {

@@ -3,6 +3,8 @@
 const KB: u64 = 1024;
 const MB: u64 = 1024 * 1024;
 
+const CODEL_UNIT_NS: u64 = 1024;
+
 /// A rate in bits per second, as `tc_print_rate` (iproute2 `tc/tc_util.c`) prints it: decimal suffixes, each step an integer
 /// division that truncates, and a step is taken only if nothing is lost or the number would have seven digits.
 ///
@@ -68,6 +70,25 @@ pub fn time(us: u64) -> String {
     } else {
         format!("{us}us")
     }
+}
+
+/// A time that CoDel keeps, in the microseconds that the kernel reports: it counts in units of 1,024 ns (`CODEL_SHIFT`), which
+/// `codel_time_to_us` converts.
+///
+/// ```
+/// use portlane_stats::render::units::codel_time_us;
+/// assert_eq!(codel_time_us(5_000_000), 4_999);
+/// assert_eq!(codel_time_us(100_000_000), 99_999);
+/// ```
+#[must_use]
+pub fn codel_time_us(ns: u64) -> u64 {
+    ns / CODEL_UNIT_NS * CODEL_UNIT_NS / 1000
+}
+
+/// The same of a time that may have passed.
+#[must_use]
+pub fn signed_codel_time_us(ns: i64) -> i64 {
+    ns / CODEL_UNIT_NS.cast_signed() * CODEL_UNIT_NS.cast_signed() / 1000
 }
 
 /// C's `%.3g` of a number that is at least 1.

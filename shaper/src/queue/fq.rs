@@ -1,0 +1,264 @@
+//! FQ-CoDel: a queue for each flow, served in turn, each under CoDel (RFC 8290), step by step as `sch_fq_codel`.
+//!
+//! Flows that began to send lately are in the list of new flows, which goes first; the others are in the list of old ones.
+//! A flow that has become empty leaves its list when its turn comes, not before. A flow is kept while it is in a list, and
+//! then for as long as its CoDel could tell the difference.
+
+use super::slab::{List, Slab};
+use super::store::{Fifo, Queued, Store};
+use super::table::Table;
+use super::{Outcome, Totals, Watched};
+use crate::params::FqParams;
+use crate::units::Nanos;
+use crate::{Fate, codel};
+
+/// The most buckets that flows may be hashed into.
+const MOST_FLOWS: u32 = 65_536;
+
+/// A flow: what is hashed into one bucket of a lane.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) codel: codel::State,
+    pub(super) fifo: Fifo,
+    /// Bytes that the flow may still send in its turn, less what it sent too much.
+    pub(super) deficit: i32,
+    pub(super) bucket: u16,
+    /// In the list of new flows or in that of old ones.
+    listed: bool,
+}
+
+impl Flow {
+    fn new(bucket: u16) -> Self {
+        Self { codel: codel::State::default(), fifo: Fifo::default(), deficit: 0, bucket, listed: false }
+    }
+}
+
+/// The flows of a lane.
+#[derive(Debug)]
+pub(super) struct FqCodel {
+    params: FqParams,
+    table: Table,
+    pub(super) new: List,
+    pub(super) old: List,
+    /// Times that a flow came into the list of new ones.
+    pub(super) new_flow_count: u64,
+}
+
+/// A turn that gives nothing would never come round, and there is at least one bucket.
+fn usable(params: FqParams) -> FqParams {
+    FqParams { flows: params.flows.clamp(1, MOST_FLOWS), quantum: params.quantum.max(1), ..params }
+}
+
+impl FqCodel {
+    pub(super) fn new(params: FqParams) -> Self {
+        Self {
+            params: usable(params),
+            table: Table::default(),
+            new: List::default(),
+            old: List::default(),
+            new_flow_count: 0,
+        }
+    }
+
+    /// Changes the parameters; false, and nothing changed, if packets would be in other buckets. What may be forgotten by
+    /// now is: a longer interval does not bring it back.
+    pub(super) fn set(&mut self, params: FqParams, flows: &mut Slab<Flow>, now: Nanos) -> bool {
+        let params = usable(params);
+        let same = self.params.flows == params.flows;
+        if same {
+            self.forget(flows, now);
+            self.params = params;
+        }
+        same
+    }
+
+    /// Appends a packet to its flow, and returns the flow (`fq_codel_enqueue`).
+    #[inline]
+    pub(super) fn push<P>(&mut self, store: &mut Store<P>, item: Queued<P>) -> u32 {
+        let index = self.flow_of(item.flow, &mut store.flows, item.enqueued);
+        let flow = store.flows.get_mut(index);
+        flow.fifo.push(&mut store.packets, item);
+        if !flow.listed {
+            flow.listed = true;
+            flow.deficit = 0_i32.saturating_add_unsigned(self.params.quantum);
+            self.new.push(&mut store.flows, index);
+            self.new_flow_count += 1;
+        }
+        index
+    }
+
+    /// The flow of a hash: `reciprocal_scale` of the hash to the number of buckets.
+    #[inline]
+    fn flow_of(&mut self, hash: u32, flows: &mut Slab<Flow>, now: Nanos) -> u32 {
+        let scaled = (u64::from(hash) * u64::from(self.params.flows)) >> 32;
+        let bucket = u16::try_from(scaled).expect("there are at most 65,536 buckets");
+        self.table.find(bucket).unwrap_or_else(|| self.add_flow(bucket, flows, now))
+    }
+
+    fn add_flow(&mut self, bucket: u16, flows: &mut Slab<Flow>, now: Nanos) -> u32 {
+        if self.table.is_crowded(self.params.flows) {
+            self.forget(flows, now);
+            self.table.make_room();
+        }
+        let index = flows.insert(Flow::new(bucket));
+        self.table.insert(bucket, index);
+        index
+    }
+
+    /// Forgets the flows that are in no list and whose CoDel cannot tell the difference.
+    fn forget(&mut self, flows: &mut Slab<Flow>, now: Nanos) {
+        let interval = self.params.codel.interval;
+        self.table.retain(|index| {
+            let flow = flows.get(index);
+            let keep = flow.listed || !flow.codel.forgettable(interval, now);
+            if !keep {
+                flows.remove(index);
+            }
+            keep
+        });
+    }
+
+    /// Takes the packet that is to leave now, CoDel permitting (`fq_codel_dequeue`).
+    #[inline]
+    pub(super) fn dequeue<P, F: Fate<P>>(
+        &mut self,
+        store: &mut Store<P>,
+        totals: &mut Totals,
+        now: Nanos,
+        outcome: &mut Outcome<'_, F>,
+    ) -> Option<Queued<P>> {
+        let Store { packets, flows, .. } = store;
+        loop {
+            let index = self.new.first().or_else(|| self.old.first())?;
+            let flow = flows.get_mut(index);
+            if flow.deficit <= 0 {
+                flow.deficit = flow.deficit.saturating_add_unsigned(self.params.quantum);
+                self.pass_to_old(flows);
+                continue;
+            }
+            let mut queue = Watched { fifo: &mut flow.fifo, packets, totals, outcome };
+            if let Some(item) = flow.codel.dequeue(&self.params.codel, now, &mut queue) {
+                flow.deficit = flow.deficit.saturating_sub_unsigned(item.len);
+                return Some(item);
+            }
+            if self.new.len() > 0 && self.old.len() > 0 {
+                // One pass through the old flows, or flows that come and go would starve them.
+                self.pass_to_old(flows);
+            } else {
+                self.unlist(flows, now);
+            }
+        }
+    }
+
+    /// The flow whose turn it is goes to the end of the old flows.
+    #[inline]
+    fn pass_to_old(&mut self, flows: &mut Slab<Flow>) {
+        if let Some(index) = self.new.pop(flows).or_else(|| self.old.pop(flows)) {
+            self.old.push(flows, index);
+        }
+    }
+
+    /// The flow whose turn it is, now empty, leaves the lists.
+    fn unlist(&mut self, flows: &mut Slab<Flow>, now: Nanos) {
+        let Some(index) = self.new.pop(flows).or_else(|| self.old.pop(flows)) else { return };
+        let flow = flows.get_mut(index);
+        flow.listed = false;
+        if flow.codel.forgettable(self.params.codel.interval, now) {
+            self.table.remove(flow.bucket);
+            flows.remove(index);
+        }
+    }
+
+    /// Whether the packets hold more memory than they may.
+    #[inline]
+    pub(super) fn is_over_memory(&self, totals: &Totals) -> bool {
+        totals.memory > self.params.memory_limit.0
+    }
+
+    /// Packets that are dropped at a time when a limit is reached, at most.
+    pub(super) fn drop_batch(&self) -> u32 {
+        self.params.drop_batch
+    }
+
+    /// Drops the oldest packets of the flow with the most bytes, the first of several in the order of buckets: `most` of
+    /// them, but at least one, and no more than it takes to be rid of half of the bytes (`fq_codel_drop`). Returns the
+    /// flow and how many. `None` if all flows are empty.
+    pub(super) fn drop_longest<P>(
+        &mut self,
+        store: &mut Store<P>,
+        totals: &mut Totals,
+        most: u32,
+        mut drop: impl FnMut(Queued<P>),
+    ) -> Option<(u32, u32)> {
+        let Store { packets, flows, .. } = store;
+        let index = self.longest(flows)?;
+        let Flow { fifo, codel, .. } = flows.get_mut(index);
+        let (mut dropped, mut bytes, half) = (0, 0, fifo.bytes() / 2);
+        while let Some(item) = fifo.pop(packets) {
+            totals.sub(&item);
+            dropped += 1;
+            bytes += u64::from(item.len);
+            drop(item);
+            if dropped >= most || bytes >= half {
+                break;
+            }
+        }
+        // The flow has shown that it needs a stronger signal.
+        codel.count = codel.count.saturating_add(dropped);
+        Some((index, dropped))
+    }
+
+    /// Drops `count` packets, those of the longest flows first.
+    pub(super) fn give_up<P>(
+        &mut self,
+        store: &mut Store<P>,
+        totals: &mut Totals,
+        count: u32,
+        mut drop: impl FnMut(Queued<P>),
+    ) {
+        let mut left = count;
+        while left > 0 {
+            let Some((index, dropped)) = self.drop_longest(store, totals, left, &mut drop) else { break };
+            left -= dropped;
+            let flow = store.flows.get_mut(index);
+            if flow.fifo.packets() == 0 {
+                flow.codel.emptied();
+            }
+        }
+    }
+
+    fn longest(&self, flows: &Slab<Flow>) -> Option<u32> {
+        let mut longest: Option<(u64, u16, u32)> = None;
+        for index in self.table.flows() {
+            let Flow { fifo, bucket, .. } = flows.get(index);
+            let longer = longest
+                .is_none_or(|(bytes, first, _)| fifo.bytes() > bytes || fifo.bytes() == bytes && *bucket < first);
+            if longer && fifo.packets() > 0 {
+                longest = Some((fifo.bytes(), *bucket, index));
+            }
+        }
+        longest.map(|(_, _, index)| index)
+    }
+
+    /// The flows in the order in which their turns come: new ones, then old ones.
+    pub(super) fn listed<'a>(&self, flows: &'a Slab<Flow>) -> impl Iterator<Item = &'a Flow> + use<'a> {
+        self.new.iter(flows).chain(self.old.iter(flows)).map(|index| flows.get(index))
+    }
+
+    /// Takes all packets, in the order in which they came, and forgets all flows.
+    pub(super) fn drain<P>(&mut self, store: &mut Store<P>) -> Vec<Queued<P>> {
+        let mut all = Vec::new();
+        for index in std::mem::take(&mut self.table).flows() {
+            let mut flow = store.flows.remove(index);
+            let mut latest = Nanos::ZERO;
+            while let Some(item) = flow.fifo.pop(&mut store.packets) {
+                // Within a flow the order stays, even if the clock ran backwards.
+                latest = latest.max(item.enqueued);
+                all.push((latest, item));
+            }
+        }
+        (self.new, self.old) = (List::default(), List::default());
+        all.sort_by_key(|&(at, _)| at);
+        all.into_iter().map(|(_, item)| item).collect()
+    }
+}

@@ -1,0 +1,293 @@
+//! A node: its buckets, its mode, and where it hangs.
+
+use portlane_stats::counters::Volume;
+
+use super::round::{Round, Set};
+use super::{LEVELS, PRIORITIES};
+use crate::bucket::Bucket;
+use crate::params::{Framing, GroupParams, LaneParams, Limiter, LinkParams, OwnFraming, Shape};
+use crate::units::{Nanos, Rate, Size};
+
+/// Burst of a node that was given none: tc's, at an MTU of 1,500.
+const DEFAULT_BURST: Size = Size(1_600);
+
+/// Where a node is kept: position in the leaves or in the inner nodes, the first of which is the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    Leaf(u32),
+    Inner(u32),
+}
+
+/// What a node may do (`enum htb_cmode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Not even borrow: it is above its ceil.
+    CantSend,
+    /// Above its guarantee: only if an ancestor lends.
+    MayBorrow,
+    CanSend,
+}
+
+/// The buckets of a node. Where guarantee and ceil are the same, so are the two at all times: such a node never borrows,
+/// so it pays into both or into neither.
+#[derive(Debug, Clone)]
+pub(super) enum Limits {
+    /// Not limited.
+    Open,
+    /// A guarantee, and no limit to what it borrows.
+    Guarantee(Bucket),
+    /// A ceil that is the guarantee.
+    Flat(Bucket),
+    Both {
+        rate: Bucket,
+        ceil: Bucket,
+    },
+}
+
+impl Limits {
+    /// The mode as of the last refill (`htb_class_mode` without hysteresis).
+    #[inline]
+    pub(super) fn mode(&self) -> Mode {
+        match self {
+            Self::Flat(ceil) | Self::Both { ceil, .. } if !ceil.in_credit() => Mode::CantSend,
+            Self::Guarantee(rate) | Self::Both { rate, .. } if !rate.in_credit() => Mode::MayBorrow,
+            _ => Mode::CanSend,
+        }
+    }
+
+    #[inline]
+    pub(super) fn refill(&mut self, now: Nanos) {
+        match self {
+            Self::Open => {}
+            Self::Guarantee(bucket) | Self::Flat(bucket) => bucket.refill(now),
+            Self::Both { rate, ceil } => {
+                rate.refill(now);
+                ceil.refill(now);
+            }
+        }
+    }
+
+    /// Pays for `len` bytes: from the ceil, and from the guarantee too unless the packet was `borrowed`.
+    #[inline]
+    pub(super) fn pay(&mut self, len: u32, borrowed: bool) {
+        if let Self::Flat(ceil) | Self::Both { ceil, .. } = self {
+            ceil.pay(len);
+        }
+        if let Self::Guarantee(rate) | Self::Both { rate, .. } = self
+            && !borrowed
+        {
+            rate.pay(len);
+        }
+    }
+
+    /// The bucket of the guarantee.
+    pub(super) fn rate(&self) -> Option<&Bucket> {
+        match self {
+            Self::Open => None,
+            Self::Guarantee(rate) | Self::Flat(rate) | Self::Both { rate, .. } => Some(rate),
+        }
+    }
+
+    /// The bucket of the ceil.
+    pub(super) fn ceil(&self) -> Option<&Bucket> {
+        match self {
+            Self::Open | Self::Guarantee(_) => None,
+            Self::Flat(ceil) | Self::Both { ceil, .. } => Some(ceil),
+        }
+    }
+
+    /// When the node may change its mode for the better: the ceil's debt is paid, or the guarantee's.
+    pub(super) fn mode_ends(&self) -> Option<Nanos> {
+        match self.mode() {
+            Mode::CanSend => None,
+            Mode::MayBorrow => self.rate().map(Bucket::credit_at),
+            Mode::CantSend => self.ceil().map(Bucket::credit_at),
+        }
+    }
+
+    /// Takes on a guarantee and what the node was asked to be, keeping earned credit and debt; false if they were the
+    /// same. A bucket that there was not before is full.
+    pub(super) fn set(&mut self, guarantee: Option<Rate>, spec: &Spec, now: Nanos) -> bool {
+        let shape = spec.shape();
+        let Some(guarantee) = guarantee else {
+            return !matches!(std::mem::replace(self, Self::Open), Self::Open);
+        };
+        let same = self.rate().is_some_and(|rate| rate.fills_at(guarantee, spec.burst()))
+            && match (self.ceil(), shape) {
+                (Some(ceil), Some(shape)) => ceil.fills_at(shape.ceil, shape.cburst),
+                (ceil, shape) => ceil.is_none() && shape.is_none(),
+            };
+        if same {
+            return false;
+        }
+        let set = |bucket: Option<&Bucket>, rate, burst| {
+            let mut bucket = bucket.cloned().unwrap_or_else(|| Bucket::new(rate, burst, now));
+            bucket.set(rate, burst, now);
+            bucket
+        };
+        let rate = set(self.rate(), guarantee, spec.burst());
+        let ceil = shape.map(|shape| set(self.ceil(), shape.ceil, shape.cburst));
+        *self = match ceil {
+            None => Self::Guarantee(rate),
+            Some(ceil) if !ceil.fills_at(guarantee, spec.burst()) => Self::Both { rate, ceil },
+            Some(ceil) => Self::Flat(if rate.holds_less_than(&ceil) { rate } else { ceil }),
+        };
+        true
+    }
+}
+
+/// What leaves and inner nodes have in common; all that a packet touches.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) limits: Limits,
+    pub(super) framing: Framing,
+    /// Inner node above; `None` for the link, and for what has been removed.
+    pub(super) parent: Option<u32>,
+    /// Position among the parent's children.
+    pub(super) position: u32,
+    /// 0 for a leaf; the link's is the highest.
+    pub(super) level: u8,
+    pub(super) mode: Mode,
+    /// Priorities in which it has packets to send, a bit each (`prio_activity`).
+    pub(super) active: u8,
+    /// Number of the wait that ends when the mode may change; 0 if there is none.
+    pub(super) wait: u64,
+    pub(super) sent: Volume,
+    /// Packets sent from its own guarantee, by itself or by a borrower.
+    pub(super) lended: u64,
+    /// Packets sent on loan.
+    pub(super) borrowed: u64,
+    /// Times that it went above its ceil.
+    pub(super) overlimits: u64,
+}
+
+impl Node {
+    pub(super) fn new(level: u8) -> Self {
+        Self {
+            limits: Limits::Open,
+            framing: Framing::default(),
+            parent: None,
+            position: 0,
+            level,
+            mode: Mode::CanSend,
+            active: 0,
+            wait: 0,
+            sent: Volume::default(),
+            lended: 0,
+            borrowed: 0,
+            overlimits: 0,
+        }
+    }
+
+    /// Pays for a packet of `len` bytes that was sent at `level`, and counts it (`htb_charge_class`).
+    #[inline]
+    pub(super) fn charge(&mut self, len: u32, level: u8, now: Nanos) {
+        self.limits.refill(now);
+        let could = self.limits.ceil().is_none_or(Bucket::in_credit);
+        self.limits.pay(self.framing.on_wire(len), self.level < level);
+        let can = self.limits.ceil().is_none_or(Bucket::in_credit);
+        self.overlimits += u64::from(could && !can);
+        self.lended += u64::from(self.level == level);
+        self.borrowed += u64::from(self.level < level);
+        self.sent.add(len);
+    }
+}
+
+/// A lane.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    pub(super) node: Node,
+    pub(super) priority: u8,
+    pub(super) quantum: i32,
+    /// Bytes left of the turn, for each level that it may send at.
+    pub(super) deficit: [i32; LEVELS],
+}
+
+/// The link or a group.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) node: Node,
+    /// Children that may borrow, for each priority.
+    pub(super) feeds: [Round; PRIORITIES],
+    pub(super) children: Vec<Option<Slot>>,
+    /// Positions among the children that are free.
+    pub(super) vacant: Set,
+    pub(super) spec: Spec,
+    /// Bits a second that it wants as a guarantee: its own rate, or else what its children want together.
+    pub(super) demand: u64,
+}
+
+impl Inner {
+    pub(super) fn new(level: u8, spec: Spec) -> Self {
+        Self {
+            node: Node::new(level),
+            feeds: Default::default(),
+            children: Vec::new(),
+            vacant: Set::default(),
+            spec,
+            demand: 0,
+        }
+    }
+}
+
+/// What a node was asked to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spec {
+    pub(super) limiter: Limiter,
+    pub(super) priority: Option<u8>,
+    pub(super) weight: u32,
+    pub(super) quantum: Option<u32>,
+    pub(super) framing: OwnFraming,
+}
+
+impl Spec {
+    /// The rate that it wants to be guaranteed.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        match self.limiter {
+            Limiter::None => None,
+            Limiter::Htb(Shape { rate, .. }) | Limiter::Tbf { rate, .. } => Some(rate),
+        }
+    }
+
+    pub(super) fn burst(&self) -> Size {
+        match self.limiter {
+            Limiter::None => DEFAULT_BURST,
+            Limiter::Htb(Shape { burst, .. }) | Limiter::Tbf { burst, .. } => burst,
+        }
+    }
+
+    /// Its rates; `None` if it has none of its own, or a TBF that keeps to them.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        match self.limiter {
+            Limiter::Htb(shape) => Some(shape),
+            Limiter::None | Limiter::Tbf { .. } => None,
+        }
+    }
+}
+
+impl From<&LinkParams> for Spec {
+    fn from(params: &LinkParams) -> Self {
+        let limiter = params.shape.map_or(Limiter::None, Limiter::Htb);
+        Self { limiter, priority: None, weight: 1, quantum: None, framing: params.framing.into() }
+    }
+}
+
+impl From<&GroupParams> for Spec {
+    fn from(params: &GroupParams) -> Self {
+        let limiter = params.shape.map_or(Limiter::None, Limiter::Htb);
+        Self { limiter, priority: params.priority, weight: params.weight, quantum: None, framing: params.framing }
+    }
+}
+
+impl From<&LaneParams> for Spec {
+    fn from(params: &LaneParams) -> Self {
+        let share = params.share;
+        Self {
+            limiter: params.limiter,
+            priority: share.priority,
+            weight: share.weight,
+            quantum: share.quantum,
+            framing: params.framing,
+        }
+    }
+}
