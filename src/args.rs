@@ -51,7 +51,7 @@ pub enum Command {
     /// Show it: real TCP and UDP of three containers through AF_XDP, in throw-away network namespaces
     ///
     /// Builds anonymous network namespaces with clients on one side and servers of three containers on one shared
-    /// address on the other, sends TCP (both ways) and UDP through `run`, first with CoDel and then without, and prints
+    /// address on the other, sends TCP (both ways) and UDP through `run`, first with FQ-CoDel and then without, and prints
     /// what each container got. Leaves nothing behind, however it ends. Needs root, `ip` and `ethtool`.
     Demo(Demo),
     /// Validate and explain a configuration

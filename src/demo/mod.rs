@@ -8,7 +8,7 @@ mod traffic;
 use std::io;
 use std::time::Duration;
 
-use portlane_shaper::Aqm;
+use portlane_shaper::QueueParams;
 
 use crate::args::Demo;
 use crate::commands::outputs;
@@ -58,9 +58,12 @@ fn plan() -> Result<Plan, Failure> {
     config::parse(CONFIG, "examples/demo.toml").map_err(Failure::refused)
 }
 
+/// Packets that a queue without CoDel may hold: an interface's default (`txqueuelen`).
+const FIFO_LIMIT: u32 = 1_000;
+
 fn without_codel(mut plan: Plan) -> Plan {
     let lanes = plan.containers.iter_mut().flat_map(|container| &mut container.lanes);
-    lanes.chain([&mut plan.unmatched]).for_each(|lane| lane.queue.aqm = Aqm::Fifo);
+    lanes.chain([&mut plan.unmatched]).for_each(|lane| lane.queue = QueueParams::fifo(FIFO_LIMIT));
     plan
 }
 

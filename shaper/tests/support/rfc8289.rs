@@ -119,7 +119,7 @@ impl Codel {
     /// are kept. If that is no longer between 0 and 1, it is the root rounded down.
     fn newton(&mut self) {
         let x = self.root << 16;
-        let rest = (3 << 32) - i128::from(self.count) * (x * x >> 32);
+        let rest = (3 << 32) - i128::from(self.count) * ((x * x) >> 32);
         if x == 0 || rest <= 0 {
             let fits = |root: &i128| root * root * i128::from(self.count) <= 1 << 32;
             self.root = (0..0x1_0000).take_while(fits).last().expect("0 fits");
