@@ -11,6 +11,7 @@ use std::sync::Mutex;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use portlane::args::Way;
+use portlane_stats::render;
 
 use crate::compare::Comparison;
 use crate::recording::Recording;
@@ -23,6 +24,15 @@ const FQ_CODEL: &str = "[[container]]\nid = \"all\"\nports = [\"31000-31002\"]\n
 const TBF: &str = "[[container]]\nid = \"all\"\nports = [\"31000-31002\"]\n\
                    ingress = { kind = \"tbf\", rate = \"10mbit\", burst = \"32kb\", limit = \"128kb\" }\n\
                    queue = { kind = \"fifo\", limit = 10_000 }\n";
+
+/// What the kernel's `tc -s` said when all of k1 had left: what HTB, FQ-CoDel and the last flow's CoDel counted.
+const TC_OF_K1: [&str; 5] = [
+    " Sent 15123000 bytes 15339 pkt (dropped 3990, overlimits 15326 requeues 0) ",
+    "  maxpacket 1000 drop_overlimit 0 new_flow_count 250 ecn_mark 0",
+    "  new_flows_len 0 old_flows_len 1",
+    " lended: 15339 borrowed: 0 giants: 0",
+    "  deficit 460 count 71 lastcount 20 ldelay 101ms",
+];
 
 /// The least share of departures that are the kernel's, packet, place and time, in percent.
 const LEAST_SAME_PERCENT: f64 = 99.9;
@@ -70,7 +80,12 @@ impl Trace {
         let counted = replayed.stats.containers[0].ingress.ecn_marks;
         assert_eq!(counted, marked as u64, "what is counted is what is on the wire");
         rows.lock().unwrap().push(self.row(&found));
-        let failures = self.failures(&found);
+        let mut failures = self.failures(&found);
+        if self.name == "k1" {
+            let tc = render::tc::render(&replayed.stats);
+            let missing = TC_OF_K1.iter().filter(|line| !tc.lines().any(|ours| ours == **line));
+            failures.extend(missing.map(|line| format!("tc does not say {line:?}")));
+        }
         if failures.is_empty() { Ok(()) } else { Err(failures.join("; ").into()) }
     }
 
