@@ -79,6 +79,14 @@ impl<P> Lane<P> {
         }
     }
 
+    /// When a filter lets its next packet go; `None`: now, or there is none.
+    pub(crate) fn filter_opens(&mut self, now: Nanos) -> Option<Nanos> {
+        match self.filter.as_deref_mut() {
+            Some(Filter { tbf: Some(tbf), head: Some(head) }) => tbf.affordable_at(head.len, now),
+            _ => None,
+        }
+    }
+
     /// Takes a packet into the queue; or drops it, or packets that wait.
     #[inline]
     pub(crate) fn enqueue<F: Fate<P>>(&mut self, id: LaneId, store: &mut Store<P>, item: Queued<P>, fate: &mut F) {

@@ -37,7 +37,8 @@ impl Lengths {
     /// The queue of `lane` had `before` packets and has `after`.
     #[inline]
     pub(crate) fn changed(&mut self, lane: u32, before: u32, after: u32) {
-        if before.leading_zeros() != after.leading_zeros() {
+        // The highest bits differ.
+        if before ^ after > before & after {
             if let Some(list) = before.checked_ilog2() {
                 self.unlink(lane, list);
             }

@@ -159,8 +159,8 @@ pub struct Share {
     pub priority: Option<u8>,
     /// Multiplies the quantum.
     pub weight: u32,
-    /// Bytes that the lane may send before it is the next one's turn; `None`: what its rate sends in an eighth of a second
-    /// divided by tc's `r2q` of 10, within 1,000 to 200,000.
+    /// Bytes that the lane may send before it is the next one's turn; `None`: a tenth (tc's `r2q`) of what its rate sends in a
+    /// second, within 1,000 to 200,000 bytes.
     pub quantum: Option<u32>,
 }
 

@@ -15,15 +15,18 @@ const SLOTS: usize = 1 << SLOT_BITS;
 const TICK_BITS: u32 = 10;
 const NONE: u32 = u32::MAX;
 
+/// Lists of a slot: of entries that [`Wheel::earliest_of`] looks at, and of those aside.
+const LISTS: usize = 2;
+
 /// Who waits until when. Entries are small dense numbers (lanes), each in the wheel at most once.
 #[derive(Debug)]
 pub struct Wheel {
     /// Entries due before this tick have been handed out, except late ones in `slots` of the current tick.
     tick: u64,
-    /// Bit *s* of level *l*: slot *s* is not empty.
-    occupied: [u64; LEVELS],
+    /// Bit *s* of level *l*: the list of slot *s* is not empty.
+    occupied: [[u64; LEVELS]; LISTS],
     /// First entry of each slot.
-    slots: [[u32; SLOTS]; LEVELS],
+    slots: [[[u32; SLOTS]; LEVELS]; LISTS],
     entries: Vec<Entry>,
     len: usize,
 }
@@ -33,8 +36,15 @@ struct Entry {
     due: Nanos,
     next: u32,
     previous: u32,
-    /// Slot that the entry is in, level and index; `None` when not in the wheel.
-    place: Option<(u8, u8)>,
+    place: Option<Place>,
+}
+
+/// Where an entry is: level and slot, and in which list.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    level: u8,
+    index: u8,
+    aside: bool,
 }
 
 impl Wheel {
@@ -44,8 +54,8 @@ impl Wheel {
         let idle = Entry { due: Nanos::ZERO, next: NONE, previous: NONE, place: None };
         Self {
             tick: now.0 >> TICK_BITS,
-            occupied: [0; LEVELS],
-            slots: [[NONE; SLOTS]; LEVELS],
+            occupied: [[0; LEVELS]; LISTS],
+            slots: [[[NONE; SLOTS]; LEVELS]; LISTS],
             entries: vec![idle; entries],
             len: 0,
         }
@@ -70,11 +80,32 @@ impl Wheel {
     ///
     /// If it waits already, or is not one of the wheel's entries.
     pub fn insert(&mut self, entry: u32, due: Nanos) {
+        self.start(entry, due, false);
+    }
+
+    /// `entry` waits until `due`, but [`earliest_of`](Self::earliest_of) does not look at it.
+    ///
+    /// # Panics
+    ///
+    /// If it waits already, or is not one of the wheel's entries.
+    pub fn insert_aside(&mut self, entry: u32, due: Nanos) {
+        self.start(entry, due, true);
+    }
+
+    fn start(&mut self, entry: u32, due: Nanos, aside: bool) {
         let slot = &mut self.entries[entry as usize];
         assert!(slot.place.is_none(), "entry {entry} waits already");
         slot.due = due;
         self.len += 1;
-        self.link(entry);
+        self.link(entry, aside);
+    }
+
+    /// If `entry` waits, [`earliest_of`](Self::earliest_of) no longer looks at it; or does so again.
+    pub fn set_aside(&mut self, entry: u32, aside: bool) {
+        if let Some(place) = self.entries[entry as usize].place.filter(|place| place.aside != aside) {
+            self.unlink(entry);
+            self.link_at(entry, Place { aside, ..place });
+        }
     }
 
     /// `entry` waits no longer; nothing happens if it did not.
@@ -119,24 +150,27 @@ impl Wheel {
         let first = index..index + 1;
         // On the highest level a wait of over 52 days may sit in front of a shorter one.
         let indices = if level == LEVELS - 1 { 0..SLOTS } else { first };
-        indices.flat_map(|index| self.members(level, index)).map(|entry| self.entries[entry as usize].due).min()
+        let lists = |index| (0..LISTS).flat_map(move |list| self.members(list, level, index));
+        indices.flat_map(lists).map(|entry| self.entries[entry as usize].due).min()
     }
 
-    /// The earliest of the times that `when` gives for the entries and their own times; `ceiling` if that is earlier. No entry's may be before
-    /// it is due, so only those that are due before the earliest found so far, and their neighbours, are looked at.
+    /// The earliest of the times that `when` gives for the entries and their own times, without those aside; `ceiling` if
+    /// that is earlier. No entry's may be before it is due, so only those that are due before the earliest found so far, and
+    /// their neighbours, are looked at.
     #[must_use]
     pub fn earliest_of(&self, ceiling: Nanos, mut when: impl FnMut(u32, Nanos) -> Nanos) -> Nanos {
         let mut earliest = ceiling;
-        for level in (0..LEVELS).filter(|&level| self.occupied[level] != 0) {
+        let occupied = &self.occupied[0];
+        for level in (0..LEVELS).filter(|&level| occupied[level] != 0) {
             let here = self.position(level);
-            let mut ahead = self.occupied[level].rotate_right(here);
+            let mut ahead = occupied[level].rotate_right(here);
             while ahead != 0 {
                 let index = ((here + ahead.trailing_zeros()) as usize) % SLOTS;
                 // The current slot may also hold what was due before it.
                 if self.slot_start(level, index) > (earliest.0 >> TICK_BITS).max(self.tick) {
                     break;
                 }
-                for entry in self.members(level, index) {
+                for entry in self.members(0, level, index) {
                     let due = self.entries[entry as usize].due;
                     if due < earliest {
                         earliest = earliest.min(when(entry, due));
@@ -150,28 +184,31 @@ impl Wheel {
 
     /// Takes a slot apart: entries that are due go to `wake`, the others move down to where they can be told apart.
     fn empty_slot(&mut self, level: usize, index: usize, now: Nanos, wake: &mut impl FnMut(u32, Nanos)) {
-        let mut entry = std::mem::replace(&mut self.slots[level][index], NONE);
-        self.occupied[level] &= !(1 << index);
-        while entry != NONE {
-            let Entry { due, next, .. } = self.entries[entry as usize];
-            self.entries[entry as usize].place = None;
-            if due <= now {
-                self.len -= 1;
-                wake(entry, due);
-            } else {
-                self.link(entry);
+        for list in 0..LISTS {
+            let mut entry = std::mem::replace(&mut self.slots[list][level][index], NONE);
+            self.occupied[list][level] &= !(1 << index);
+            while entry != NONE {
+                let Entry { due, next, .. } = self.entries[entry as usize];
+                self.entries[entry as usize].place = None;
+                if due <= now {
+                    self.len -= 1;
+                    wake(entry, due);
+                } else {
+                    self.link(entry, list != 0);
+                }
+                entry = next;
             }
-            entry = next;
         }
     }
 
     /// The occupied slot that begins first.
     fn earliest_slot(&self) -> Option<(usize, usize)> {
-        let level = self.occupied.iter().position(|&bits| bits != 0)?;
+        let occupied = |level: usize| self.occupied[0][level] | self.occupied[1][level];
+        let level = (0..LEVELS).find(|&level| occupied(level) != 0)?;
         let here = self.position(level);
         // Levels but the highest hold only slots of the current round, at or after the current one; the highest may
         // have wrapped around.
-        let ahead = self.occupied[level].rotate_right(here).trailing_zeros();
+        let ahead = occupied(level).rotate_right(here).trailing_zeros();
         Some((level, ((here + ahead) as usize) % SLOTS))
     }
 
@@ -189,46 +226,57 @@ impl Wheel {
         ((self.tick >> shift) + ahead as u64) << shift
     }
 
-    fn members(&self, level: usize, index: usize) -> impl Iterator<Item = u32> {
-        let first = self.slots[level][index];
+    fn members(&self, list: usize, level: usize, index: usize) -> impl Iterator<Item = u32> {
+        let first = self.slots[list][level][index];
         let next = |&entry: &u32| Some(self.entries[entry as usize].next).filter(|&next| next != NONE);
         std::iter::successors(Some(first).filter(|&first| first != NONE), next)
     }
 
     /// Puts an entry into the slot for its time; a time that has passed goes into the current slot.
-    fn link(&mut self, entry: u32) {
+    fn link(&mut self, entry: u32, aside: bool) {
         let due = (self.entries[entry as usize].due.0 >> TICK_BITS).max(self.tick);
         let furthest = self.tick + ((SLOTS as u64 - 1) << (SLOT_BITS * level_number(LEVELS - 1)));
         let due = due.min(furthest);
         let differing = 63 - ((due ^ self.tick) | 1).leading_zeros();
         let level = ((differing / SLOT_BITS) as usize).min(LEVELS - 1);
-        let index = usize::try_from((due >> (SLOT_BITS * level_number(level))) % SLOTS as u64).expect("below 64");
-        let first = std::mem::replace(&mut self.slots[level][index], entry);
-        self.occupied[level] |= 1 << index;
+        let index = u8::try_from((due >> (SLOT_BITS * level_number(level))) % SLOTS as u64).expect("below 64");
+        self.link_at(entry, Place { level: u8::try_from(level).expect("below 7"), index, aside });
+    }
+
+    fn link_at(&mut self, entry: u32, place: Place) {
+        let (list, level, index) = place.indices();
+        let first = std::mem::replace(&mut self.slots[list][level][index], entry);
+        self.occupied[list][level] |= 1 << index;
         if first != NONE {
             self.entries[first as usize].previous = entry;
         }
-        let place = (u8::try_from(level).expect("below 7"), u8::try_from(index).expect("below 64"));
         let slot = &mut self.entries[entry as usize];
         (slot.next, slot.previous, slot.place) = (first, NONE, Some(place));
     }
 
     fn unlink(&mut self, entry: u32) {
         let Entry { next, previous, place, .. } = self.entries[entry as usize];
-        let (level, index) = place.expect("only linked entries are unlinked");
-        let (level, index) = (usize::from(level), usize::from(index));
+        let (list, level, index) = place.expect("only linked entries are unlinked").indices();
         if next != NONE {
             self.entries[next as usize].previous = previous;
         }
         if previous != NONE {
             self.entries[previous as usize].next = next;
         } else {
-            self.slots[level][index] = next;
+            self.slots[list][level][index] = next;
             if next == NONE {
-                self.occupied[level] &= !(1 << index);
+                self.occupied[list][level] &= !(1 << index);
             }
         }
         self.entries[entry as usize].place = None;
+    }
+}
+
+impl Place {
+    /// List, level, and index on the level.
+    #[inline]
+    fn indices(self) -> (usize, usize, usize) {
+        (usize::from(self.aside), usize::from(self.level), usize::from(self.index))
     }
 }
 
@@ -245,7 +293,8 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Op {
-        Insert(u32, u64),
+        Insert(u32, u64, bool),
+        Aside(u32, bool),
         Remove(u32),
         Advance(u64),
     }
@@ -253,7 +302,8 @@ mod tests {
     fn ops() -> impl Strategy<Value = Vec<Op>> {
         let wait = prop_oneof![0..3_000_u64, 0..10_000_000_u64, 0..100_000_000_000_u64, 0..u64::MAX / 2];
         let op = prop_oneof![
-            4 => (0..40_u32, wait.clone()).prop_map(|(entry, wait)| Op::Insert(entry, wait)),
+            4 => (0..40_u32, wait.clone(), any::<bool>()).prop_map(|(entry, wait, aside)| Op::Insert(entry, wait, aside)),
+            1 => (0..40_u32, any::<bool>()).prop_map(|(entry, aside)| Op::Aside(entry, aside)),
             1 => (0..40_u32).prop_map(Op::Remove),
             3 => wait.prop_map(Op::Advance),
         ];
@@ -266,13 +316,18 @@ mod tests {
         fn behaves_like_a_sorted_list(ops in ops()) {
             let mut wheel = Wheel::new(40, Nanos::ZERO);
             let mut model = BTreeMap::new();
-            let mut now = 0_u64;
+            let (mut now, mut aside) = (0_u64, [false; 40]);
             for op in ops {
                 match op {
-                    Op::Insert(entry, wait) if !model.contains_key(&entry) => {
+                    Op::Insert(entry, wait, in_aside) if !model.contains_key(&entry) => {
                         let due = now.saturating_add(wait);
-                        wheel.insert(entry, Nanos(due));
+                        if in_aside { wheel.insert_aside(entry, Nanos(due)) } else { wheel.insert(entry, Nanos(due)) }
+                        aside[entry as usize] = in_aside;
                         model.insert(entry, due);
+                    }
+                    Op::Aside(entry, go) => {
+                        wheel.set_aside(entry, go);
+                        aside[entry as usize] = go;
                     }
                     Op::Insert(..) => {}
                     Op::Remove(entry) => {
@@ -291,10 +346,12 @@ mod tests {
                 }
                 let earliest = model.values().min().map(|&due| Nanos(due));
                 prop_assert_eq!(wheel.earliest(), earliest);
-                prop_assert_eq!(wheel.earliest_of(Nanos::MAX, |_, due| due), earliest.unwrap_or(Nanos::MAX));
+                let watched = || model.iter().filter(|&(&entry, _)| !aside[entry as usize]).map(|(&entry, &due)| (entry, due));
+                let first = watched().map(|(_, due)| Nanos(due)).min().unwrap_or(Nanos::MAX);
+                prop_assert_eq!(wheel.earliest_of(Nanos::MAX, |_, due| due), first);
                 let late = |entry: u32, due: u64| Nanos(due.saturating_add(u64::from(entry) * 1_000_000));
-                let earliest = model.iter().map(|(&entry, &due)| late(entry, due)).min().unwrap_or(Nanos::MAX);
-                prop_assert_eq!(wheel.earliest_of(Nanos::MAX, |entry, due| late(entry, due.0)), earliest);
+                let first = watched().map(|(entry, due)| late(entry, due)).min().unwrap_or(Nanos::MAX);
+                prop_assert_eq!(wheel.earliest_of(Nanos::MAX, |entry, due| late(entry, due.0)), first);
                 prop_assert_eq!(wheel.is_empty(), model.is_empty());
             }
         }

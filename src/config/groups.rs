@@ -16,9 +16,12 @@ use super::plan::Group;
 /// Groups within groups, at most.
 const MAX_DEPTH: usize = 8;
 
+/// What all groups and containers are under, also by this name.
+const LINK: &str = "link";
+
 /// Names that reports use for what is no container and no group.
 const RESERVED: [(&str, &str); 2] = [
-    ("link", "\"link\" is what all groups and containers are under"),
+    (LINK, "\"link\" is what all groups and containers are under"),
     ("unmatched", "\"unmatched\" is the lane of traffic that no container owns"),
 ];
 
@@ -41,9 +44,12 @@ impl<'a> Names<'a> {
     }
 
     /// The group of this name.
-    pub(crate) fn find(&self, name: &Spanned<String>) -> Result<GroupId, Problem> {
+    pub(crate) fn find(&self, name: &Spanned<String>) -> Result<Option<GroupId>, Problem> {
         let wanted = name.get_ref().as_str();
-        self.0.get(wanted).copied().ok_or_else(|| {
+        if wanted == LINK {
+            return Ok(None);
+        }
+        self.0.get(wanted).copied().map(Some).ok_or_else(|| {
             let problem = Problem::at(name.span(), format!("no group is named {wanted:?}"));
             problem.help(format!("add one: [[group]] with id = {wanted:?}"))
         })
@@ -81,7 +87,7 @@ pub(crate) fn groups(
     names: &Names,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Group>, Problem> {
-    let parents = written.iter().map(|group| group.group.as_ref().map(|parent| names.find(parent)).transpose());
+    let parents = written.iter().map(|group| group.group.as_ref().map_or(Ok(None), |parent| names.find(parent)));
     let parents: Vec<Option<GroupId>> = parents.collect::<Result<_, _>>()?;
     check_nesting(written, &parents)?;
     let build = |(group, &parent): (&file::Group, &Option<GroupId>)| {

@@ -165,7 +165,7 @@ fn container(
     warnings: &mut Vec<String>,
 ) -> Result<Container, Problem> {
     let id = names.check_container(&written.id)?;
-    let group = written.group.as_ref().or(defaults.group.as_ref()).map(|name| names.find(name)).transpose()?;
+    let group = written.group.as_ref().or(defaults.group.as_ref()).map_or(Ok(None), |name| names.find(name))?;
     let queue = queue(&written.queue, &defaults.queue, id, warnings)?;
     let mut lane = |direction: Direction, own: &node::Direction, default: &node::Direction| {
         let limited = limiter::lane(own, default, &format!("{id} {direction}"), warnings)?;

@@ -99,6 +99,9 @@ pub struct LaneReport {
     pub refused: u64,
     /// Packets marked CE instead of dropped.
     pub ecn_marks: u64,
+    /// Packets marked CE, or found to be, because they waited longer than `ce_threshold`.
+    #[serde(default)]
+    pub ce_marks: u64,
     /// How long packets stayed in the lane.
     pub sojourn_ns: Quantiles,
     /// `bw_limit`, then `bloat_reduction`.
@@ -131,6 +134,7 @@ impl LaneReport {
             dropped_bytes: dropped.bytes,
             refused: counters.refused,
             ecn_marks: counters.ecn_marks,
+            ce_marks: counters.ce_marks,
             sojourn_ns: reading.sojourn.quantiles(),
             traffic_control: [
                 TrafficControl {

@@ -13,4 +13,5 @@ mod packets;
 mod refusals;
 mod scene;
 mod traffic;
+mod tree;
 mod wireshark;

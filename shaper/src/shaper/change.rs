@@ -1,7 +1,7 @@
 //! Changes while packets are queued: nothing is lost, and nothing reordered within a flow.
 
 use super::Shaper;
-use crate::lane::Lane;
+use crate::lane::{Lane, Place};
 use crate::params::{GroupParams, LaneParams, LinkParams, NodeId, QueueParams};
 use crate::tree::{Rule, TreeError};
 use crate::units::Nanos;
@@ -18,7 +18,7 @@ impl<P> Shaper<P> {
     pub fn set_link(&mut self, params: LinkParams, now: Nanos) -> Result<(), TreeError> {
         self.woken = None;
         self.tree.set_link(params, now)?;
-        self.pass_framing_on();
+        self.pass_framing_on(now);
         Ok(())
     }
 
@@ -40,7 +40,7 @@ impl<P> Shaper<P> {
         self.woken = None;
         self.count_returned();
         self.tree.set_group(id, params, now)?;
-        self.pass_framing_on();
+        self.pass_framing_on(now);
         Ok(())
     }
 
@@ -96,10 +96,22 @@ impl<P> Shaper<P> {
         Ok(())
     }
 
-    /// Brings the lanes' filters to the framing that is above them.
-    fn pass_framing_on(&mut self) {
+    /// Brings the lanes' filters to the framing that is above them, and those that wait to the time that this makes it.
+    fn pass_framing_on(&mut self, now: Nanos) {
         for (id, lane) in (0..).map(LaneId).zip(&mut self.lanes) {
             lane.set_framing(self.tree.framing(id));
+            if lane.place != Place::Parked {
+                continue;
+            }
+            self.tree.unpark(id);
+            match lane.filter_opens(now) {
+                Some(until) if until < Nanos::MAX => self.tree.park(id, until),
+                Some(_) => {}
+                None => {
+                    lane.place = Place::Active;
+                    self.tree.activate(id);
+                }
+            }
         }
     }
 

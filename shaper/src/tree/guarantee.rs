@@ -128,15 +128,24 @@ impl Tree {
         let slot = Slot::Leaf(leaf);
         let spec = self.spec(slot);
         let from_rate = |rate: Rate| (rate.bytes_per_second() / RATE_TO_QUANTUM).clamp(MIN_QUANTUM, MAX_QUANTUM);
-        let guarantee = self.at(slot).limits.rate().map(|bucket| from_rate(bucket.rate()));
         let own = match (spec.quantum, spec.rate()) {
             (Some(quantum), _) => u64::from(quantum),
             (None, Some(rate)) => from_rate(rate),
-            (None, None) => guarantee.map_or(FRAME, |quantum| quantum.max(FRAME)),
+            (None, None) => self.unweighted_guarantee(slot).map_or(FRAME, |rate| from_rate(rate).max(FRAME)),
         };
         let weights = self.ancestors(slot).map(|inner| u64::from(self.inner[inner as usize].spec.weight));
         let quantum = weights.fold(own.saturating_mul(u64::from(spec.weight)), u64::saturating_mul);
         i32::try_from(quantum).unwrap_or(i32::MAX)
+    }
+
+    /// The guarantee of a lane without a rate, without the weights that it was shared out by: its own, and those of the
+    /// groups above up to one with a rate.
+    fn unweighted_guarantee(&self, slot: Slot) -> Option<Rate> {
+        let guarantee = self.at(slot).limits.rate()?.rate().bits_per_second();
+        let groups = self.ancestors(slot).map(|inner| &self.inner[inner as usize].spec);
+        let shared = groups.take_while(|spec| spec.rate().is_none()).map(|spec| u64::from(spec.weight));
+        let weights = shared.fold(u64::from(self.spec(slot).weight), u64::saturating_mul);
+        Rate::from_bits_per_second((guarantee / weights).max(1))
     }
 
     /// Works out what every inner node below wants, and the node itself.

@@ -40,7 +40,7 @@ mod wake;
 pub use self::check::{Rule, TreeError};
 pub(crate) use self::limit::Limit;
 pub use self::limit::NodeReading;
-use self::node::{Inner, Leaf, Node, Slot, Spec};
+use self::node::{Inner, Leaf, Node, Slot, Spec, node_at};
 use self::round::Set;
 use self::rows::Rows;
 use self::waiting::Waiting;
@@ -128,10 +128,7 @@ impl Tree {
 
     #[inline]
     fn at(&self, slot: Slot) -> &Node {
-        match slot {
-            Slot::Leaf(leaf) => &self.leaves[leaf as usize].node,
-            Slot::Inner(inner) => &self.inner[inner as usize].node,
-        }
+        node_at(&self.leaves, &self.inner, slot)
     }
 
     #[inline]

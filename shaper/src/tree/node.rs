@@ -18,6 +18,14 @@ pub(super) enum Slot {
     Inner(u32),
 }
 
+#[inline]
+pub(super) fn node_at<'a>(leaves: &'a [Leaf], inner: &'a [Inner], slot: Slot) -> &'a Node {
+    match slot {
+        Slot::Leaf(leaf) => &leaves[leaf as usize].node,
+        Slot::Inner(group) => &inner[group as usize].node,
+    }
+}
+
 /// What a node may do (`enum htb_cmode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {

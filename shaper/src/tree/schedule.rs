@@ -17,8 +17,11 @@ impl Tree {
             return;
         }
         leaf.node.active = 1 << leaf.priority;
-        let priorities = leaf.node.active;
+        let (priorities, waits) = (leaf.node.active, leaf.node.wait != 0);
         self.active_leaves += 1;
+        if waits {
+            self.waiting.activate(Slot::Leaf(lane.0));
+        }
         self.unpark(lane);
         self.link(Slot::Leaf(lane.0), priorities);
         if let Some(wake) = self.wake {
@@ -49,6 +52,8 @@ impl Tree {
     /// The lane no longer asks to be told.
     pub(crate) fn unpark(&mut self, lane: LaneId) {
         if !self.parked.is_empty() {
+            // A lane may have come since the last one asked.
+            self.parked.grow(self.leaves.len());
             self.parked.remove(lane.0);
         }
     }
@@ -244,7 +249,8 @@ impl Tree {
             self.waiting.remove(slot);
         }
         if let Some(until) = until {
-            self.at_mut(slot).wait = self.waiting.insert(slot, until);
+            let active = self.at(slot).active != 0;
+            self.at_mut(slot).wait = self.waiting.insert(slot, until, active);
         }
     }
 
@@ -265,7 +271,11 @@ impl Tree {
                         }
                         inner.feeds[priority].insert(position);
                     }
+                    let begins = inner.node.active == 0 && inner.node.wait != 0;
                     inner.node.active |= priorities;
+                    if begins {
+                        self.waiting.activate(Slot::Inner(parent));
+                    }
                     slot = Slot::Inner(parent);
                 }
                 (Mode::MayBorrow, None) | (Mode::CantSend, _) => return,

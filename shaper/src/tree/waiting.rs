@@ -16,6 +16,37 @@ pub(super) struct Ended {
     pub(super) slot: u32,
 }
 
+/// Waits of leaves, or of inner nodes.
+///
+/// Only nodes with packets count when somebody asks for the earliest, and there may be any number of others. So those are
+/// aside in the wheel: put there if they had no packets when their wait began, or when they are met among the others.
+#[derive(Debug)]
+struct Waits {
+    wheel: Wheel,
+    /// Nodes on their way aside; empty between calls.
+    met: Vec<u32>,
+}
+
+impl Waits {
+    fn new(nodes: usize, now: Nanos) -> Self {
+        Self { wheel: Wheel::new(nodes, now), met: Vec::new() }
+    }
+
+    /// The earliest of the times that `when` gives; `ceiling` if that is earlier. `when` gives `None` for those without
+    /// packets.
+    fn earliest(&mut self, ceiling: Nanos, mut when: impl FnMut(u32) -> Option<Nanos>) -> Nanos {
+        let Self { wheel, met } = self;
+        let earliest = wheel.earliest_of(ceiling, |node, _| {
+            when(node).unwrap_or_else(|| {
+                met.push(node);
+                Nanos::MAX
+            })
+        });
+        met.drain(..).for_each(|node| wheel.set_aside(node, true));
+        earliest
+    }
+}
+
 /// The kernel's `wait_pq`: a queue for each level, in the order of time and, at one time, in that of insertion.
 ///
 /// The kernel looks at a level's queue only when no level below had anything to send, and may so leave a node in an old
@@ -23,8 +54,8 @@ pub(super) struct Ended {
 /// until its level is looked at.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    leaves: Wheel,
-    inner: Wheel,
+    leaves: Waits,
+    inner: Waits,
     ended: [Vec<Ended>; LEVELS],
     /// Levels with waits that have ended, a bit each.
     levels: u16,
@@ -34,8 +65,8 @@ pub(super) struct Waiting {
 impl Waiting {
     pub(super) fn new(leaves: usize, inner: usize, now: Nanos) -> Self {
         Self {
-            leaves: Wheel::new(leaves, now),
-            inner: Wheel::new(inner, now),
+            leaves: Waits::new(leaves, now),
+            inner: Waits::new(inner, now),
             ended: Default::default(),
             levels: 0,
             waits: 0,
@@ -43,8 +74,8 @@ impl Waiting {
     }
 
     pub(super) fn grow(&mut self, leaves: usize, inner: usize) {
-        self.leaves.grow(leaves);
-        self.inner.grow(inner);
+        self.leaves.wheel.grow(leaves);
+        self.inner.wheel.grow(inner);
     }
 
     /// Levels with waits that have ended, a bit each.
@@ -53,11 +84,21 @@ impl Waiting {
         self.levels
     }
 
-    /// A node that does not wait begins to; returns the number of its wait.
-    pub(super) fn insert(&mut self, slot: Slot, until: Nanos) -> u64 {
+    #[inline]
+    fn wheel(&mut self, slot: Slot) -> (&mut Wheel, u32) {
         match slot {
-            Slot::Leaf(leaf) => self.leaves.insert(leaf, until),
-            Slot::Inner(inner) => self.inner.insert(inner, until),
+            Slot::Leaf(leaf) => (&mut self.leaves.wheel, leaf),
+            Slot::Inner(inner) => (&mut self.inner.wheel, inner),
+        }
+    }
+
+    /// A node that does not wait begins to, with packets (`active`) or without; returns the number of its wait.
+    pub(super) fn insert(&mut self, slot: Slot, until: Nanos, active: bool) -> u64 {
+        let (wheel, node) = self.wheel(slot);
+        if active {
+            wheel.insert(node, until)
+        } else {
+            wheel.insert_aside(node, until)
         }
         self.waits += 1;
         self.waits
@@ -65,41 +106,47 @@ impl Waiting {
 
     /// A node's wait is over before its time. Where it had ended already, its number is no longer the node's.
     pub(super) fn remove(&mut self, slot: Slot) {
-        match slot {
-            Slot::Leaf(leaf) => self.leaves.remove(leaf),
-            Slot::Inner(inner) => self.inner.remove(inner),
-        }
+        let (wheel, node) = self.wheel(slot);
+        wheel.remove(node);
+    }
+
+    /// A node that waits has packets now.
+    pub(super) fn activate(&mut self, slot: Slot) {
+        let (wheel, node) = self.wheel(slot);
+        wheel.set_aside(node, false);
     }
 
     /// Ends the waits that are due.
     #[inline]
     pub(super) fn expire(&mut self, now: Nanos, leaves: &[Leaf], inner: &[Inner]) {
-        if self.leaves.is_empty() && self.inner.is_empty() {
+        if self.leaves.wheel.is_empty() && self.inner.wheel.is_empty() {
             return;
         }
-        let (ended, levels) = (&mut self.ended, &mut self.levels);
-        let before: [usize; LEVELS] = std::array::from_fn(|level| ended[level].len());
+        let ended = &mut self.ended;
+        let (mut fresh, mut before) = (0_u16, [0; LEVELS]);
         let mut end = |level: u8, ended_wait| {
-            ended[usize::from(level)].push(ended_wait);
-            *levels |= 1 << level;
+            let list = &mut ended[usize::from(level)];
+            if fresh & (1 << level) == 0 {
+                fresh |= 1 << level;
+                before[usize::from(level)] = list.len();
+            }
+            list.push(ended_wait);
         };
-        self.leaves.expire_timed(now, |slot, at| {
+        self.leaves.wheel.expire_timed(now, |slot, at| {
             end(0, Ended { at, wait: leaves[slot as usize].node.wait, slot });
         });
-        self.inner.expire_timed(now, |slot, at| {
+        self.inner.wheel.expire_timed(now, |slot, at| {
             let node = &inner[slot as usize].node;
             end(node.level, Ended { at, wait: node.wait, slot });
         });
-        for (ended, before) in self.ended.iter_mut().zip(before) {
-            if ended.len() - before > 1 {
-                ended[before..].sort_unstable();
+        self.levels |= fresh;
+        for level in (0..LEVELS).filter(|level| fresh & (1 << level) != 0) {
+            ended[level][before[level]..].sort_unstable();
+            // Groups may pay and wait again and again while lanes below send from their own guarantees, and nobody looks at
+            // the groups' level. What a node waited for before its last wait is forgotten then.
+            if level > 0 && ended[level].len() > 2 * inner.len() + SLACK {
+                ended[level].retain(|ended| inner[ended.slot as usize].node.wait == ended.wait);
             }
-        }
-        // Groups may pay and wait again and again while lanes below send from their own guarantees, and nobody looks at the
-        // groups' level. What a node waited for before its last wait is forgotten then.
-        let most = 2 * inner.len() + SLACK;
-        for ended in self.ended[1..].iter_mut().filter(|ended| ended.len() > most) {
-            ended.retain(|ended| inner[ended.slot as usize].node.wait == ended.wait);
         }
     }
 
@@ -115,16 +162,17 @@ impl Waiting {
         self.ended[level] = list;
     }
 
-    /// The earliest of the times that `when` gives for the nodes that wait, none of them before the wait ends.
-    pub(super) fn earliest(&self, mut when: impl FnMut(Slot) -> Nanos) -> Nanos {
+    /// The earliest of the times that `when` gives for the nodes that wait and have packets, none of them before the wait
+    /// ends; `None` for those without packets.
+    pub(super) fn earliest(&mut self, mut when: impl FnMut(Slot) -> Option<Nanos>) -> Nanos {
         let mut earliest = Nanos::MAX;
         for (level, list) in self.ended.iter().enumerate() {
-            for ended in list {
-                earliest = earliest.min(when(slot_on(level, ended.slot)));
+            for at in list.iter().filter_map(|ended| when(slot_on(level, ended.slot))) {
+                earliest = earliest.min(at);
             }
         }
-        let earliest = self.inner.earliest_of(earliest, |inner, _| when(Slot::Inner(inner)));
-        self.leaves.earliest_of(earliest, |leaf, _| when(Slot::Leaf(leaf)))
+        let earliest = self.inner.earliest(earliest, |inner| when(Slot::Inner(inner)));
+        self.leaves.earliest(earliest, |leaf| when(Slot::Leaf(leaf)))
     }
 }
 

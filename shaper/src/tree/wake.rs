@@ -1,7 +1,7 @@
 //! When to ask again.
 
 use super::Tree;
-use super::node::Slot;
+use super::node::{Inner, Leaf, Slot, node_at};
 use crate::bucket::Bucket;
 use crate::units::Nanos;
 
@@ -27,21 +27,29 @@ impl Tree {
         self.rows.levels() != 0
     }
 
-    fn first_to_send(&self) -> Nanos {
+    fn first_to_send(&mut self) -> Nanos {
         if self.active_leaves == 0 {
             return Nanos::MAX;
         }
-        self.waiting.earliest(|slot| if self.at(slot).active == 0 { Nanos::MAX } else { self.sends_at(slot) })
+        let Self { waiting, leaves, inner, .. } = self;
+        waiting.earliest(|slot| {
+            let node = node_at(leaves, inner, slot);
+            (node.active != 0).then(|| sends_at(leaves, inner, slot))
+        })
     }
 
     /// The first time at which the node is below its ceil, and has tokens or is lent some.
     pub(super) fn sends_at(&self, slot: Slot) -> Nanos {
-        let node = self.at(slot);
-        let ceil = node.limits.ceil().map_or(Nanos::ZERO, Bucket::credit_at);
-        let rate = node.limits.rate().map_or(Nanos::ZERO, Bucket::credit_at);
-        match node.parent {
-            Some(parent) if rate > ceil => ceil.max(rate.min(self.sends_at(Slot::Inner(parent)))),
-            _ => ceil.max(rate),
-        }
+        sends_at(&self.leaves, &self.inner, slot)
+    }
+}
+
+fn sends_at(leaves: &[Leaf], inner: &[Inner], slot: Slot) -> Nanos {
+    let node = node_at(leaves, inner, slot);
+    let ceil = node.limits.ceil().map_or(Nanos::ZERO, Bucket::credit_at);
+    let rate = node.limits.rate().map_or(Nanos::ZERO, Bucket::credit_at);
+    match node.parent {
+        Some(parent) if rate > ceil => ceil.max(rate.min(sends_at(leaves, inner, Slot::Inner(parent)))),
+        _ => ceil.max(rate),
     }
 }

@@ -142,7 +142,8 @@ fn rates(htb: &HtbReport) -> String {
 
 fn losses(lane: &LaneReport) -> String {
     let drops = lane.drops.iter().map(|(reason, n)| (*n, reason.as_str()));
-    let counted = drops.chain([(lane.ecn_marks, "marked")]).filter(|(n, _)| *n > 0);
+    let counted =
+        drops.chain([(lane.ecn_marks, "marked"), (lane.ce_marks, "over ce_threshold")]).filter(|(n, _)| *n > 0);
     let named: Vec<_> = counted.map(|(n, what)| format!("{n} {what}")).collect();
     if named.is_empty() { "-".to_owned() } else { named.join(", ") }
 }

@@ -101,10 +101,14 @@ impl Model {
             let above = chain.iter().find_map(|&id| params.groups[id].priority);
             class.priority = lane.share.priority.or(above).unwrap_or(0).into();
             let tc = |rate: Rate| (rate.bits_per_second() / 8 / 10).clamp(1_000, 200_000);
+            // What a guarantee without a rate has been weighted by already.
+            let rateless = chain.iter().take_while(|&&id| params.groups[id].shape.is_none());
+            let by: u64 = rateless.map(|&id| u64::from(params.groups[id].weight)).product();
+            let by = by * u64::from(lane.share.weight);
             let own = match (lane.share.quantum, shape, rate) {
                 (Some(quantum), ..) => quantum.into(),
                 (None, Some(shape), _) => tc(shape.rate),
-                (None, None, Some(rate)) => tc(*rate).max(1_514),
+                (None, None, Some(rate)) => (rate.bits_per_second() / by / 8 / 10).clamp(1_514, 200_000),
                 (None, None, None) => 1_514,
             };
             let weights: u64 = chain.iter().map(|&id| u64::from(params.groups[id].weight)).product();

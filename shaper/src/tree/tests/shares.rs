@@ -202,3 +202,13 @@ fn framing_comes_from_above_unless_there_is_one() {
     let expected = [(8, 64), (8, 0), (4, 0)].map(|(overhead, mpu)| Framing { overhead, mpu });
     assert_eq!(framings(&tree), expected);
 }
+
+#[test]
+fn weights_without_rates_count_once() {
+    let weighted = |weight| LaneParams { share: Share { weight, ..Share::default() }, ..lane(None, None) };
+    let rates = rates_of(&under(10, vec![weighted(1), weighted(2), weighted(4)]), &[1_000; 3]);
+    let whole: u64 = rates.iter().sum();
+    for (rate, weight) in rates.iter().zip([1, 2, 4]) {
+        assert!(rate.abs_diff(whole * weight / 7) * 100 <= whole * weight / 7, "{rates:?}");
+    }
+}
