@@ -33,7 +33,7 @@ use crate::shaping::Shaping;
 /// A machine that sends or wakes up later than this is too busy to be believed.
 const LATE: Duration = Duration::from_millis(2);
 
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 5;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
