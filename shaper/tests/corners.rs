@@ -1,8 +1,8 @@
 //! Single situations that are easily got wrong, each with the outcome worked out by hand.
 
 use portlane_shaper::{
-    Arrival, DropReason, Fate, LaneId, LaneParams, Limiter, LinkParams, Nanos, QueueParams, Shape, Shaper, Size,
-    TreeParams, Wake, codel,
+    Arrival, Departure, DropReason, Fate, Framing, LaneId, LaneParams, Limiter, LinkParams, Nanos, QueueParams, Shape,
+    Shaper, Size, TreeParams, Wake, codel,
 };
 
 const LANE: LaneId = LaneId(0);
@@ -225,4 +225,43 @@ fn a_lane_parked_for_a_time_that_was_asked_for_is_not_lost() {
     lane.enqueue(LANE, arrival(1, 1_000), Nanos::ZERO, &mut Dropped::default());
     assert_eq!(lane.next_wake(now), Wake::Now);
     assert_eq!(sent_at(&mut lane, now), [1]);
+}
+
+/// A lane of 8 mbit whose filter's head waits: 3,000 bytes were sent at once.
+fn waiting_filter() -> (Shaper<u32>, Nanos) {
+    let lane = LaneParams { limiter: tbf(3_000), queue: QueueParams::fifo(10), ..LaneParams::default() };
+    let tree = TreeParams { lanes: vec![lane], ..TreeParams::default() };
+    let mut shaper = Shaper::new(&tree, 64, Nanos::ZERO).expect("a valid tree");
+    for packet in 0..4 {
+        shaper.enqueue(LaneId(0), arrival(packet, 1_000), Nanos::ZERO, &mut Dropped::default());
+    }
+    while shaper.dequeue(Nanos::ZERO, &mut Dropped::default()).is_some() {}
+    let Wake::At(at) = shaper.next_wake(Nanos::ZERO) else { panic!("the fourth has to wait") };
+    (shaper, at)
+}
+
+#[test]
+fn a_lane_may_come_while_a_filter_waits_and_go_when_it_is_empty() {
+    let (mut shaper, at) = waiting_filter();
+    let new = shaper.add_lane(&LaneParams::default(), Nanos::ZERO).expect("a valid lane");
+    shaper.enqueue(new, arrival(9, 1_000), Nanos::ZERO, &mut Dropped::default());
+    assert!(shaper.remove_lane(new, Nanos::ZERO).is_err(), "it has a packet");
+    let packet = |leaving: Option<Departure<u32>>| leaving.map(|leaving| leaving.packet);
+    assert_eq!(packet(shaper.dequeue(Nanos::ZERO, &mut Dropped::default())), Some(9));
+    assert_eq!(shaper.remove_lane(new, Nanos::ZERO), Ok(()));
+    assert_eq!(shaper.add_lane(&LaneParams::default(), Nanos::ZERO), Ok(new), "its number is given again");
+    assert_eq!(packet(shaper.dequeue(at, &mut Dropped::default())), Some(3));
+}
+
+#[test]
+fn a_filter_that_waits_hears_of_another_framing() {
+    let (mut shaper, at) = waiting_filter();
+    let framing = Framing { overhead: 100, mpu: 0 };
+    let link = LinkParams { framing, ..LinkParams::default() };
+    shaper.set_link(link, Nanos::ZERO).expect("a valid link");
+    // A hundred bytes more, at a byte a microsecond.
+    let later = at + Nanos(100_000);
+    assert_eq!(shaper.next_wake(Nanos::ZERO), Wake::At(later));
+    assert!(shaper.dequeue(later - Nanos(1), &mut Dropped::default()).is_none());
+    assert!(shaper.dequeue(later, &mut Dropped::default()).is_some());
 }
