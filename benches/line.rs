@@ -20,6 +20,9 @@ mod support;
 const NETWORK: usize = 0;
 const CONTAINER: usize = 1;
 
+/// 10 mbit of frames of 64 bytes. A burst holds a full packet at least, so each frame counts as half of one: 757 bytes.
+const LIMIT: &str = "118281250bit";
+
 const BITS_PER_TURN: u64 = BATCH as u64 * 64 * 8;
 
 struct Bench {
@@ -34,7 +37,7 @@ impl Bench {
     /// Every container may send `rate` and offers `offered_mbit`.
     fn new(rate: &str, offered_mbit: u64) -> Self {
         let shape = format!(
-            "[defaults]\nqueue = {{ kind = \"codel\", limit = 256 }}\negress = {{ rate = \"{rate}\", burst = \"1514b\", mpu = \"1514b\" }}\n"
+            "[defaults]\nqueue = {{ kind = \"codel\", limit = 256 }}\negress = {{ rate = \"{rate}\", burst = \"1514b\", overhead = \"693b\" }}\n"
         );
         let containers = (0..support::CONTAINERS)
             .map(|n| format!("[[container]]\nid = \"c{n}\"\nports = [\"{}\"]\n", support::ports(n)))
@@ -76,7 +79,7 @@ impl Bench {
 fn turn(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("line/turn");
     group.throughput(Throughput::Elements(BATCH as u64));
-    for (name, rate, offered_mbit) in [("idle", "none", 10), ("limited", "10mbit", 9), ("overloaded", "10mbit", 15)] {
+    for (name, rate, offered_mbit) in [("idle", "none", 10), ("limited", LIMIT, 9), ("overloaded", LIMIT, 15)] {
         let mut bench = Bench::new(rate, offered_mbit);
         // Two virtual seconds: CoDel has found its pace.
         bench.turns(2_000_000_000 / bench.pace.0);

@@ -197,11 +197,6 @@ impl<P> Lane<P> {
         Some(item)
     }
 
-    /// Credit of the filter at `now`, as [`credit_ns`](crate::bucket::Bucket::credit_ns); `None` without one.
-    pub(crate) fn filter_credit_ns(&self, now: Nanos) -> Option<i64> {
-        self.tbf().map(|tbf| tbf.credit_ns(now))
-    }
-
     /// Where CoDel stands, if there is one for the whole queue.
     pub(crate) fn codel(&self) -> Option<&codel::State> {
         self.queue.codel()

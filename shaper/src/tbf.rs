@@ -65,11 +65,6 @@ impl Tbf {
             bucket.pay(cost);
         }
     }
-
-    /// Credit of the rate at `now`, see [`Bucket::credit_ns`].
-    pub(crate) fn credit_ns(&self, now: Nanos) -> i64 {
-        self.rate.credit_ns(now)
-    }
 }
 
 fn longest_packet(burst: Size) -> u32 {

@@ -110,7 +110,7 @@ impl Wheel {
 
     /// `entry` waits no longer; nothing happens if it did not.
     pub fn remove(&mut self, entry: u32) {
-        if self.entries[entry as usize].place.is_some() {
+        if self.entries.get(entry as usize).is_some_and(|entry| entry.place.is_some()) {
             self.unlink(entry);
             self.len -= 1;
         }
@@ -138,20 +138,6 @@ impl Wheel {
         }
         // Nothing waits before `target` now: the wheel may stand there, and entries find their slots from there.
         self.tick = self.tick.max(target);
-    }
-
-    /// The earliest time at which an entry is due; `None` if nobody waits.
-    #[inline]
-    #[must_use]
-    pub fn earliest(&self) -> Option<Nanos> {
-        // Slots of a higher level begin at or after the end of the current round below, so the first occupied slot
-        // of the lowest occupied level holds the earliest entry.
-        let (level, index) = self.earliest_slot()?;
-        let first = index..index + 1;
-        // On the highest level a wait of over 52 days may sit in front of a shorter one.
-        let indices = if level == LEVELS - 1 { 0..SLOTS } else { first };
-        let lists = |index| (0..LISTS).flat_map(move |list| self.members(list, level, index));
-        indices.flat_map(lists).map(|entry| self.entries[entry as usize].due).min()
     }
 
     /// The earliest of the times that `when` gives for the entries and their own times, without those aside; `ceiling` if
@@ -344,8 +330,6 @@ mod tests {
                         prop_assert_eq!(woken, due);
                     }
                 }
-                let earliest = model.values().min().map(|&due| Nanos(due));
-                prop_assert_eq!(wheel.earliest(), earliest);
                 let watched = || model.iter().filter(|&(&entry, _)| !aside[entry as usize]).map(|(&entry, &due)| (entry, due));
                 let first = watched().map(|(_, due)| Nanos(due)).min().unwrap_or(Nanos::MAX);
                 prop_assert_eq!(wheel.earliest_of(Nanos::MAX, |_, due| due), first);

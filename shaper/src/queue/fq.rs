@@ -12,9 +12,6 @@ use crate::params::FqParams;
 use crate::units::Nanos;
 use crate::{Fate, codel};
 
-/// The most buckets that flows may be hashed into.
-const MOST_FLOWS: u32 = 65_536;
-
 /// A flow: what is hashed into one bucket of a lane.
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -44,26 +41,14 @@ pub(super) struct FqCodel {
     pub(super) new_flow_count: u64,
 }
 
-/// A turn that gives nothing would never come round, and there is at least one bucket.
-fn usable(params: FqParams) -> FqParams {
-    FqParams { flows: params.flows.clamp(1, MOST_FLOWS), quantum: params.quantum.max(1), ..params }
-}
-
 impl FqCodel {
     pub(super) fn new(params: FqParams) -> Self {
-        Self {
-            params: usable(params),
-            table: Table::default(),
-            new: List::default(),
-            old: List::default(),
-            new_flow_count: 0,
-        }
+        Self { params, table: Table::default(), new: List::default(), old: List::default(), new_flow_count: 0 }
     }
 
     /// Changes the parameters; false, and nothing changed, if packets would be in other buckets. What may be forgotten by
     /// now is: a longer interval does not bring it back.
     pub(super) fn set(&mut self, params: FqParams, flows: &mut Slab<Flow>, now: Nanos) -> bool {
-        let params = usable(params);
         let same = self.params.flows == params.flows;
         if same {
             self.forget(flows, now);

@@ -75,16 +75,6 @@ impl<P> Shaper<P> {
         self.tree.node(id, now)
     }
 
-    /// Credit of a lane's token bucket filter at `now`, as the time it takes to earn it, in nanoseconds; `None` without one.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such lane.
-    #[must_use]
-    pub fn filter_credit_ns(&self, id: LaneId, now: Nanos) -> Option<i64> {
-        self.lanes[id.index()].filter_credit_ns(now)
-    }
-
     /// What limits a lane at `now`.
     ///
     /// # Panics

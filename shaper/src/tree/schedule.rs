@@ -51,11 +51,7 @@ impl Tree {
 
     /// The lane no longer asks to be told.
     pub(crate) fn unpark(&mut self, lane: LaneId) {
-        if !self.parked.is_empty() {
-            // A lane may have come since the last one asked.
-            self.parked.grow(self.leaves.len());
-            self.parked.remove(lane.0);
-        }
+        self.parked.remove(lane.0);
     }
 
     /// Ends the waits that are over at `now`. To be called before [`choose`](Self::choose) whenever time has passed. Parked
