@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use bolero::{TypeGenerator, check};
 use portlane_shaper::{
-    Aqm, Arrival, DropReason, Fate, FqParams, LaneId, LaneParams, Limiter, LinkParams, Nanos, Peak, QueueParams, Rate,
-    Shape, Shaper, Size, TreeParams, Wake, codel,
+    Aqm, Arrival, DropReason, Fate, FqParams, Framing, GroupId, GroupParams, LaneId, LaneParams, Limiter, LinkParams,
+    Nanos, OwnFraming, Peak, QueueParams, Rate, Shape, Shaper, Share, Size, TreeParams, Wake, codel,
 };
 
 use crate::BUDGET;
@@ -22,10 +22,32 @@ struct Setup {
 
 #[derive(Debug, TypeGenerator)]
 struct Lane {
+    /// Of the groups that there are when it is added or changed.
+    group: Option<u8>,
     limiter: Kind,
     rate: (u64, u8),
     burst: (u64, u8),
+    /// The ceil is the rate times this and one.
+    above: u8,
+    overhead: Option<u16>,
+    share: Weighted,
     queue: Queue,
+}
+
+#[derive(Debug, TypeGenerator)]
+struct Group {
+    group: Option<u8>,
+    shape: Option<((u64, u8), (u64, u8))>,
+    overhead: Option<u16>,
+    share: Weighted,
+}
+
+#[derive(Debug, TypeGenerator)]
+struct Weighted {
+    #[generator(0..8)]
+    priority: u8,
+    #[generator(1..100)]
+    weight: u32,
 }
 
 #[derive(Debug, TypeGenerator)]
@@ -68,6 +90,13 @@ enum Call {
     EnqueueMany { lane: usize, len: u16, ect: bool, count: u8 },
     EnqueueAny { lane: usize, len: u32 },
     SetQueue { lane: usize, queue: Queue },
+    SetLink { limit: Option<(u64, u64)>, overhead: u16 },
+    AddGroup(Group),
+    SetGroup { group: u8, params: Group },
+    RemoveGroup(u8),
+    AddLane(Lane),
+    SetLane { lane: usize, params: Lane },
+    RemoveLane(usize),
     Dequeue(u8),
     PutBack,
     Shed(u8),
@@ -86,19 +115,42 @@ fn rate(value: (u64, u8)) -> Rate {
     Rate::from_bits_per_second(spread(value).max(1_000)).expect("below 2^63")
 }
 
+fn link(limit: Option<(u64, u64)>, overhead: u16) -> LinkParams {
+    let shape = limit.map(|(bits, burst)| Shape::flat(rate((bits, 0)), Size(burst.max(1))));
+    LinkParams { shape, framing: Framing { overhead, mpu: 0 } }
+}
+
+fn ceil(rate: Rate, above: u8) -> Rate {
+    let bits = rate.bits_per_second().saturating_mul(u64::from(above) + 1);
+    Rate::from_bits_per_second(bits).unwrap_or(Rate::MAX)
+}
+
+impl Group {
+    fn params(&self, group: Option<GroupId>) -> GroupParams {
+        let shape = self.shape.map(|(bits, burst)| Shape::flat(rate(bits), Size(spread(burst).max(1))));
+        let Weighted { priority, weight } = self.share;
+        let framing = OwnFraming { overhead: self.overhead, mpu: None };
+        GroupParams { group, shape, framing, priority: Some(priority), weight }
+    }
+}
+
 impl Lane {
-    fn params(&self) -> LaneParams {
+    fn params(&self, group: Option<GroupId>) -> LaneParams {
         let (rate_of_lane, burst) = (rate(self.rate), Size(spread(self.burst).max(1)));
         let limiter = match &self.limiter {
             Kind::None => Limiter::None,
-            Kind::Htb => Limiter::Htb(Shape::flat(rate_of_lane, burst)),
+            Kind::Htb => {
+                Limiter::Htb(Shape { ceil: ceil(rate_of_lane, self.above), ..Shape::flat(rate_of_lane, burst) })
+            }
             Kind::Tbf => Limiter::Tbf { rate: rate_of_lane, burst, peak: None },
             Kind::TbfWithPeak { rate: peak, mtu } => {
                 let peak = Peak { rate: rate(*peak), mtu: Size(u64::from(*mtu) + 1) };
                 Limiter::Tbf { rate: rate_of_lane, burst, peak: Some(peak) }
             }
         };
-        LaneParams { limiter, queue: self.queue.params(), ..LaneParams::default() }
+        let share = Share { priority: Some(self.share.priority), weight: self.share.weight, quantum: None };
+        let framing = OwnFraming { overhead: self.overhead, mpu: None };
+        LaneParams { group, limiter, framing, share, queue: self.queue.params() }
     }
 }
 
@@ -161,6 +213,9 @@ impl Fate<Packet> for Alive {
 
 struct World {
     shaper: Shaper<Packet>,
+    /// Those that there are.
+    lanes: Vec<LaneId>,
+    groups: Vec<GroupId>,
     alive: Alive,
     made: u64,
     now: Nanos,
@@ -170,16 +225,21 @@ struct World {
 
 impl World {
     fn new(setup: &Setup) -> Self {
-        let shape = setup.link.map(|(bits, burst)| Shape::flat(rate((bits, 0)), Size(burst.max(1))));
-        let link = LinkParams { shape, ..LinkParams::default() };
-        let lanes = setup.lanes.iter().map(Lane::params).collect();
+        let lanes: Vec<_> = setup.lanes.iter().map(|lane| lane.params(None)).collect();
         let now = Nanos(setup.start.into());
-        let shaper = Shaper::new(&TreeParams { link, lanes, groups: vec![] }, 16, now).expect("a valid tree");
-        Self { shaper, alive: Alive::default(), made: 0, now, returned: None }
+        let tree = TreeParams { link: link(setup.link, 0), lanes, groups: vec![] };
+        let shaper = Shaper::new(&tree, 16, now).expect("a valid tree");
+        let lanes = (0..).map(LaneId).take(tree.lanes.len()).collect();
+        Self { shaper, lanes, groups: vec![], alive: Alive::default(), made: 0, now, returned: None }
+    }
+
+    fn group(&self, number: Option<u8>) -> Option<GroupId> {
+        let number = usize::from(number?);
+        self.groups.get(number % self.groups.len().max(1)).copied()
     }
 
     fn lane(&self, number: usize) -> LaneId {
-        LaneId(u32::try_from(number % self.shaper.lanes()).expect("few lanes"))
+        self.lanes[number % self.lanes.len()]
     }
 
     fn enqueue(&mut self, lane: usize, len: u32, ect: bool, flow: u32) {
@@ -219,6 +279,51 @@ impl World {
         true
     }
 
+    /// Changes the tree. What is asked for keeps all rules but these: groups do not end up in themselves or too deep, and
+    /// what is removed is empty.
+    fn change(&mut self, call: &Call) {
+        let now = self.now;
+        match call {
+            Call::SetLink { limit, overhead } => {
+                self.shaper.set_link(link(*limit, *overhead), now).expect("valid parameters");
+            }
+            Call::AddGroup(group) => {
+                let added = self.shaper.add_group(group.params(self.group(group.group)), now);
+                self.groups.extend(added);
+            }
+            Call::SetGroup { group, params } => {
+                if let Some(group) = self.group(Some(*group)) {
+                    let _ = self.shaper.set_group(group, params.params(self.group(params.group)), now);
+                }
+            }
+            Call::RemoveGroup(group) => {
+                if let Some(group) = self.group(Some(*group))
+                    && self.shaper.remove_group(group, now).is_ok()
+                {
+                    self.groups.retain(|&other| other != group);
+                }
+            }
+            Call::AddLane(lane) => {
+                let added = self.shaper.add_lane(&lane.params(self.group(lane.group)), now).expect("valid parameters");
+                assert!(!self.lanes.contains(&added), "the number of a lane that there is");
+                self.lanes.push(added);
+            }
+            Call::SetLane { lane, params } => {
+                let params = params.params(self.group(params.group));
+                self.shaper.set_lane(self.lane(*lane), &params, now, &mut self.alive).expect("valid parameters");
+            }
+            Call::RemoveLane(lane) => {
+                let lane = self.lane(*lane);
+                let empty = self.shaper.backlog(lane).packets == 0;
+                if self.lanes.len() > 1 {
+                    assert_eq!(self.shaper.remove_lane(lane, now).is_ok(), empty);
+                    self.lanes.retain(|&other| other != lane || !empty);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn set_queue(&mut self, lane: usize, queue: &Queue) {
         self.shaper.set_queue(self.lane(lane), &queue.params(), self.now).expect("valid parameters");
     }
@@ -231,6 +336,13 @@ impl World {
             }
             Call::EnqueueAny { lane, len } => self.enqueue(lane, len, true, len),
             Call::SetQueue { lane, ref queue } => self.set_queue(lane, queue),
+            Call::SetLink { .. }
+            | Call::AddGroup(_)
+            | Call::SetGroup { .. }
+            | Call::RemoveGroup(_)
+            | Call::AddLane(_)
+            | Call::SetLane { .. }
+            | Call::RemoveLane(_) => self.change(call),
             Call::Dequeue(count) => {
                 let _ = (0..count).find(|_| !self.dequeue());
             }
@@ -251,9 +363,10 @@ impl World {
 
     fn check(&self) {
         assert_eq!(self.shaper.queued(), self.alive.0.len());
-        let lanes = (0..).map(LaneId).take(self.shaper.lanes());
-        let backlog: u64 = lanes
-            .map(|lane| {
+        let backlog: u64 = self
+            .lanes
+            .iter()
+            .map(|&lane| {
                 let backlog = self.shaper.backlog(lane);
                 assert!(self.shaper.counters(lane).accounts_for(backlog), "lane {lane:?} lost or made a packet");
                 backlog.packets
