@@ -283,6 +283,21 @@ fn limiters_merge_key_by_key() {
 }
 
 #[test]
+fn the_group_of_defaults_is_lifted_by_the_link() {
+    let explained = |group: &str| {
+        let config = format!(
+            "[defaults]\ngroup = \"all\"\n[[group]]\nid = \"all\"\n[[container]]\nid = \"web\"\nports = [\"80\"]\n{group}"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("group.toml");
+        fs::write(&path, config).unwrap();
+        String::from_utf8(check(&path).stdout).unwrap()
+    };
+    assert!(explained("").contains("\n  container web\n"), "in the group");
+    assert!(explained("group = \"link\"").contains("\ncontainer web\n"), "under the link");
+}
+
+#[test]
 fn queues_merge_key_by_key() {
     let queue = |default: &str, own: &str| merged("queue", default, own);
     let fifo = |limit: &str| Some(format!("fifo, limit {limit} packets"));

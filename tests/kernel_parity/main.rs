@@ -33,12 +33,12 @@ use crate::shaping::Shaping;
 /// A machine that sends or wakes up later than this is too busy to be believed.
 const LATE: Duration = Duration::from_millis(2);
 
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 3;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // They mostly wait, and each has namespaces of its own.
-    arguments.test_threads.get_or_insert(4);
+    // They mostly wait, and each has namespaces of its own; but each also has a sender that must not be late.
+    arguments.test_threads.get_or_insert(2);
     // Anything else than a lacking permission is a failure of the trials, not a reason to skip them.
     let forbidden = Namespace::new().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
     let table: &'static Mutex<Vec<String>> = Box::leak(Box::default());

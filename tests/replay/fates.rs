@@ -53,16 +53,32 @@ fn lanes_are_offered_what_an_independent_count_says() {
 #[test]
 fn packets_leave_once_unchanged_in_order_and_never_early() {
     let traffic = mixed(20_000);
-    // A lane of one queue, which has one order.
-    let one_queue = THREE.replace("fq_codel", "codel");
-    let Replayed { stats, written } = Scene::new(&one_queue, &packets(&traffic)).replay(&[]);
+    // A lane of one queue has one order, and one of FQ-CoDel an order for each flow: headers with both ports in them.
+    leave_once_unchanged_in_order_and_never_early(&traffic, &THREE.replace("fq_codel", "codel"), |_| vec![]);
+    leave_once_unchanged_in_order_and_never_early(&traffic, THREE, flow);
+}
+
+/// What tells flows apart in the traffic: the type of an Ethernet frame, and of IP without options, tagged or not, version
+/// 4 or 6, protocol and ports.
+fn flow(frame: &[u8]) -> Vec<u8> {
+    let tag = if frame[12..14] == [0x81, 0] { 4 } else { 0 };
+    let network = 14 + tag;
+    match frame[network - 2..network] {
+        [8, 0] => [&[4, frame[network + 9]], &frame[network + 20..network + 24]].concat(),
+        [0x86, 0xdd] => [&[6, frame[network + 6]], &frame[network + 40..network + 44]].concat(),
+        _ => vec![0],
+    }
+}
+
+fn leave_once_unchanged_in_order_and_never_early(traffic: &[Offered], config: &str, order: fn(&[u8]) -> Vec<u8>) {
+    let Replayed { stats, written } = Scene::new(config, &packets(traffic)).replay(&[]);
     assert!(written.is_sorted_by_key(|packet| packet.time_ns), "the capture is in the order of departures");
     let mut last: HashMap<_, usize> = HashMap::new();
-    for (place, left) in pairs(&traffic, &written) {
+    for (place, left) in pairs(traffic, &written) {
         let Offered { packet: arrived, lane } = &traffic[place];
         assert!(left.time_ns >= arrived.time_ns, "packet {place} left before it arrived");
         assert_eq!((&left.bytes, left.original_len), (&arrived.bytes, arrived.original_len), "packet {place}");
-        if let Some(before) = last.insert(*lane, place) {
+        if let Some(before) = last.insert((*lane, order(&arrived.bytes)), place) {
             assert!(before < place, "packets {before} and {place} of {lane:?} changed places");
         }
     }

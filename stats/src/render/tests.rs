@@ -110,3 +110,11 @@ fn absurd_figures_do_not_panic() {
     }
     assert_eq!(rendered, 2 * 3 * Format::ALL.len(), "figures beyond 32 bits are refused for CoDel's count");
 }
+
+#[test]
+fn marks_of_both_kinds_are_told_apart() {
+    let mut snapshot = samples::snapshot();
+    snapshot.containers[0].ingress.ce_marks = 5;
+    let table = text::render(&snapshot);
+    assert!(table.contains("7 marked, 5 over ce_threshold"), "{table}");
+}
