@@ -95,12 +95,14 @@ fn trees() -> Vec<Scenario> {
             ],
             &[greedy(0), greedy(1), greedy(2), greedy(3)],
         ),
+        // Groups are promised what their members are, so that only the link lends. Where a group lends too, it takes no turn
+        // at the link meanwhile, and the kernel's shares hang on how late it wakes up; the model of its decisions covers that.
         htb(
             "groups_borrow",
             [
                 link,
-                Class::inner("left", LINK, "4mbit", "10mbit"),
-                Class::inner("right", LINK, "2mbit", "10mbit"),
+                Class::inner("left", LINK, "3mbit", "10mbit"),
+                Class::inner("right", LINK, "1mbit", "10mbit"),
                 leaf("a", "left", "2mbit", "10mbit"),
                 leaf("b", "left", "1mbit", "10mbit"),
                 leaf("c", "right", "1mbit", "10mbit"),
