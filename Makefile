@@ -1,10 +1,14 @@
 # What is missing is installed first, by name and only when missing: see scripts/setup.
 
-.PHONY: demo test lint loom replay
+.PHONY: demo peers test lint loom replay instructions instructions-record
 
 # Real TCP and UDP of three containers through AF_XDP; without root a replay of the bundled capture.
 demo:
 	@scripts/demo
+
+# Beside DPDK and the kernel, in one run of some minutes: prints ratios, and writes them to benches/results.
+peers:
+	@benches/peers/run
 
 # All tests. As root the privileged ones run; otherwise they are reported as ignored.
 test:
@@ -21,6 +25,18 @@ loom:
 replay:
 	CC=/bin/false CXX=/bin/false cargo build -p portlane --no-default-features --target-dir target/replay
 	target/replay/debug/portlane replay tests/data/mixed.pcapng --config examples/replay.toml --write /dev/null >/dev/null
+
+# Instructions a packet of every element, or of those whose name contains NAME: fails where there are more than recorded.
+INSTRUCTIONS = cargo run --release -p portlane-instructions --
+
+instructions:
+	@scripts/setup test
+	$(INSTRUCTIONS) $(NAME)
+
+# Records them anew, where a change is meant or the compiler is another.
+instructions-record:
+	@scripts/setup test
+	$(INSTRUCTIONS) --record
 
 # Formatting, clippy with warnings denied, and documentation.
 lint:

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use portlane_classify::Arriving;
 use portlane_stats::render::Format;
 
+use crate::bench::Load;
 use crate::config::DEFAULT_SOCKET;
 
 /// Gives every container on a shared NIC its own lane.
@@ -54,6 +55,18 @@ pub enum Command {
     /// address on the other, sends TCP (both ways) and UDP through `run`, first with FQ-CoDel and then without, and prints
     /// what each container got. Leaves nothing behind, however it ends. Needs root, `ip` and `ethtool`.
     Demo(Demo),
+    /// Measure what a packet costs: the packet line that runs live, between the ends of a device made of memory
+    ///
+    /// Every container is an HTB class with FQ-CoDel under a link of 10gbit (156.25mbit for each of fewer than 64). Its rate
+    /// is its equal share of the link, but for a thousandth; its burst is what that earns in 10 ms, 16 packets and 1600b at
+    /// least. CoDel has a target of 10us and an interval of 200us. 64 packets arrive in every turn, in virtual time, all
+    /// egress; the time from turn to turn follows from --load. Lanes and flows come in random order with a fixed seed: what
+    /// is counted is the same in every run, on every machine.
+    ///
+    /// Times are of 25 rounds, after a warm-up in which queues come to rest: the lowest is the one to compare. They include
+    /// the device, whose own part is measured too. The floor is a minimal loop over the same packets that shares no code
+    /// with portlane: compare machines by it.
+    Bench(Bench),
     /// Validate and explain a configuration
     ///
     /// Prints every value as it was understood, with conversions, and warns of what is allowed but probably not meant.
@@ -77,6 +90,9 @@ pub struct Replay {
     /// Write the numbers to a file, as json unless --format says otherwise [without: text on standard output]
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+    /// Write the sojourn times of all lanes together as HdrHistogram's percentile text, in microseconds
+    #[arg(long, value_name = "FILE")]
+    pub hgrm: Option<PathBuf>,
     /// How numbers are printed: text, json, tc, tc-json or mesos
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
@@ -127,6 +143,36 @@ pub struct Demo {
     /// Keep traffic flowing until Ctrl-C (10 minutes at most), with HTTP and the control socket where `run` has them
     #[arg(long, conflicts_with_all = ["seconds", "json"])]
     pub hold: bool,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Containers, each with an equal block of ports; past 65,535 on two addresses
+    #[arg(long, value_name = "N", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub containers: u32,
+    /// Packets of a round
+    #[arg(long, value_name = "N", default_value_t = 250_000, value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub packets: u64,
+    /// Bytes of a packet, from the Ethernet header on, without the checksum behind it: 60 to 1514
+    #[arg(long, value_name = "B", default_value_t = 64, value_parser = clap::value_parser!(u16).range(60..=1_514))]
+    pub size: u16,
+    /// Flows of all containers together, one each at least [default: 4 a container]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub flows: Option<u32>,
+    /// Frames in the device's receive ring, in whole batches of 64: 512 stay in the caches, 65536 do not. What waits in lanes
+    /// is in frames of its own
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub frames: u32,
+    /// How much is offered
+    #[arg(long, value_enum, default_value_t = Load::Default)]
+    pub load: Load,
+    /// Print one JSON object instead of a page
+    #[arg(long)]
+    pub json: bool,
+    /// Write the sojourn times of all lanes together as HdrHistogram's percentile text, in microseconds
+    #[arg(long, value_name = "FILE")]
+    pub hgrm: Option<PathBuf>,
 }
 
 /// Arguments of `check`.

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod bench;
 pub mod build;
 #[cfg(feature = "af-xdp")]
 pub mod clock;

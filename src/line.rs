@@ -2,10 +2,10 @@
 
 use std::io;
 
-use portlane_classify::{Arriving, Classifier, Direction, FlowKey, Link, Malformed, ecn, parse};
+use portlane_classify::{Arriving, Classifier, Direction, FlowKey, Found, Link, Malformed, ecn};
 use portlane_rings::{Device, Frame, Pool};
 use portlane_shaper::{Arrival, Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, shed};
-use portlane_stats::histogram::Histograms;
+use portlane_stats::histogram::{Histograms, LaneHistogram};
 
 /// Frames received from a device in one turn, at most.
 pub const BATCH: usize = 64;
@@ -19,13 +19,34 @@ pub struct Port<D> {
     pub arriving: Arriving,
 }
 
-/// A frame in a lane, and what it starts with: the device that it leaves by need not know that.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Packet {
-    /// The packet's bytes.
-    pub frame: Frame,
-    /// What they start with.
-    pub link: Link,
+/// What a turn consists of, in this order. Packets that wait leave first, so those that arrive find the link as free as it
+/// is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Frames that were sent come home, and devices get new ones to fill.
+    Reclaim,
+    /// Packets that waited, and whose time has come, leave.
+    Dequeue,
+    /// Frames are taken from a device.
+    Receive,
+    /// Their headers tell whose they are.
+    Classify,
+    /// They go straight through, or join their lanes.
+    Enqueue,
+    /// Devices are told to send.
+    Flush,
+}
+
+/// Who wants to know how far a turn has come: to measure stages without a word about clocks here.
+pub trait Watch {
+    /// A stage is over. With several ports [`Receive`](Stage::Receive) to [`Enqueue`](Stage::Enqueue) follow for each.
+    fn passed(&mut self, stage: Stage);
+}
+
+/// Nobody.
+impl Watch for () {
+    #[inline]
+    fn passed(&mut self, _stage: Stage) {}
 }
 
 /// What the line itself counts, in packets. What lanes count is with their shapers.
@@ -33,8 +54,6 @@ pub struct Packet {
 pub struct LineCounters {
     /// Received from devices.
     pub received: u64,
-    /// Received, and owned by no container.
-    pub unmatched: u64,
     /// Dropped for a malformed header, by [`Malformed`]'s position in [`Malformed::ALL`].
     pub malformed: [u64; Malformed::ALL.len()],
 }
@@ -56,13 +75,18 @@ pub struct Line<D> {
     /// Which flow a packet is of.
     pub flows: FlowKey,
     /// The lanes, by [`Direction::index`].
-    pub shapers: [Shaper<Packet>; 2],
-    /// Sojourn times; see [`Line::histogram`] for whose is where.
-    pub histograms: Histograms,
+    pub shapers: [Shaper<Frame>; 2],
+    /// Sojourn times of those that waited; see [`Line::histogram`] for whose is where.
+    histograms: Histograms,
     /// What the line itself counts.
     pub counters: LineCounters,
-    /// The frames of one receive call; empty between turns.
+    /// Free frames that the line tries to have when it receives.
+    reserve: u32,
+    /// The frames of one receive call, and whose they are; empty between turns.
     batch: Vec<Frame>,
+    owners: Vec<Result<Found<u32>, Malformed>>,
+    /// By [`Line::histogram`]: packets that had gone straight through when sojourn times were forgotten.
+    forgotten: Vec<u64>,
 }
 
 impl<D: Device> Line<D> {
@@ -74,10 +98,10 @@ impl<D: Device> Line<D> {
         leaves_by: [usize; 2],
         classifier: Classifier<u32>,
         flows: FlowKey,
-        shapers: [Shaper<Packet>; 2],
+        shapers: [Shaper<Frame>; 2],
     ) -> Self {
-        let histograms = empty_histograms(&shapers);
-        let batch = Vec::with_capacity(BATCH);
+        let lanes = shapers.iter().map(Shaper::lanes).sum();
+        let reserve = u32::try_from((ports.len() + 1) * BATCH).expect("a line has a few ports").min(pool.total() / 4);
         Self {
             pool,
             ports,
@@ -85,85 +109,152 @@ impl<D: Device> Line<D> {
             classifier,
             flows,
             shapers,
-            histograms,
+            histograms: Histograms::new(lanes),
             counters: LineCounters::default(),
-            batch,
+            reserve,
+            batch: Vec::with_capacity(BATCH),
+            owners: Vec::with_capacity(BATCH),
+            forgotten: vec![0; lanes],
         }
     }
 
-    /// One turn: everything that arrived goes to its lane, and everything that may leave at `now` leaves. Returns how
-    /// many frames were received and sent.
+    /// One turn: everything that may leave at `now` leaves, and everything that arrived goes to its lane, or straight
+    /// through. Returns how many frames were received and sent.
     ///
     /// # Errors
     ///
     /// A device failed. Every frame is accounted for all the same.
+    #[inline]
     pub fn turn(&mut self, now: Nanos) -> io::Result<usize> {
+        self.turn_watched(now, &mut ())
+    }
+
+    /// A [`turn`](Self::turn), each stage of which is told to `watch`.
+    ///
+    /// # Errors
+    ///
+    /// As of [`turn`](Self::turn).
+    pub fn turn_watched(&mut self, now: Nanos, watch: &mut impl Watch) -> io::Result<usize> {
+        for port in &mut self.ports {
+            port.device.reclaim(&mut self.pool)?;
+        }
+        self.make_room();
+        watch.passed(Stage::Reclaim);
         let mut moved = 0;
-        for port in 0..self.ports.len() {
-            self.ports[port].device.reclaim(&mut self.pool)?;
-            self.make_room();
-            moved += self.receive(port, now)?;
-        }
         for direction in Direction::ALL {
-            moved += self.send(direction, now)?;
+            moved += self.dequeue(direction, now);
         }
+        watch.passed(Stage::Dequeue);
+        for port in 0..self.ports.len() {
+            let received = self.receive(port);
+            watch.passed(Stage::Receive);
+            self.classify(port, now);
+            watch.passed(Stage::Classify);
+            moved += self.batch.len();
+            moved += self.enqueue(now);
+            watch.passed(Stage::Enqueue);
+            received?;
+        }
+        for port in &mut self.ports {
+            port.device.flush()?;
+        }
+        watch.passed(Stage::Flush);
         debug_assert!(self.balances(), "a frame was lost or made");
         Ok(moved)
     }
 
-    /// Received frames find their owners and join their lanes.
-    fn receive(&mut self, port: usize, now: Nanos) -> io::Result<usize> {
-        let Port { device, arriving } = &mut self.ports[port];
-        let received = device.receive(&mut self.pool, &mut self.batch, BATCH);
-        let count = self.batch.len();
+    /// Packets whose time has come leave, until the device's ring is full.
+    fn dequeue(&mut self, direction: Direction, now: Nanos) -> usize {
+        let mut sent = 0;
+        while let Some(departure) = self.shapers[direction.index()].dequeue(now, &mut Home(&mut self.pool)) {
+            if !self.send(direction, departure, now) {
+                break;
+            }
+            sent += 1;
+        }
+        sent
+    }
+
+    /// Frames that have arrived at a port fill the batch.
+    #[inline]
+    fn receive(&mut self, port: usize) -> io::Result<()> {
+        let received = self.ports[port].device.receive(&mut self.pool, &mut self.batch, BATCH);
+        self.counters.received += self.batch.len() as u64;
+        received
+    }
+
+    /// Finds out whose the frames of the batch are.
+    fn classify(&mut self, port: usize, now: Nanos) {
+        let Self { ports, pool, classifier, flows, shapers, batch, owners, .. } = self;
+        let arriving = ports[port].arriving;
+        owners.extend(batch.iter().map(|frame| {
+            let bytes = pool.bytes(frame);
+            let found = classifier.find(flows, link_of(frame), bytes, frame.wire_len(), arriving, now.0)?;
+            shapers[found.direction.index()].prefetch(LaneId(found.owner));
+            Ok(found)
+        }));
+    }
+
+    /// The frames of the batch go straight through, or join their owners' lanes; or they are malformed.
+    fn enqueue(&mut self, now: Nanos) -> usize {
         let memory = self.pool.capacity();
-        self.counters.received += count as u64;
-        for frame in self.batch.drain(..) {
-            let link = link_of(device, &self.pool, &frame);
-            match parse(link, self.pool.bytes(&frame), frame.wire_len()) {
+        let (mut batch, mut owners) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.owners));
+        let mut sent = 0;
+        for (frame, owner) in batch.drain(..).zip(owners.drain(..)) {
+            let Found { direction, owner: lane, flow } = match owner {
+                Ok(found) => found,
                 Err(reason) => {
                     self.counters.malformed[reason as usize] += 1;
                     self.pool.put(frame);
+                    continue;
                 }
-                Ok(headers) => {
-                    let (direction, lane) = self.classifier.classify(&headers, *arriving, now.0);
-                    let shaper = &mut self.shapers[direction.index()];
-                    self.counters.unmatched += u64::from(lane as usize + 1 == shaper.lanes());
-                    let len = frame.wire_len();
-                    let packet = Packet { frame, link };
-                    let arrival = Arrival { packet, len, memory, flow: self.flows.hash(&headers) };
-                    shaper.enqueue(LaneId(lane), arrival, now, &mut Home(&mut self.pool));
-                }
+            };
+            let lane = LaneId(lane);
+            let (len, shaper) = (frame.wire_len(), &mut self.shapers[direction.index()]);
+            if !shaper.pass(lane, len, memory, flow, now) {
+                sent += self.join(direction, lane, Arrival { packet: frame, len, memory, flow }, now);
+                continue;
+            }
+            // Its lane counts those that did not wait: no need to record it.
+            let device = &mut self.ports[self.leaves_by[direction.index()]].device;
+            match device.send(frame) {
+                Ok(()) => sent += 1,
+                Err(packet) => shaper.put_back(Departure { lane, packet, len, enqueued: now, passed: true }),
             }
         }
-        received.map(|()| count)
+        (self.batch, self.owners) = (batch, owners);
+        sent
     }
 
-    /// Packets whose time has come leave, until the device's ring is full.
-    fn send(&mut self, direction: Direction, now: Nanos) -> io::Result<usize> {
+    /// A packet joins its lane. Returns how many have left: it may be the only one that may.
+    #[inline(never)]
+    fn join(&mut self, direction: Direction, lane: LaneId, arrival: Arrival<Frame>, now: Nanos) -> usize {
         let shaper = &mut self.shapers[direction.index()];
-        let first_histogram = direction.index() * shaper.lanes();
+        let departure = shaper.join(lane, arrival, now, &mut Home(&mut self.pool));
+        departure.map_or(0, |departure| usize::from(self.send(direction, departure, now)))
+    }
+
+    /// A packet leaves; false if the device's ring is full, and the packet goes back.
+    #[inline]
+    fn send(&mut self, direction: Direction, departure: Departure<Frame>, now: Nanos) -> bool {
+        let shaper = &mut self.shapers[direction.index()];
         let device = &mut self.ports[self.leaves_by[direction.index()]].device;
-        let mut sent = 0;
-        while let Some(leaving) = shaper.dequeue(now, &mut Home(&mut self.pool)) {
-            let Departure { lane, packet: Packet { frame, link }, len, enqueued } = leaving;
-            if let Err(frame) = device.send(frame) {
-                shaper.put_back(Departure { lane, packet: Packet { frame, link }, len, enqueued });
-                break;
-            }
-            self.histograms.record(first_histogram + lane.0 as usize, (now - enqueued).0);
-            sent += 1;
+        let Departure { lane, packet, enqueued, .. } = departure;
+        if let Err(packet) = device.send(packet) {
+            shaper.put_back(Departure { packet, ..departure });
+            return false;
         }
-        device.flush()?;
-        Ok(sent)
+        let histogram = direction.index() * shaper.lanes() + lane.0 as usize;
+        self.histograms.record(histogram, (now - enqueued).0);
+        true
     }
 
     /// Keeps frames free for what arrives next: a lane that hoards, in whichever direction, gives up its oldest.
+    #[inline]
     fn make_room(&mut self) {
-        let wanted = u32::try_from((self.ports.len() + 1) * BATCH).expect("a line has a few ports");
-        let wanted = wanted.min(self.pool.total() / 4);
-        let missing = wanted.saturating_sub(self.pool.free());
-        shed(&mut self.shapers, missing, &mut Home(&mut self.pool));
+        if let Some(missing) = self.reserve.checked_sub(self.pool.free()).filter(|&missing| missing > 0) {
+            shed(&mut self.shapers, missing, &mut Home(&mut self.pool));
+        }
     }
 
     /// When to take the next turn, if nothing arrives before.
@@ -183,15 +274,32 @@ impl<D: Device> Line<D> {
         self.shapers.iter().map(Shaper::queued).sum()
     }
 
-    /// The position of a lane's histogram in [`histograms`](Self::histograms).
-    #[must_use]
-    pub fn histogram(&self, direction: Direction, lane: LaneId) -> usize {
+    /// The position of a lane's histogram.
+    fn histogram(&self, direction: Direction, lane: LaneId) -> usize {
         direction.index() * self.shapers[direction.index()].lanes() + lane.0 as usize
+    }
+
+    /// The sojourn times of a lane.
+    #[must_use]
+    pub fn sojourns(&self, direction: Direction, lane: LaneId) -> LaneHistogram {
+        let histogram = self.histogram(direction, lane);
+        let passed = self.shapers[direction.index()].passed(lane) - self.forgotten[histogram];
+        self.histograms.lane(histogram).with_zeros(passed)
+    }
+
+    /// Packets that no container owns.
+    #[must_use]
+    pub fn unmatched(&self) -> u64 {
+        let nobodys = |shaper: &Shaper<Frame>| shaper.counters(LaneId(last_lane(shaper))).offered.packets;
+        self.shapers.iter().map(nobodys).sum()
     }
 
     /// Forgets all sojourn times: those of a new measurement are to be recorded.
     pub fn restart_histograms(&mut self) {
-        self.histograms = empty_histograms(&self.shapers);
+        let lanes = |shaper: &Shaper<Frame>| (0..=last_lane(shaper)).map(LaneId);
+        let passed = self.shapers.iter().flat_map(|shaper| lanes(shaper).map(|lane| shaper.passed(lane)));
+        self.forgotten = passed.collect();
+        self.histograms = Histograms::new(self.forgotten.len());
     }
 
     /// The law of the pool: free + filling + sending + queued = total.
@@ -203,26 +311,27 @@ impl<D: Device> Line<D> {
     }
 }
 
-fn empty_histograms(shapers: &[Shaper<Packet>; 2]) -> Histograms {
-    Histograms::new(shapers.iter().map(Shaper::lanes).sum())
+/// The lane of traffic that no container owns.
+fn last_lane(shaper: &Shaper<Frame>) -> u32 {
+    u32::try_from(shaper.lanes() - 1).expect("lanes are counted in 32 bits")
 }
 
 /// What a frame starts with. Devices only deliver what they can name.
 #[inline]
-fn link_of<D: Device>(device: &D, pool: &Pool, frame: &Frame) -> Link {
-    Link::from_linktype(device.link_type(pool, frame)).expect("devices refuse link types that cannot be parsed")
+fn link_of(frame: &Frame) -> Link {
+    Link::from_linktype(frame.link_type()).expect("devices refuse link types that cannot be parsed")
 }
 
 /// Frames that do not leave go home.
 struct Home<'a>(&'a mut Pool);
 
-impl Fate<Packet> for Home<'_> {
+impl Fate<Frame> for Home<'_> {
     #[inline]
-    fn dropped(&mut self, _lane: LaneId, packet: Packet, _reason: DropReason) {
-        self.0.put(packet.frame);
+    fn dropped(&mut self, _lane: LaneId, frame: Frame, _reason: DropReason) {
+        self.0.put(frame);
     }
 
-    fn mark(&mut self, packet: &mut Packet) -> bool {
-        ecn::mark_ce(packet.link, self.0.bytes_mut(&mut packet.frame))
+    fn mark(&mut self, frame: &mut Frame) -> bool {
+        ecn::mark_ce(link_of(frame), self.0.bytes_mut(frame))
     }
 }

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Replay(arguments) => commands::replay::run(arguments),
+        Command::Bench(arguments) => commands::bench::run(arguments),
         Command::Check(arguments) => commands::check::run(arguments),
         Command::Stats(arguments) => commands::stats::run(arguments),
         #[cfg(feature = "af-xdp")]

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use portlane_classify::{Direction, Malformed};
-use portlane_rings::{Device, Losses};
+use portlane_rings::{Device, Frame, Losses};
 use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape, Shaper};
+use portlane_stats::histogram::LaneHistogram;
 use portlane_stats::lane::{LaneReading, LaneReport, LimitedBy, Rate as Average};
 use portlane_stats::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
 
 use crate::config::Plan;
-use crate::line::{Line, Packet};
+use crate::line::Line;
 
 mod settings;
 
@@ -61,6 +62,14 @@ pub fn snapshot<D: Device>(line: &Line<D>, plan: &Plan, context: &Context, now: 
     }
 }
 
+/// The sojourn times of all lanes together.
+#[must_use]
+pub fn sojourns<D: Device>(line: &Line<D>) -> LaneHistogram {
+    let lanes = |direction: Direction| (0..).map(LaneId).take(line.shapers[direction.index()].lanes());
+    let each = |direction: Direction| lanes(direction).map(move |lane| line.sojourns(direction, lane));
+    LaneHistogram::merged(Direction::ALL.into_iter().flat_map(each))
+}
+
 struct Reader<'a, D> {
     line: &'a Line<D>,
     plan: &'a Plan,
@@ -86,7 +95,7 @@ impl<D: Device> Reader<'_, D> {
             sent: sent.saturating_sub(losses.unsent),
             dropped: dropped + counters.malformed.iter().sum::<u64>() + losses.missed + losses.unsent,
             queued: self.line.queued() as u64,
-            unmatched: counters.unmatched,
+            unmatched: self.line.unmatched(),
             malformed: malformed.map(|(reason, count)| (reason.as_str().to_owned(), count)).collect(),
             missed: losses.missed,
             unsent: losses.unsent,
@@ -94,7 +103,7 @@ impl<D: Device> Reader<'_, D> {
         }
     }
 
-    fn shaper(&self, direction: Direction) -> &Shaper<Packet> {
+    fn shaper(&self, direction: Direction) -> &Shaper<Frame> {
         &self.line.shapers[direction.index()]
     }
 
@@ -111,7 +120,7 @@ impl<D: Device> Reader<'_, D> {
             queued: shaper.backlog(id),
             sent_rate: Average::average(counters.sent, elapsed),
             dequeued_rate: Average::average(counters.dequeued, elapsed),
-            sojourn: &self.line.histograms.lane(self.line.histogram(direction, id)),
+            sojourn: &self.line.sojourns(direction, id),
             limit: settings::limit(params),
             class: settings::class(&shaper.node(NodeId::Lane(id), self.now)),
             queue: settings::queue(shaper, id, &params.queue, self.now),

@@ -1,41 +1,69 @@
-//! Packets for benchmarks.
+//! The elements of the packet line, each at work on its own: what `elements` times and `instructions` counts.
 
-/// Containers, with a block of [`PORTS`] ports each.
-pub(crate) const CONTAINERS: u16 = 64;
-const PORTS: u16 = 256;
-const FIRST_PORT: u16 = 20_000;
+mod capture;
+mod classify;
+mod codel;
+mod histogram;
+mod line;
+mod packets;
+mod ring;
+mod shaper;
 
-/// The first port of a container.
-pub(crate) fn port(container: u16) -> u16 {
-    FIRST_PORT + container * PORTS
+/// An element at work, in rounds that are all alike.
+pub(crate) trait Element {
+    /// Packets that a round handles.
+    fn packets(&self) -> u64;
+
+    /// Handles a round of packets.
+    fn round(&mut self);
 }
 
-/// A container's ports, as written in a configuration.
-pub(crate) fn ports(container: u16) -> String {
-    format!("{}-{}", port(container), port(container) + PORTS - 1)
-}
+/// Work, and its packets a round.
+struct Rounds<F>(u64, F);
 
-/// An Ethernet frame of 64 bytes: UDP over IPv4 from a container to the world.
-pub(crate) fn frame(source: u16, destination: u16) -> [u8; 64] {
-    let mut frame = [0; 64];
-    frame[..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0]);
-    frame[14..34].copy_from_slice(&[0x45, 0, 0, 50, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 77, 0, 1, 10, 77, 0, 2]);
-    frame[34..36].copy_from_slice(&source.to_be_bytes());
-    frame[36..38].copy_from_slice(&destination.to_be_bytes());
-    frame[38..40].copy_from_slice(&30_u16.to_be_bytes());
-    frame
-}
-
-/// Frames of all containers, four flows each, in an order that no prefetcher guesses and every run repeats.
-pub(crate) fn traffic() -> Vec<[u8; 64]> {
-    let flows =
-        (0..CONTAINERS).flat_map(|container| (0..4).map(move |flow| frame(port(container) + flow, 50_000 + flow)));
-    let mut frames: Vec<_> = flows.cycle().take(4_096).collect();
-    let mut state = 1_usize;
-    for at in (1..frames.len()).rev() {
-        // Knuth's MMIX generator; the high bits are the random ones.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        frames.swap(at, (state >> 33) % (at + 1));
+impl<F: FnMut()> Element for Rounds<F> {
+    fn packets(&self) -> u64 {
+        self.0
     }
-    frames
+
+    fn round(&mut self) {
+        self.1();
+    }
 }
+
+/// A round of as many packets as `over` has items, handled one after the other by `each`.
+fn one_by_one<T: 'static>(over: Vec<T>, mut each: impl FnMut(&T) + 'static) -> Box<dyn Element> {
+    Box::new(Rounds(over.len() as u64, move || over.iter().for_each(&mut each)))
+}
+
+/// Makes an element ready for its first round.
+type Make = fn() -> Box<dyn Element>;
+
+/// All elements by name.
+pub(crate) const ELEMENTS: [(&str, Make); 25] = [
+    ("parse/ipv4", classify::parse_ipv4),
+    ("parse/vlan", classify::parse_vlan),
+    ("parse/ipv6", classify::parse_ipv6),
+    ("lookup", classify::look_up),
+    ("flow_hash", classify::flow_hash),
+    ("find/ipv4", classify::find_ipv4),
+    ("find/vlan", classify::find_vlan),
+    ("find/ipv6", classify::find_ipv6),
+    ("queue/fifo", shaper::fifo),
+    ("queue/codel", shaper::codel),
+    ("queue/fq_codel", shaper::fq_codel),
+    ("shaper/idle", shaper::idle),
+    ("shaper/limited", shaper::limited),
+    ("shaper/overloaded", shaper::overloaded),
+    ("codel/short_queue", codel::short_queue),
+    ("codel/dropping", codel::dropping),
+    ("histogram/record", histogram::record),
+    ("ring/push_and_pop", ring::push_and_pop),
+    ("capture/read/64_bytes", capture::read_small),
+    ("capture/read/mixed", capture::read_mixed),
+    ("capture/write/64_bytes", capture::write_small),
+    ("turn/idle", line::idle),
+    ("turn/default", line::default),
+    ("turn/overload", line::overload),
+    ("turn/device", line::device),
+];

@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::address_map::AddressMap;
-use crate::{Addresses, Fragments, Headers, Ports, Table};
+use crate::parse::{careful, common};
+use crate::{Addresses, FlowKey, Fragments, Headers, Link, Malformed, Ports, Table};
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,21 @@ pub enum Arriving {
     Either,
 }
 
+/// What a packet line needs to know of a packet.
+///
+/// In the order of its fields, with the direction first: an error in its place lies beside the other two then, rather than
+/// over them, and a line that keeps results moves each field on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Found<V> {
+    /// Where it goes.
+    pub direction: Direction,
+    /// Who owns it.
+    pub owner: V,
+    /// The hash of its flow.
+    pub flow: u32,
+}
+
 /// Finds the direction and the owner of packets, one after the other.
 ///
 /// `V` is whatever names an owner. Packets that nobody owns (not IP, no ports, foreign ports) get
@@ -64,7 +80,7 @@ pub enum Arriving {
 pub struct Classifier<V> {
     table: Table<V>,
     fragments: Fragments,
-    host_addresses: AddressMap<()>,
+    host_addresses: AddressMap,
 }
 
 impl<V: Copy + PartialEq> Classifier<V> {
@@ -72,8 +88,64 @@ impl<V: Copy + PartialEq> Classifier<V> {
     /// may go [either](Arriving::Either) way; they may be empty.
     #[must_use]
     pub fn new(table: Table<V>, fragments: Fragments, host_addresses: &[IpAddr]) -> Self {
-        let host_addresses: Vec<_> = host_addresses.iter().map(|&address| (address, ())).collect();
+        let host_addresses: Vec<_> = host_addresses.iter().map(|&address| (address, 1)).collect();
         Self { table, fragments, host_addresses: AddressMap::new(&host_addresses) }
+    }
+
+    /// Everything about a frame at once: what [`parse`](crate::parse()), [`classify`](Self::classify) and
+    /// [`FlowKey::hash`] say one after the other, for less. Untagged Ethernet frames with TCP or UDP, whole and without IPv4
+    /// options or IPv6 extension headers, take a short way.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`parse`](crate::parse()).
+    #[inline(always)]
+    pub fn find(
+        &mut self,
+        flows: &FlowKey,
+        link: Link,
+        frame: &[u8],
+        wire_len: u32,
+        arriving: Arriving,
+        now_ns: u64,
+    ) -> Result<Found<V>, Malformed> {
+        if link == Link::Ethernet {
+            if let Some(headers) = common::ipv4(frame, wire_len) {
+                return Ok(self.find_common(flows, &headers, arriving));
+            }
+            if let Some(headers) = common::ipv6(frame, wire_len) {
+                return Ok(self.find_common(flows, &headers, arriving));
+            }
+        }
+        self.find_seldom(flows, link, frame, wire_len, arriving, now_ns)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_seldom(
+        &mut self,
+        flows: &FlowKey,
+        link: Link,
+        frame: &[u8],
+        wire_len: u32,
+        arriving: Arriving,
+        now_ns: u64,
+    ) -> Result<Found<V>, Malformed> {
+        match &careful(link, frame, wire_len) {
+            Ok(headers) => {
+                let (direction, owner) = self.classify(headers, arriving, now_ns);
+                Ok(Found { direction, owner, flow: flows.hash(headers) })
+            }
+            Err(reason) => Err(*reason),
+        }
+    }
+
+    /// For what [`common`] reads. All of it is compiled where it is used, once for each of its readers: so what is known of
+    /// such headers need not be asked again, and nothing of them goes through memory.
+    #[inline(always)]
+    fn find_common(&self, flows: &FlowKey, headers: &Headers, arriving: Arriving) -> Found<V> {
+        let (direction, owner) = self.owner(headers.addresses, headers.ports, arriving);
+        Found { direction, owner, flow: flows.hash(headers) }
     }
 
     /// The direction and the owner of a packet that arrives at `now_ns`, in nanoseconds of any
@@ -88,16 +160,12 @@ impl<V: Copy + PartialEq> Classifier<V> {
     ///   owns the source port, else ingress and unmatched.
     ///
     /// First fragments are remembered and later fragments get the ports of their first one.
-    #[inline]
+    // Always, as for all on the way of a packet that is no fragment: then what was read of it stays in registers.
+    #[inline(always)]
     pub fn classify(&mut self, headers: &Headers, arriving: Arriving, now_ns: u64) -> (Direction, V) {
-        let ports = match headers.fragment {
-            None => headers.ports,
-            Some(_) => self.ports_of_fragment(headers, now_ns),
-        };
-        match arriving {
-            Arriving::Ingress => (Direction::Ingress, self.receiver(headers, ports)),
-            Arriving::Egress => (Direction::Egress, self.sender(headers, ports)),
-            Arriving::Either => self.either(headers, ports),
+        match headers.fragment {
+            None => self.owner(headers.addresses, headers.ports, arriving),
+            Some(_) => self.owner_of_fragment(*headers, arriving, now_ns),
         }
     }
 
@@ -114,53 +182,63 @@ impl<V: Copy + PartialEq> Classifier<V> {
     }
 
     #[cold]
-    fn ports_of_fragment(&mut self, headers: &Headers, now_ns: u64) -> Option<Ports> {
-        self.fragments.remember(headers, now_ns);
-        headers.ports.or_else(|| self.fragments.recall(headers, now_ns))
+    #[inline(never)]
+    fn owner_of_fragment(&mut self, headers: Headers, arriving: Arriving, now_ns: u64) -> (Direction, V) {
+        self.fragments.remember(&headers, now_ns);
+        let ports = headers.ports.or_else(|| self.fragments.recall(&headers, now_ns));
+        self.owner(headers.addresses, ports, arriving)
     }
 
-    #[inline]
-    fn receiver(&self, headers: &Headers, ports: Option<Ports>) -> V {
-        match (headers.addresses, ports) {
-            (Some(addresses), Some(ports)) => self.table.lookup(addresses.destination(), ports.destination()),
-            _ => self.table.unmatched(),
+    #[inline(always)]
+    fn owner(&self, addresses: Option<Addresses>, ports: Option<Ports>, arriving: Arriving) -> (Direction, V) {
+        match addresses {
+            Some(Addresses::V4 { source, destination }) => self.owner_among(source, destination, ports, arriving),
+            Some(Addresses::V6 { source, destination }) => self.owner_among(source, destination, ports, arriving),
+            None if arriving == Arriving::Egress => (Direction::Egress, self.table.unmatched()),
+            None => (Direction::Ingress, self.table.unmatched()),
         }
     }
 
-    #[inline]
-    fn sender(&self, headers: &Headers, ports: Option<Ports>) -> V {
-        match (headers.addresses, ports) {
-            (Some(addresses), Some(ports)) => self.table.lookup(addresses.source(), ports.source()),
-            _ => self.table.unmatched(),
-        }
+    /// Generic over the version, since an address of a known version is passed in registers.
+    #[inline(always)]
+    fn owner_among<A>(&self, source: A, destination: A, ports: Option<Ports>, arriving: Arriving) -> (Direction, V)
+    where
+        A: Copy + Into<IpAddr>,
+    {
+        let (direction, address, port) = match arriving {
+            Arriving::Ingress => (Direction::Ingress, destination, ports.map(Ports::destination)),
+            Arriving::Egress => (Direction::Egress, source, ports.map(Ports::source)),
+            Arriving::Either => return self.either(source, destination, ports),
+        };
+        (direction, self.owner_at(address, port))
     }
 
-    fn either(&self, headers: &Headers, ports: Option<Ports>) -> (Direction, V) {
-        let by_address = !self.host_addresses.is_empty();
-        match headers.addresses {
-            Some(addresses) if by_address => self.by_host_address(headers, &addresses, ports),
-            _ => self.by_owned_port(headers, ports),
-        }
-    }
-
-    fn by_host_address(&self, headers: &Headers, addresses: &Addresses, ports: Option<Ports>) -> (Direction, V) {
-        if self.host_addresses.get(addresses.destination()).is_some() {
-            (Direction::Ingress, self.receiver(headers, ports))
-        } else if self.host_addresses.get(addresses.source()).is_some() {
-            (Direction::Egress, self.sender(headers, ports))
+    #[inline(never)]
+    fn either<A>(&self, source: A, destination: A, ports: Option<Ports>) -> (Direction, V)
+    where
+        A: Copy + Into<IpAddr>,
+    {
+        let receiver = || (Direction::Ingress, self.owner_at(destination, ports.map(Ports::destination)));
+        let sender = || (Direction::Egress, self.owner_at(source, ports.map(Ports::source)));
+        let nobody = (Direction::Ingress, self.table.unmatched());
+        if self.host_addresses.is_empty() {
+            // Whose port it is tells the direction.
+            let owned = |&(_, owner): &(Direction, V)| owner != self.table.unmatched();
+            Some(receiver()).filter(owned).or_else(|| Some(sender()).filter(owned)).unwrap_or(nobody)
+        } else if self.host_addresses.get(destination.into()) != 0 {
+            receiver()
+        } else if self.host_addresses.get(source.into()) != 0 {
+            sender()
         } else {
-            (Direction::Ingress, self.table.unmatched())
+            nobody
         }
     }
 
-    fn by_owned_port(&self, headers: &Headers, ports: Option<Ports>) -> (Direction, V) {
-        let unmatched = self.table.unmatched();
-        let receiver = self.receiver(headers, ports);
-        if receiver != unmatched {
-            return (Direction::Ingress, receiver);
+    #[inline(always)]
+    fn owner_at(&self, address: impl Into<IpAddr>, port: Option<u16>) -> V {
+        match port {
+            Some(port) => self.table.lookup(address.into(), port),
+            None => self.table.unmatched(),
         }
-        let sender = self.sender(headers, ports);
-        let direction = if sender == unmatched { Direction::Ingress } else { Direction::Egress };
-        (direction, sender)
     }
 }

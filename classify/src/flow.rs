@@ -30,7 +30,7 @@ impl FlowKey {
     }
 
     /// The hash of a packet's flow; all 32 bits depend on all of it.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn hash(&self, headers: &Headers) -> u32 {
         let transport = match headers.fragment {

@@ -1,7 +1,8 @@
 //! From the bytes of a frame to the owner of its port.
 //!
 //! [`parse()`] reads the headers of a frame, a [`Table`] says who owns a port, and a [`Classifier`]
-//! puts the two together: direction, owner, and fragments that follow their first one. The crate
+//! puts the two together: direction, owner, and fragments that follow their first one. A [`FlowKey`]
+//! tells flows apart. [`Classifier::find`] does all of it at once, for packet lines. The crate
 //! is generic over what an owner is, reads no clock, does no I/O and allocates nothing per packet.
 //!
 //! Any bytes may come in. They end in one of three ways: an IP packet with whatever ports it has,
@@ -10,8 +11,8 @@
 //!
 //! ```
 //! use portlane_classify::{
-//!     Arriving, Classifier, DEFAULT_FRAGMENT_LIFETIME_NS, Direction, Fragments, Link, Rule, Table,
-//!     parse,
+//!     Arriving, Classifier, DEFAULT_FRAGMENT_LIFETIME_NS, Direction, FlowKey, Found, Fragments, Link,
+//!     Rule, Table, parse,
 //! };
 //!
 //! let web = Rule {
@@ -32,6 +33,10 @@
 //! let headers = parse(Link::Ip, &frame, 28)?;
 //! let (direction, owner) = classifier.classify(&headers, Arriving::Either, 0);
 //! assert_eq!((direction, owner), (Direction::Ingress, Some("web")));
+//!
+//! let flows = FlowKey::new([3, 4]);
+//! let found = classifier.find(&flows, Link::Ip, &frame, 28, Arriving::Either, 0)?;
+//! assert_eq!(found, Found { direction, owner, flow: flows.hash(&headers) });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -51,7 +56,7 @@ mod port_range;
 mod rule;
 mod table;
 
-pub use classifier::{Arriving, Classifier, Direction};
+pub use classifier::{Arriving, Classifier, Direction, Found};
 pub use flow::FlowKey;
 pub use fragments::{DEFAULT_FRAGMENT_LIFETIME_NS, Fragments};
 pub use headers::{Addresses, Fragment, Headers, Ports};

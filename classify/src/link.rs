@@ -20,10 +20,19 @@ impl Link {
     /// The link of a capture file's link type; `None` if it is not one of those read here.
     ///
     /// The numbers are the `LINKTYPE_` values of libpcap: 1, 101, 113, 228 (IPv4), 229 (IPv6), 276.
+    #[inline(always)]
     #[must_use]
     pub const fn from_linktype(linktype: u16) -> Option<Self> {
+        // First, and apart from the others: most frames are.
+        if linktype == 1 {
+            return Some(Self::Ethernet);
+        }
+        Self::seldom(linktype)
+    }
+
+    #[cold]
+    const fn seldom(linktype: u16) -> Option<Self> {
         match linktype {
-            1 => Some(Self::Ethernet),
             101 | 228 | 229 => Some(Self::Ip),
             113 => Some(Self::LinuxSll),
             276 => Some(Self::LinuxSll2),
@@ -57,14 +66,6 @@ const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
 const ETHERTYPE_OLD_QINQ: u16 = 0x9100;
 const MAX_VLAN_TAGS: usize = 2;
-
-pub(crate) const ETHERNET_HEADER_LEN: usize = 14;
-
-/// Whether an IPv4 packet follows the Ethernet header at once, as most do.
-#[inline]
-pub(crate) fn is_untagged_ipv4(frame: Layer<'_>) -> bool {
-    frame.captured_head::<ETHERNET_HEADER_LEN>().is_some_and(|header| be16(header[12], header[13]) == ETHERTYPE_IPV4)
-}
 
 /// Values up to 0x05ff are 802.3 lengths: such a frame carries LLC, which is not IP here.
 #[inline]

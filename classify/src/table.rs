@@ -40,8 +40,10 @@ pub struct Table<V> {
     unmatched: V,
     /// The rules without addresses.
     everywhere: Box<[V; PORTS]>,
-    /// For the addresses that rules name: which of `on_addresses` is theirs.
-    arrays: AddressMap<usize>,
+    /// Whether rules name addresses.
+    has_addresses: bool,
+    /// For the addresses that rules name: which of `on_addresses` is theirs, counted from 1.
+    arrays: AddressMap,
     /// The rules of an address and those without addresses.
     on_addresses: Vec<Box<[V; PORTS]>>,
 }
@@ -69,21 +71,35 @@ impl<V: Copy> Table<V> {
                 Some(&array) => array,
                 None => {
                     on_addresses.push(painter.paint(Some(address), &here)?);
-                    array_of_rules.insert(here, on_addresses.len() - 1);
-                    on_addresses.len() - 1
+                    let array = u32::try_from(on_addresses.len()).expect("memory ends before numbers do");
+                    array_of_rules.insert(here, array);
+                    array
                 }
             };
             arrays.push((address, array));
         }
-        Ok(Self { unmatched, everywhere, arrays: AddressMap::new(&arrays), on_addresses })
+        let has_addresses = !arrays.is_empty();
+        Ok(Self { unmatched, everywhere, has_addresses, arrays: AddressMap::new(&arrays), on_addresses })
     }
 
     /// The owner of `port` on `address`.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn lookup(&self, address: IpAddr, port: u16) -> V {
-        let owners = if self.arrays.is_empty() { &self.everywhere } else { self.owners(address) };
-        owners[usize::from(port)]
+        self.owners(address)[usize::from(port)]
+    }
+
+    #[inline(always)]
+    fn owners(&self, address: IpAddr) -> &[V; PORTS] {
+        if !self.has_addresses {
+            return &self.everywhere;
+        }
+        // An address that is not named has number 0, which is none of the arrays'.
+        let array = (self.arrays.get(address) as usize).wrapping_sub(1);
+        match self.on_addresses.get(array) {
+            Some(owners) => owners,
+            None => &self.everywhere,
+        }
     }
 
     /// What [`lookup`](Self::lookup) returns for a port that nobody owns.
@@ -91,14 +107,6 @@ impl<V: Copy> Table<V> {
     #[must_use]
     pub fn unmatched(&self) -> V {
         self.unmatched
-    }
-
-    #[inline]
-    fn owners(&self, address: IpAddr) -> &[V; PORTS] {
-        match self.arrays.get(address) {
-            Some(array) => &self.on_addresses[array],
-            None => &self.everywhere,
-        }
     }
 }
 

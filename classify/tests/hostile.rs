@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use etherparse::PacketBuilder;
-use portlane_classify::{Headers, Link, parse};
+use portlane_classify::{
+    Arriving, Classifier, DEFAULT_FRAGMENT_LIFETIME_NS, FlowKey, Found, Fragments, Headers, Link, Rule, Table, parse,
+};
 use proptest::prelude::*;
 
 const LINKS: [Link; 4] = [Link::Ethernet, Link::Ip, Link::LinuxSll, Link::LinuxSll2];
@@ -49,6 +51,19 @@ fn seed_frame(seed: usize) -> Vec<u8> {
     frame
 }
 
+/// Somebody owns the ports of [`seed_frame`], on `addresses` or on all.
+fn classifier(addresses: &[&str], host: &[&str]) -> Classifier<u8> {
+    let parsed = |addresses: &[&str]| addresses.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+    let rule = |owner: u8, ports: &str| Rule {
+        name: owner.to_string(),
+        addresses: parsed(addresses),
+        ports: vec![ports.parse().unwrap()],
+        owner,
+    };
+    let table = Table::build(0, &[rule(1, "1"), rule(2, "2-300")]).unwrap();
+    Classifier::new(table, Fragments::new(64, DEFAULT_FRAGMENT_LIFETIME_NS, [1, 2]), &parsed(host))
+}
+
 /// What a result promises whatever the bytes are.
 fn check(headers: &Headers, frame: &[u8]) -> Result<(), TestCaseError> {
     prop_assert!(headers.network_offset <= 28);
@@ -88,6 +103,32 @@ proptest! {
                 prop_assert!(headers.is_ok(), "{} of {}: {:?}", captured, wire_len, headers);
                 let ports = headers.unwrap().ports;
                 prop_assert!(ports.is_none() || ports == complete.ports);
+            }
+        }
+    }
+}
+
+proptest! {
+    // Each with a dozen tables.
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn all_at_once_is_one_after_the_other(frames in prop::collection::vec(frames(), 1..8), more in 0..300_u32) {
+        let (here, fd) = ("10.0.0.9", "fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd");
+        let flows = FlowKey::new([3, 4]);
+        for (addresses, host) in [(&[][..], &[][..]), (&[here, fd], &[]), (&[here], &[fd]), (&[fd], &[here, fd])] {
+            for arriving in [Arriving::Ingress, Arriving::Egress, Arriving::Either] {
+                let mut at_once = classifier(addresses, host);
+                let mut in_turn = at_once.clone();
+                for (now, (frame, link)) in (0..).zip(frames.iter().flat_map(|frame| LINKS.map(|link| (frame, link)))) {
+                    let wire_len = u32::try_from(frame.len()).unwrap() + more;
+                    let found = at_once.find(&flows, link, frame, wire_len, arriving, now);
+                    let expected = parse(link, frame, wire_len).map(|headers| {
+                        let (direction, owner) = in_turn.classify(&headers, arriving, now);
+                        Found { direction, owner, flow: flows.hash(&headers) }
+                    });
+                    prop_assert_eq!(found, expected);
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::io::Read;
 use byteorder_slice::{BigEndian, ByteOrder, LittleEndian};
 use pcap_file::{
     Endianness,
-    pcap::{PcapHeader, PcapTsResolution, RawPcapPacket},
+    pcap::{PcapHeader, PcapParseError, PcapTsResolution, RawPcapPacket},
 };
 
 use crate::{
@@ -56,8 +56,17 @@ impl Classic {
         Ok(Self { order: header.endianness, link, nanos_per_tick, ticks_per_second })
     }
 
-    /// Finds the next packet and leaves it ahead in the window.
+    /// The next packet, if its record is whole in these bytes and sound: one of almost all.
     #[inline]
+    pub(crate) fn ready(&self, ahead: &[u8]) -> Option<Located> {
+        let located = match self.order {
+            Endianness::Big => self.packet::<BigEndian>(ahead),
+            Endianness::Little => self.packet::<LittleEndian>(ahead),
+        };
+        located.ok()
+    }
+
+    /// Finds the next packet and leaves it ahead in the window.
     pub(crate) fn locate<R: Read>(&self, window: &mut Window<R>) -> Result<Option<Located>, Trouble> {
         if !window.want(RECORD_HEADER)? && window.ahead().is_empty() {
             return Ok(None);
@@ -72,16 +81,20 @@ impl Classic {
     fn record<B: ByteOrder, R: Read>(&self, window: &mut Window<R>) -> Result<Located, Trouble> {
         window.require(RECORD_HEADER, RECORD)?;
         let captured = B::read_u32(&window.ahead()[8..12]);
-        if captured > MAX_PACKET_LEN {
-            return Err(Damage::TooLong { record: RECORD, length: captured, limit: MAX_PACKET_LEN }.into());
+        check_captured(captured)?;
+        window.require(RECORD_HEADER + size(captured), RECORD)?;
+        Ok(self.packet::<B>(window.ahead())?)
+    }
+
+    /// The packet whose whole record these bytes start with.
+    #[inline]
+    fn packet<B: ByteOrder>(&self, ahead: &[u8]) -> Result<Located, Damage> {
+        let (_, raw) = RawPcapPacket::from_slice::<B>(ahead).map_err(malformed)?;
+        check_captured(raw.incl_len)?;
+        if raw.orig_len < raw.incl_len {
+            return Err(Damage::OriginalTooShort { captured: raw.incl_len, original: raw.orig_len });
         }
-        let len = RECORD_HEADER + size(captured);
-        window.require(len, RECORD)?;
-        let (_, raw) =
-            RawPcapPacket::from_slice::<B>(window.ahead()).map_err(|error| Damage::Malformed(error.to_string()))?;
-        if raw.orig_len < captured {
-            return Err(Damage::OriginalTooShort { captured, original: raw.orig_len }.into());
-        }
+        let len = RECORD_HEADER + size(raw.incl_len);
         Ok(Located {
             time_ns: self.nanos(raw.ts_sec, raw.ts_frac)?,
             interface: 0,
@@ -93,15 +106,31 @@ impl Classic {
     }
 
     /// 2^32 seconds are less than 2^62 nanoseconds.
+    #[inline]
     fn nanos(&self, seconds: u32, ticks: u32) -> Result<u64, Damage> {
         if ticks >= self.ticks_per_second {
-            return Err(Damage::Malformed(format!(
-                "a fraction of {ticks} where a second has {} ticks",
-                self.ticks_per_second
-            )));
+            return Err(too_many_ticks(ticks, self.ticks_per_second));
         }
         Ok(u64::from(seconds) * 1_000_000_000 + u64::from(ticks) * u64::from(self.nanos_per_tick))
     }
+}
+
+#[inline]
+fn check_captured(captured: u32) -> Result<(), Damage> {
+    if captured > MAX_PACKET_LEN {
+        return Err(Damage::TooLong { record: RECORD, length: captured, limit: MAX_PACKET_LEN });
+    }
+    Ok(())
+}
+
+#[cold]
+fn malformed(error: PcapParseError) -> Damage {
+    Damage::Malformed(error.to_string())
+}
+
+#[cold]
+fn too_many_ticks(ticks: u32, ticks_per_second: u32) -> Damage {
+    Damage::Malformed(format!("a fraction of {ticks} where a second has {ticks_per_second} ticks"))
 }
 
 /// The link type is the lower half of its field; the upper half tells of frame check sequences.

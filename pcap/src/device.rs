@@ -1,45 +1,23 @@
 //! A capture as a device: frames arrive when it says so, and leave into another capture.
 
 use std::io::{self, Read, Write};
+use std::mem;
 
 use portlane_rings::{Device, Frame, Held, Pool};
 
-use crate::{LinkType, Packet, ReadError, Reader, Writer};
+use crate::{LinkType, Packet, ReadError, Reader, Writer, tails::Tails};
 
-/// The longest tail whose memory a frame keeps for the next packet.
-const KEPT_TAIL: usize = 4_096;
-
-/// What a frame cannot hold of a captured packet.
-#[derive(Debug, Default)]
-struct Beside {
-    link: u16,
-    /// Captured bytes beyond the frame's capacity: captures hold packets far longer than any network carries.
-    tail: Vec<u8>,
-}
-
-impl Beside {
-    /// Takes the next packet's tail. A frame that was dropped has not passed by [`forget`](Self::forget), and may come
-    /// with a long one.
-    fn load(&mut self, link: LinkType, tail: &[u8]) {
-        self.forget();
-        self.link = link.0;
-        self.tail.extend_from_slice(tail);
-    }
-
-    /// Empties the tail, and gives the memory of a long one back.
-    fn forget(&mut self) {
-        self.tail.clear();
-        if self.tail.capacity() > KEPT_TAIL {
-            self.tail = Vec::new();
-        }
-    }
-}
-
-/// A frame that arrives next, and when.
+/// A frame, and when it arrives or has left.
 #[derive(Debug)]
-struct Ahead {
+struct Timed {
     frame: Frame,
     time_ns: u64,
+}
+
+impl From<Frame> for Timed {
+    fn from(frame: Frame) -> Self {
+        Self { frame, time_ns: 0 }
+    }
 }
 
 /// A capture as a [`Device`] in virtual time: [`set_now`](Self::set_now) says what time it is, frames whose time has
@@ -47,6 +25,9 @@ struct Ahead {
 ///
 /// Times that run backwards are held at the latest one, and counted. When the capture turns out to be cut or damaged,
 /// it ends there: all packets before arrive, and [`finish`](Self::finish) returns the error.
+///
+/// Packets are read, and written, many at a time. To that end the device keeps [`FRAMES`](Self::FRAMES) frames of the
+/// pool's: ahead of their time, on their way out, or spare.
 ///
 /// What a captured packet has beyond a frame is kept beside it. That memory is bounded by the most frames that were
 /// out at the same time and the longest packets in them: a long tail is given back when its packet has been written,
@@ -56,40 +37,55 @@ pub struct Capture<R, W: Write> {
     reader: Reader<R>,
     writer: Option<Writer<W>>,
     now_ns: u64,
-    ahead: Option<Ahead>,
+    /// The latest time of a packet that was read.
+    latest_ns: u64,
+    /// Read ahead, the next one last; not empty until the capture ends.
+    arriving: Vec<Timed>,
+    leaving: Vec<Timed>,
+    spare: Vec<Timed>,
+    /// Frames to keep; none when the capture has ended.
+    kept: usize,
     failed: Option<ReadError>,
-    /// By frame: see [`Pool::index`].
-    beside: Vec<Beside>,
-    leaving: Vec<Ahead>,
+    tails: Tails,
     backwards: u64,
 }
 
 impl<R: Read, W: Write> Capture<R, W> {
-    /// The capture that `reader` reads; frames sent go to `writer`, or nowhere. The first packet is taken from the pool.
+    /// Frames that a capture keeps for itself, or a quarter of a pool that has few.
+    pub const FRAMES: u32 = 64;
+
+    /// The capture that `reader` reads; frames sent go to `writer`, or nowhere. Takes frames of the pool's.
     pub fn new(reader: Reader<R>, writer: Option<Writer<W>>, pool: &mut Pool) -> Self {
+        let kept = Self::FRAMES.min(pool.total() / 4) as usize;
         let mut capture = Self {
             reader,
             writer,
             now_ns: 0,
-            ahead: None,
+            latest_ns: 0,
+            arriving: Vec::with_capacity(kept),
+            leaving: Vec::with_capacity(kept),
+            spare: Vec::with_capacity(kept),
+            kept,
             failed: None,
-            beside: Vec::new(),
-            leaving: Vec::new(),
+            tails: Tails::default(),
             backwards: 0,
         };
-        capture.look_ahead(pool);
+        capture.keep_frames(pool);
+        capture.read_ahead(pool);
         capture
     }
 
     /// Says what time it is, in nanoseconds since 1970.
+    #[inline]
     pub fn set_now(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
     }
 
     /// When the next packet arrives; `None` after the last.
+    #[inline]
     #[must_use]
     pub fn next_arrival(&self) -> Option<u64> {
-        self.ahead.as_ref().map(|ahead| ahead.time_ns)
+        self.arriving.last().map(|next| next.time_ns)
     }
 
     /// Timestamps that ran backwards and were held.
@@ -104,6 +100,22 @@ impl<R: Read, W: Write> Capture<R, W> {
         self.reader.bytes_read()
     }
 
+    /// Writes all that has left. To be called before [`finish`](Self::finish): until then, some of it may not be written.
+    ///
+    /// # Errors
+    ///
+    /// The output could not be written.
+    pub fn write_out(&mut self, pool: &Pool) -> io::Result<()> {
+        let Self { leaving, tails, .. } = self;
+        let written = match &mut self.writer {
+            Some(writer) => leaving.iter().try_for_each(|left| write(left, pool, tails, writer)),
+            None => Ok(()),
+        };
+        tails.forget_all(pool, leaving.iter().map(|left| &left.frame));
+        self.spare.append(leaving);
+        written
+    }
+
     /// Ends the output, and says whether the input was whole.
     ///
     /// # Errors
@@ -116,93 +128,126 @@ impl<R: Read, W: Write> Capture<R, W> {
         Ok(self.failed.map_or(Ok(()), Err))
     }
 
-    /// Brings the next packet into a frame.
-    fn look_ahead(&mut self, pool: &mut Pool) {
-        match self.reader.next() {
-            Ok(Some(packet)) => {
-                let mut frame = pool.take().expect("the line keeps frames free for what arrives");
-                let beside = beside(&mut self.beside, pool.index(&frame));
-                load(&packet, pool, &mut frame, beside);
-                self.backwards += u64::from(packet.time_ns < self.now_ns);
-                self.ahead = Some(Ahead { frame, time_ns: packet.time_ns.max(self.now_ns) });
+    /// Brings the next packets into the spare frames, the first packet into the last of them.
+    fn read_ahead(&mut self, pool: &mut Pool) {
+        if self.spare.is_empty() {
+            self.spare.extend(pool.take().map(Timed::from));
+        }
+        assert!(!self.spare.is_empty(), "the line keeps frames free for what arrives");
+        mem::swap(&mut self.arriving, &mut self.spare);
+        let mut unused = self.arriving.len();
+        for next in self.arriving.iter_mut().rev() {
+            let packet = match self.reader.ready() {
+                Some(located) => self.reader.deliver(located),
+                None => match self.reader.look_further() {
+                    Ok(Some(packet)) => packet,
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.failed = Some(error);
+                        break;
+                    }
+                },
+            };
+            load(&packet, pool, &mut next.frame, &mut self.tails);
+            self.backwards += u64::from(packet.time_ns < self.latest_ns);
+            self.latest_ns = self.latest_ns.max(packet.time_ns);
+            next.time_ns = self.latest_ns;
+            unused -= 1;
+        }
+        self.spare.extend(self.arriving.drain(..unused));
+        if self.arriving.is_empty() {
+            self.kept = 0;
+        }
+    }
+
+    /// Takes frames from the pool, or puts some back, until as many are kept as should be.
+    #[inline]
+    fn keep_frames(&mut self, pool: &mut Pool) {
+        let held = self.arriving.len() + self.leaving.len() + self.spare.len();
+        if held != self.kept {
+            self.keep_frames_of(held, pool);
+        }
+    }
+
+    #[inline(never)]
+    fn keep_frames_of(&mut self, held: usize, pool: &mut Pool) {
+        for _ in held..self.kept {
+            self.spare.extend(pool.take().map(Timed::from));
+        }
+        for _ in self.kept..held {
+            if let Some(spare) = self.spare.pop() {
+                pool.put(spare.frame);
             }
-            Ok(None) => self.ahead = None,
-            Err(error) => self.failed = Some(error),
         }
     }
 }
 
-fn beside(table: &mut Vec<Beside>, index: usize) -> &mut Beside {
-    if index >= table.len() {
-        table.resize_with(index + 1, Beside::default);
+/// Writes a packet that has left, with its tail.
+#[inline]
+fn write<W: Write>(left: &Timed, pool: &Pool, tails: &Tails, writer: &mut Writer<W>) -> io::Result<()> {
+    let Timed { frame, time_ns } = left;
+    let link = LinkType(frame.link_type());
+    match (pool.bytes(frame), tails.of(pool, frame)) {
+        (packet, []) => writer.write(link, *time_ns, packet, frame.wire_len()),
+        (head, tail) => writer.write(link, *time_ns, &[head, tail].concat(), frame.wire_len()),
     }
-    &mut table[index]
 }
 
-/// Copies what fits into the frame, and the rest beside it.
-fn load(packet: &Packet<'_>, pool: &mut Pool, frame: &mut Frame, beside: &mut Beside) {
+/// Copies what fits into the frame, and keeps the rest beside it.
+#[inline]
+fn load(packet: &Packet<'_>, pool: &mut Pool, frame: &mut Frame, tails: &mut Tails) {
     let fits = packet.data.len().min(pool.capacity() as usize);
     let (head, tail) = packet.data.split_at(fits);
     pool.write(frame, head).expect("the head was cut to fit");
     frame.set_wire_len(packet.original_len);
-    beside.load(packet.link, tail);
+    frame.set_link_type(packet.link.0);
+    tails.set(pool, frame, tail);
 }
 
 impl<R: Read, W: Write> Device for Capture<R, W> {
+    #[inline]
     fn receive(&mut self, pool: &mut Pool, batch: &mut Vec<Frame>, max: usize) -> io::Result<()> {
         for _ in 0..max {
-            match self.ahead.take_if(|ahead| ahead.time_ns <= self.now_ns) {
+            match self.arriving.pop_if(|next| next.time_ns <= self.now_ns) {
                 Some(arrived) => batch.push(arrived.frame),
                 None => break,
             }
-            self.look_ahead(pool);
+            if self.arriving.is_empty() {
+                self.read_ahead(pool);
+            }
         }
         Ok(())
     }
 
     #[inline]
     fn send(&mut self, frame: Frame) -> Result<(), Frame> {
-        self.leaving.push(Ahead { frame, time_ns: self.now_ns });
+        self.leaving.push(Timed { frame, time_ns: self.now_ns });
         Ok(())
     }
 
+    #[inline]
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 
+    #[inline]
     fn reclaim(&mut self, pool: &mut Pool) -> io::Result<()> {
-        let mut written = Ok(());
-        for Ahead { frame, time_ns } in self.leaving.drain(..) {
-            if let (Some(writer), Ok(())) = (&mut self.writer, &written) {
-                let Beside { link, tail } = &self.beside[pool.index(&frame)];
-                let link = LinkType(*link);
-                let head = pool.bytes(&frame);
-                written = if tail.is_empty() {
-                    writer.write(link, time_ns, head, frame.wire_len())
-                } else {
-                    writer.write(link, time_ns, &[head, tail].concat(), frame.wire_len())
-                };
-            }
-            self.beside[pool.index(&frame)].forget();
-            pool.put(frame);
-        }
+        let enough = self.kept / 2;
+        let written = if self.leaving.len() < enough { Ok(()) } else { self.write_out(pool) };
+        self.keep_frames(pool);
         written
     }
 
     fn held(&self) -> Held {
-        let sending = u32::try_from(self.leaving.len()).expect("frames are counted in u32");
-        Held { filling: u32::from(self.ahead.is_some()), sending }
-    }
-
-    #[inline]
-    fn link_type(&self, pool: &Pool, frame: &Frame) -> u16 {
-        self.beside[pool.index(frame)].link
+        let count = |frames: usize| u32::try_from(frames).expect("frames are counted in u32");
+        Held { filling: count(self.arriving.len() + self.spare.len()), sending: count(self.leaving.len()) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tails::KEPT_TAIL;
     use portlane_rings::Layout;
 
     /// Packets as (time, captured bytes), on the wire 100 bytes longer.
@@ -232,7 +277,7 @@ mod tests {
             let mut batch = Vec::new();
             device.receive(&mut pool, &mut batch, 64).unwrap();
             for frame in batch {
-                arrivals.push((time, frame.len(), frame.wire_len(), device.link_type(&pool, &frame)));
+                arrivals.push((time, frame.len(), frame.wire_len(), frame.link_type()));
                 device.send(frame).unwrap();
             }
             device.reclaim(&mut pool).unwrap();
@@ -242,6 +287,38 @@ mod tests {
         assert_eq!(pool.free(), pool.total());
         device.finish().unwrap().unwrap();
         assert_eq!(output, capture(&[(10, 60), (20, 5_000), (20, 70), (30, 80)]));
+    }
+
+    #[test]
+    fn packets_of_one_moment_arrive_in_order_and_no_frame_is_lost() {
+        let packets: Vec<_> = (0..300).map(|len| (10, len)).chain([(20, 300), (20, 301)]).collect();
+        let input = capture(&packets);
+        let mut pool = Pool::new(Layout { frames: 1_024, frame_size: 2_048 }).unwrap();
+        let mut device = Capture::new(Reader::new(input.as_slice()).unwrap(), Some(sink()), &mut pool);
+        assert_eq!(device.arriving.len(), 64, "packets are read ahead");
+        let (mut queued, mut arrived, mut batch) = (Vec::new(), Vec::new(), Vec::new());
+        while let Some(time) = device.next_arrival() {
+            device.set_now(time);
+            device.reclaim(&mut pool).unwrap();
+            assert_eq!(device.held().filling + device.held().sending, Capture::<&[u8], io::Sink>::FRAMES);
+            device.receive(&mut pool, &mut batch, 64).unwrap();
+            assert!(batch.len() == 64 || device.next_arrival() != Some(time), "all that has arrived is delivered");
+            arrived.extend(batch.iter().map(|frame| (time, frame.len() as usize)));
+            // Every second packet waits.
+            for (index, frame) in batch.drain(..).enumerate() {
+                if index % 2 == 0 {
+                    queued.push(frame);
+                } else {
+                    device.send(frame).unwrap();
+                }
+            }
+            let Held { filling, sending } = device.held();
+            assert_eq!(pool.free() as usize + (filling + sending) as usize + queued.len(), 1_024);
+        }
+        assert_eq!(arrived, packets);
+        queued.drain(..).for_each(|frame| device.send(frame).unwrap());
+        device.reclaim(&mut pool).unwrap();
+        assert_eq!((device.held(), pool.free()), (Held::default(), pool.total()));
     }
 
     #[test]
@@ -263,7 +340,7 @@ mod tests {
                 }
                 device.reclaim(&mut pool).unwrap();
             }
-            let kept: Vec<_> = device.beside.iter().map(|beside| beside.tail.capacity()).collect();
+            let kept: Vec<_> = device.tails.capacities().collect();
             assert!(kept.iter().all(|&capacity| capacity <= KEPT_TAIL), "dropped: {drop_instead}, kept: {kept:?}");
             assert!(kept.iter().any(|&capacity| capacity > 0), "short tails are kept for the next packet");
         }

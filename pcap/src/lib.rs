@@ -13,12 +13,13 @@
 //! Input is not trusted: whatever it holds, reading ends with a packet, the end or a
 //! [`ReadError`] that says where, and never with a panic or an allocation that the input chose.
 //!
-//! Framing, file headers, the table of link types and all writing are the `pcap-file` crate's,
-//! preferred to `pcap-parser` because it frames blocks without a copy or an allocation, checks both
-//! length fields of every block and writes, while `pcap-parser` reads a big-endian `if_tsoffset` in
-//! the wrong order and takes a broken block for one that needs more input. The fixed fields of
-//! packet and interface blocks are read here: `pcap-file` allocates for each packet with options and
-//! refuses resolutions finer than a nanosecond.
+//! Framing, file headers, the table of link types, and the section and interface blocks that are
+//! written, are the `pcap-file` crate's, preferred to `pcap-parser` because it frames blocks without
+//! a copy or an allocation, checks both length fields of every block and writes, while `pcap-parser`
+//! reads a big-endian `if_tsoffset` in the wrong order and takes a broken block for one that needs
+//! more input. The fixed fields of packet and interface blocks are read and written here:
+//! `pcap-file` allocates for each packet with options, refuses resolutions finer than a nanosecond,
+//! and takes four times as many instructions to write a packet.
 //!
 //! [`Capture`] puts the two together as a device of [`portlane_rings`], in virtual time.
 //!
@@ -49,6 +50,7 @@ mod device;
 mod error;
 mod link;
 mod reader;
+mod tails;
 mod time;
 mod window;
 mod writer;

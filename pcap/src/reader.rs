@@ -1,6 +1,6 @@
 //! Packets from a capture of either format.
 
-use std::{fmt, fs::File, io::Read, ops::Range, path::Path};
+use std::{fmt, fs::File, io::Read, mem, ops::Range, path::Path};
 
 use crate::{LinkType, OpenError, ReadError, blocks::Blocks, classic::Classic, error::Trouble, window::Window};
 
@@ -43,8 +43,13 @@ enum Format {
     Blocks(Blocks),
 }
 
-/// A packet looked for and not yet delivered, or why there is none.
-type Ahead = Result<Option<Located>, ReadError>;
+/// How far a reader has come.
+enum Stage {
+    Reading,
+    /// Opening found why there is no packet, which is still to be told.
+    Failed(ReadError),
+    Ended,
+}
 
 /// Reads the packets of a pcap or pcapng capture, one after the other.
 ///
@@ -52,10 +57,8 @@ type Ahead = Result<Option<Located>, ReadError>;
 pub struct Reader<R> {
     window: Window<R>,
     format: Format,
-    /// The first packet, found while opening.
-    first: Option<Ahead>,
     delivered: u64,
-    done: bool,
+    stage: Stage,
 }
 
 impl Reader<File> {
@@ -93,13 +96,14 @@ impl<R: Read> Reader<R> {
     pub fn new(input: R) -> Result<Self, ReadError> {
         let mut window = Window::new(input);
         let format = Format::open(&mut window)?;
-        let mut reader = Self { window, format, first: None, delivered: 0, done: false };
-        let first = reader.locate();
-        if matches!(first, Err(ReadError::LinkType { .. })) {
-            first?;
-        } else {
-            reader.first = Some(first);
-        }
+        let mut reader = Self { window, format, delivered: 0, stage: Stage::Reading };
+        reader.stage = match reader.locate() {
+            // It stays ahead in the window, where it is found again.
+            Ok(Some(_)) => Stage::Reading,
+            Ok(None) => Stage::Ended,
+            Err(error @ ReadError::LinkType { .. }) => return Err(error),
+            Err(error) => Stage::Failed(error),
+        };
         Ok(reader)
     }
 
@@ -112,32 +116,56 @@ impl<R: Read> Reader<R> {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "an Iterator cannot lend from the reader's window")]
     pub fn next(&mut self) -> Result<Option<Packet<'_>>, ReadError> {
-        if self.done {
-            return Ok(None);
+        match self.ready() {
+            Some(located) => Ok(Some(self.deliver(located))),
+            None => self.look_further(),
         }
-        let ahead = match self.first.take() {
-            Some(first) => first,
-            None => self.locate(),
+    }
+
+    /// The next packet, if it is in the window and sound, as almost all are; otherwise
+    /// [`look_further`](Self::look_further).
+    #[inline]
+    pub(crate) fn ready(&mut self) -> Option<Located> {
+        match (&self.stage, &mut self.format) {
+            (Stage::Reading, Format::Classic(classic)) => classic.ready(self.window.ahead()),
+            (Stage::Reading, Format::Blocks(blocks)) => blocks.ready(self.window.ahead()),
+            _ => None,
+        }
+    }
+
+    /// The next packet, which is not all in the window or has something before it, or why there is none.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn look_further(&mut self) -> Result<Option<Packet<'_>>, ReadError> {
+        match mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Reading => {}
+            Stage::Failed(error) => return Err(error),
+            Stage::Ended => return Ok(None),
+        }
+        let Some(located) = self.locate()? else {
+            return Ok(None);
         };
-        let Ok(Some(located)) = ahead else {
-            self.done = true;
-            return ahead.map(|_| None);
-        };
+        self.stage = Stage::Reading;
+        Ok(Some(self.deliver(located)))
+    }
+
+    /// Takes a packet that is ahead.
+    #[inline]
+    pub(crate) fn deliver(&mut self, located: Located) -> Packet<'_> {
         self.delivered += 1;
         let offset = self.window.offset();
-        Ok(Some(Packet {
+        Packet {
             number: self.delivered,
             offset,
             time_ns: located.time_ns,
             interface: located.interface,
             link: located.link,
-            data: &self.window.take(located.len)[located.data],
+            data: self.window.take_part(located.len, located.data),
             original_len: located.original_len,
-        }))
+        }
     }
 
-    #[inline]
-    fn locate(&mut self) -> Ahead {
+    fn locate(&mut self) -> Result<Option<Located>, ReadError> {
         let located = match &mut self.format {
             Format::Classic(classic) => classic.locate(&mut self.window),
             Format::Blocks(blocks) => blocks.locate(&mut self.window),

@@ -1,6 +1,9 @@
 //! The part of the input that is in memory.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    ops::Range,
+};
 
 use crate::{Damage, error::Trouble};
 
@@ -17,13 +20,13 @@ pub(crate) struct Window<R> {
     /// `bytes[start..end]` are read and not yet taken.
     start: usize,
     end: usize,
-    /// Where `bytes[start]` is in the input.
-    offset: u64,
+    /// Where `bytes[0]` is in the input.
+    base: u64,
 }
 
 impl<R: Read> Window<R> {
     pub(crate) fn new(input: R) -> Self {
-        Self { input, bytes: vec![0; INITIAL_LEN], start: 0, end: 0, offset: 0 }
+        Self { input, bytes: vec![0; INITIAL_LEN], start: 0, end: 0, base: 0 }
     }
 
     /// Reads until at least `len` bytes are ahead; `false` if the input ends before.
@@ -47,6 +50,7 @@ impl<R: Read> Window<R> {
     #[cold]
     fn fill(&mut self, len: usize) -> io::Result<bool> {
         self.bytes.copy_within(self.start..self.end, 0);
+        self.base += length(self.start);
         self.end -= self.start;
         self.start = 0;
         while self.end < len {
@@ -73,22 +77,28 @@ impl<R> Window<R> {
 
     /// Takes the next `len` bytes, which must be ahead.
     #[inline]
-    pub(crate) fn take(&mut self, len: usize) -> &[u8] {
-        let taken = &self.bytes[self.start..self.end][..len];
+    pub(crate) fn take(&mut self, len: usize) {
+        debug_assert!(len <= self.ahead().len());
         self.start += len;
-        self.offset += length(len);
-        taken
+    }
+
+    /// Takes the next `len` bytes, which must be ahead, and lends some of them.
+    #[inline]
+    pub(crate) fn take_part(&mut self, len: usize, part: Range<usize>) -> &[u8] {
+        let start = self.start;
+        self.take(len);
+        &self.bytes[start + part.start..start + part.end]
     }
 
     /// Where the next byte is in the input.
     #[inline]
     pub(crate) fn offset(&self) -> u64 {
-        self.offset
+        self.base + length(self.start)
     }
 
     /// How many bytes the input has given so far.
     pub(crate) fn bytes_read(&self) -> u64 {
-        self.offset + length(self.ahead().len())
+        self.base + length(self.end)
     }
 
     /// How many bytes of memory the window has.

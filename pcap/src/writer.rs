@@ -4,15 +4,14 @@ use std::{
     borrow::Cow,
     fmt,
     io::{self, BufWriter, Write},
-    time::Duration,
 };
 
 use pcap_file::{
     DataLink, Endianness,
     pcapng::{
-        PcapNgBlock, PcapNgWriteError, PcapNgWriter,
+        PcapNgBlock, PcapNgWriteError, PcapNgWriter, RawBlock,
         blocks::{
-            enhanced_packet::EnhancedPacketBlock,
+            ENHANCED_PACKET_BLOCK,
             interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution},
             section_header::{SectionHeaderBlock, SectionHeaderOption},
         },
@@ -20,6 +19,9 @@ use pcap_file::{
 };
 
 use crate::{LinkType, MAX_PACKET_LEN};
+
+/// Bytes of a block besides its body: type, length, and length again.
+const FRAMING: u32 = 12;
 
 /// Writes packets as pcapng: one little-endian section, times in nanoseconds.
 ///
@@ -34,6 +36,8 @@ pub struct Writer<W: Write> {
     /// The link type of each interface declared.
     interfaces: Vec<LinkType>,
     broken: bool,
+    /// The body of the block that is being written.
+    body: Vec<u8>,
 }
 
 impl<W: Write> Writer<W> {
@@ -50,7 +54,7 @@ impl<W: Write> Writer<W> {
         };
         let output = BufWriter::with_capacity(128 * 1024, output);
         let blocks = PcapNgWriter::with_section_header(output, section).map_err(io_error)?;
-        Ok(Self { blocks, interfaces: Vec::new(), broken: false })
+        Ok(Self { blocks, interfaces: Vec::new(), broken: false, body: Vec::new() })
     }
 
     /// Adds a packet: its link type, its time in nanoseconds since 1970, the bytes captured and
@@ -72,7 +76,7 @@ impl<W: Write> Writer<W> {
             ));
         }
         self.check()?;
-        let result = self.add(link, time_ns, data, original_len);
+        let result = self.add(link, time_ns, data, captured, original_len);
         self.broken = result.is_err();
         result
     }
@@ -90,15 +94,17 @@ impl<W: Write> Writer<W> {
         Ok(output)
     }
 
-    fn add(&mut self, link: LinkType, time_ns: u64, data: &[u8], original_len: u32) -> io::Result<()> {
-        let packet = EnhancedPacketBlock {
-            interface_id: self.interface(link)?,
-            timestamp: Duration::from_nanos(time_ns),
-            original_len,
-            data: Cow::Borrowed(data),
-            options: Vec::new(),
-        };
-        self.put(packet)
+    fn add(&mut self, link: LinkType, time_ns: u64, data: &[u8], captured: u32, original_len: u32) -> io::Result<()> {
+        let interface = self.interface(link)?;
+        self.body.clear();
+        self.body.extend_from_slice(&fixed_fields(interface, time_ns, captured, original_len));
+        self.body.extend_from_slice(data);
+        self.body.resize(self.body.len().next_multiple_of(4), 0);
+        let len = u32::try_from(self.body.len()).map_err(io::Error::other)? + FRAMING;
+        let body = Cow::Borrowed(self.body.as_slice());
+        let block = RawBlock { type_: ENHANCED_PACKET_BLOCK, initial_len: len, body, trailer_len: len };
+        self.blocks.write_raw_block(&block).map_err(io_error)?;
+        Ok(())
     }
 
     /// The interface of `link`, declared now if it is new.
@@ -121,12 +127,26 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    #[inline]
     fn check(&self) -> io::Result<()> {
         if self.broken {
             return Err(io::Error::other("an earlier write failed"));
         }
         Ok(())
     }
+}
+
+/// The start of an Enhanced Packet Block (draft-ietf-opsawg-pcapng, section 4.3), in a section that is little-endian.
+#[inline]
+fn fixed_fields(interface: u32, time_ns: u64, captured: u32, original_len: u32) -> [u8; 20] {
+    let mut fields = [0; 20];
+    // The upper half of the time comes first.
+    let time = time_ns.rotate_left(32);
+    fields[..4].copy_from_slice(&interface.to_le_bytes());
+    fields[4..12].copy_from_slice(&time.to_le_bytes());
+    fields[12..16].copy_from_slice(&captured.to_le_bytes());
+    fields[16..].copy_from_slice(&original_len.to_le_bytes());
+    fields
 }
 
 impl<W: Write> fmt::Debug for Writer<W> {

@@ -66,9 +66,33 @@ impl Area {
     #[inline]
     fn check(&self, start: u32, len: u32) -> (usize, usize) {
         let (start, len) = (start as usize, len as usize);
-        assert!(start + len <= self.len, "frame {start}+{len} lies outside its pool of {} bytes", self.len);
+        if start + len > self.len {
+            outside(start, len, self.len);
+        }
         (start, len)
     }
+
+    /// Starts to bring the line at `start` into the cache; whatever `start` is, nothing goes wrong.
+    #[inline]
+    pub(crate) fn prefetch(&self, start: u32) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let line = self.base.as_ptr().wrapping_add(start as usize);
+            // SAFETY: PREFETCHT0 is part of every x86-64 processor, reads nothing that the program could see, and does not
+            // fault whatever the address is.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = start;
+    }
+}
+
+/// Apart from its caller, which so has nothing to keep ready for the message.
+#[cold]
+#[inline(never)]
+fn outside(start: usize, len: usize, area: usize) -> ! {
+    panic!("frame {start}+{len} lies outside its pool of {area} bytes")
 }
 
 impl std::fmt::Debug for Area {

@@ -36,7 +36,8 @@ impl std::ops::Add for Losses {
 
 /// Where frames come from and go to: an AF_XDP queue, a capture, memory.
 ///
-/// A device has no clock and never waits. All its frames belong to one [`Pool`], the one passed to each call.
+/// A device has no clock and never waits. All its frames belong to one [`Pool`], the one passed to each call, and say what
+/// their packets start with ([`Frame::link_type`]).
 pub trait Device {
     /// Appends at most `max` received frames to `batch`.
     ///
@@ -76,11 +77,5 @@ pub trait Device {
     /// The device does not say.
     fn losses(&self) -> io::Result<Losses> {
         Ok(Losses::default())
-    }
-
-    /// What the packet in a frame received from this device starts with: a LINKTYPE_ number.
-    #[inline]
-    fn link_type(&self, _pool: &Pool, _frame: &Frame) -> u16 {
-        ETHERNET
     }
 }

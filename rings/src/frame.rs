@@ -1,5 +1,7 @@
 //! One packet buffer as an owned token.
 
+use crate::device::ETHERNET;
+
 /// One packet buffer of a [`Pool`](crate::Pool): a token for the right to use its bytes.
 ///
 /// Not `Copy`, not `Clone`: handing it on is giving it up. Dropping one on the floor loses its buffer for the life of
@@ -9,20 +11,37 @@
 pub struct Frame {
     /// Offset of the first byte of the packet from the start of the pool's memory.
     pub(crate) address: u32,
-    /// Bytes of the packet that are in memory.
-    pub(crate) len: u32,
     /// Bytes that the packet had on the wire; more than `len` when a capture cut it.
-    pub(crate) wire_len: u32,
+    wire_len: u32,
     /// The pool that the frame belongs to.
     pub(crate) pool: u32,
+    /// Bytes of the packet that are in memory: a pool's frames are none of them longer than this can say.
+    len: u16,
+    /// What the packet starts with: a LINKTYPE_ number.
+    link_type: u16,
 }
 
+// A queue of packets is a queue of these.
+const _: () = assert!(size_of::<Frame>() == 16);
+
 impl Frame {
+    /// The token for `len` bytes at `address`, all that the packet had on the wire, from a network interface.
+    #[inline]
+    pub(crate) fn new(pool: u32, address: u32, len: u16) -> Self {
+        Self { address, wire_len: u32::from(len), pool, len, link_type: ETHERNET }
+    }
+
+    /// Gives the frame a packet of another length.
+    #[inline]
+    pub(crate) fn resize(&mut self, len: u16) {
+        (self.len, self.wire_len) = (len, u32::from(len));
+    }
+
     /// Bytes of the packet in memory.
     #[inline]
     #[must_use]
     pub fn len(&self) -> u32 {
-        self.len
+        u32::from(self.len)
     }
 
     /// True if the packet has no byte in memory.
@@ -42,6 +61,19 @@ impl Frame {
     /// States how long the packet was on the wire; never less than what is in memory.
     #[inline]
     pub fn set_wire_len(&mut self, wire_len: u32) {
-        self.wire_len = wire_len.max(self.len);
+        self.wire_len = wire_len.max(self.len());
+    }
+
+    /// What the packet starts with: a LINKTYPE_ number, [`ETHERNET`] unless somebody [said](Self::set_link_type) otherwise.
+    #[inline]
+    #[must_use]
+    pub fn link_type(&self) -> u16 {
+        self.link_type
+    }
+
+    /// States what the packet starts with. Holds until the frame is back in its pool.
+    #[inline]
+    pub fn set_link_type(&mut self, link_type: u16) {
+        self.link_type = link_type;
     }
 }

@@ -12,8 +12,8 @@
 //! With the feature `af-xdp` (on by default; it needs clang, libelf and m4 to build) frames also come from network
 //! interfaces: see `open_wire`. Without it plain cargo suffices.
 //!
-//! This is the only crate of the workspace with `unsafe` code: the memory of the pool, and the rings shared with the
-//! kernel.
+//! This is the only crate of the workspace with `unsafe` code, but for the one instruction of `portlane-hint`: the memory
+//! of the pool, and the rings shared with the kernel.
 //!
 //! ```
 //! use portlane_rings::{Device, Layout, Memory, Pool};
@@ -44,8 +44,7 @@ mod frame;
 mod mapping;
 mod memory;
 mod pool;
-#[cfg(any(feature = "af-xdp", test))]
-mod ring;
+pub mod ring;
 
 #[cfg(feature = "af-xdp")]
 pub use af_xdp::{AfXdp, Interface, Io, Mode, OpenError, Options, Statistics, open_wire, wait};

@@ -1,6 +1,5 @@
 //! A device made of memory: for tests, benchmarks and simulations.
 
-use std::collections::VecDeque;
 use std::io;
 
 use crate::{Device, Frame, Held, Pool};
@@ -9,9 +8,11 @@ use crate::{Device, Frame, Held, Pool};
 /// a ring of bounded size until [`complete`](Self::complete) or [`take_sent`](Self::take_sent).
 #[derive(Debug)]
 pub struct Memory {
-    arrived: VecDeque<Frame>,
-    ring: VecDeque<Frame>,
-    done: Vec<Frame>,
+    /// The frames to be received, oldest first.
+    arrived: Vec<Frame>,
+    /// The frames sent, oldest first. The first `done` of them are complete.
+    ring: Vec<Frame>,
+    done: usize,
     ring_size: usize,
 }
 
@@ -19,62 +20,65 @@ impl Memory {
     /// A device with room for `ring_size` frames to be sent.
     #[must_use]
     pub fn new(ring_size: usize) -> Self {
-        Self {
-            arrived: VecDeque::new(),
-            ring: VecDeque::with_capacity(ring_size),
-            done: Vec::with_capacity(ring_size),
-            ring_size,
-        }
+        Self { arrived: Vec::new(), ring: Vec::with_capacity(ring_size), done: 0, ring_size }
     }
 
     /// Lets a frame arrive: [`Device::receive`] will return it.
+    #[inline]
     pub fn arrive(&mut self, frame: Frame) {
-        self.arrived.push_back(frame);
+        self.arrived.push(frame);
     }
 
     /// Takes the oldest frame in the ring, as the far end would.
     pub fn take_sent(&mut self) -> Option<Frame> {
-        self.ring.pop_front()
+        (self.sent() > 0).then(|| self.ring.remove(self.done))
     }
 
     /// Frames in the ring: sent, and neither taken nor completed.
     #[must_use]
     pub fn sent(&self) -> usize {
-        self.ring.len()
+        self.ring.len() - self.done
     }
 
     /// Completes all frames in the ring: the next [`Device::reclaim`] brings them home.
     pub fn complete(&mut self) {
-        self.done.extend(self.ring.drain(..));
+        self.done = self.ring.len();
     }
 }
 
 impl Device for Memory {
+    #[inline]
     fn receive(&mut self, _pool: &mut Pool, batch: &mut Vec<Frame>, max: usize) -> io::Result<()> {
-        let count = max.min(self.arrived.len());
-        batch.extend(self.arrived.drain(..count));
+        if self.arrived.len() <= max {
+            batch.append(&mut self.arrived);
+        } else {
+            batch.extend(self.arrived.drain(..max));
+        }
         Ok(())
     }
 
+    #[inline]
     fn send(&mut self, frame: Frame) -> Result<(), Frame> {
-        if self.ring.len() + self.done.len() == self.ring_size {
+        if self.ring.len() == self.ring_size {
             return Err(frame);
         }
-        self.ring.push_back(frame);
+        self.ring.push(frame);
         Ok(())
     }
 
+    #[inline]
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 
+    #[inline]
     fn reclaim(&mut self, pool: &mut Pool) -> io::Result<()> {
-        self.done.drain(..).for_each(|frame| pool.put(frame));
+        self.ring.drain(..std::mem::take(&mut self.done)).for_each(|frame| pool.put(frame));
         Ok(())
     }
 
     fn held(&self) -> Held {
         let count = |frames: usize| u32::try_from(frames).expect("frames are counted in u32");
-        Held { filling: count(self.arrived.len()), sending: count(self.ring.len() + self.done.len()) }
+        Held { filling: count(self.arrived.len()), sending: count(self.ring.len()) }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) use shared::{COMPLETION, FILL, RX, TX};
 
 /// The side that adds entries.
 #[derive(Debug)]
-pub(crate) struct Producer<T> {
+pub struct Producer<T> {
     ring: Ring<T>,
     /// Index of the next entry; ahead of the shared one by what is not yet published.
     next: u32,
@@ -50,7 +50,7 @@ impl<T: Copy> Producer<T> {
     /// Adds an entry that the consumer will see after the next [`publish`](Self::publish); it comes back when the ring
     /// is full.
     #[inline]
-    pub(crate) fn push(&mut self, entry: T) -> Result<(), T> {
+    pub fn push(&mut self, entry: T) -> Result<(), T> {
         if self.is_full() {
             self.consumed = self.ring.consumer().load(Ordering::Acquire);
             if self.is_full() {
@@ -65,13 +65,13 @@ impl<T: Copy> Producer<T> {
 
     /// Shows all added entries to the consumer.
     #[inline]
-    pub(crate) fn publish(&mut self) {
+    pub fn publish(&mut self) {
         self.ring.producer().store(self.next, Ordering::Release);
     }
 
     /// Entries added that the consumer has not yet released.
     #[inline]
-    pub(crate) fn pending(&self) -> u32 {
+    pub fn pending(&self) -> u32 {
         self.next.wrapping_sub(self.ring.consumer().load(Ordering::Relaxed))
     }
 
@@ -80,7 +80,7 @@ impl<T: Copy> Producer<T> {
     /// The load may overtake the store of [`publish`](Self::publish) and miss a kernel that has just gone to sleep: ask
     /// again, as long as entries are [`pending`](Self::pending).
     #[inline]
-    pub(crate) fn needs_wakeup(&self) -> bool {
+    pub fn needs_wakeup(&self) -> bool {
         self.ring.flags().load(Ordering::Relaxed) & libc::XDP_RING_NEED_WAKEUP != 0
     }
 
@@ -92,7 +92,7 @@ impl<T: Copy> Producer<T> {
 
 /// The side that takes entries.
 #[derive(Debug)]
-pub(crate) struct Consumer<T> {
+pub struct Consumer<T> {
     ring: Ring<T>,
     /// Index of the next entry; ahead of the shared one by what is not yet released.
     next: u32,
@@ -108,7 +108,7 @@ impl<T: Copy> Consumer<T> {
 
     /// Takes the oldest entry; its slot is the producer's again after the next [`release`](Self::release).
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<T> {
+    pub fn pop(&mut self) -> Option<T> {
         if self.next == self.produced {
             let produced = self.ring.producer().load(Ordering::Acquire);
             let count = produced.wrapping_sub(self.next);
@@ -125,14 +125,18 @@ impl<T: Copy> Consumer<T> {
 
     /// Gives the slots of all taken entries back to the producer.
     #[inline]
-    pub(crate) fn release(&mut self) {
+    pub fn release(&mut self) {
         self.ring.consumer().store(self.next, Ordering::Release);
     }
 }
 
-#[cfg(test)]
-/// Both sides of a ring in plain memory, whose indices begin at `start`.
-pub(crate) fn plain<T: Copy + Send + 'static>(size: u32, start: u32, filler: T) -> (Producer<T>, Consumer<T>) {
+/// Both sides of a ring of `size` entries in plain memory, whose indices begin at `start`: for tests and benchmarks.
+///
+/// # Panics
+///
+/// If the size is not a power of two.
+#[must_use]
+pub fn plain<T: Copy + Send + 'static>(size: u32, start: u32, filler: T) -> (Producer<T>, Consumer<T>) {
     let [one, other] = Ring::plain(size, start, filler);
     (Producer::new(one), Consumer::new(other))
 }

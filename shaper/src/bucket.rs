@@ -33,10 +33,12 @@ pub struct Bucket {
     rate: i64,
     /// Nanobits that the bucket holds when full.
     burst: i64,
+    /// Nanoseconds that fill it from the deepest debt.
+    fill: u64,
 }
 
-// Who earns as much as can be counted is full: what saturates in `refill` is more than the deepest debt and the burst.
-const _: () = assert!(MAX_BURST.0.cast_signed() * PER_BYTE <= i64::MAX - MAX_DEBT);
+// What is earned in less time than it takes to fill the bucket can be counted, and so can the level that it leads to.
+const _: () = assert!(2 * MAX_BURST.0.cast_signed() * PER_BYTE <= i64::MAX - MAX_DEBT);
 
 impl Bucket {
     /// A full bucket. A burst above [`MAX_BURST`] counts as that.
@@ -44,7 +46,8 @@ impl Bucket {
     pub fn new(rate: Rate, burst: Size, now: Nanos) -> Self {
         let rate = rate.bits_per_second().cast_signed();
         let burst = capacity(burst);
-        Self { level: burst, updated: now, rate, burst }
+        let fill = (MAX_DEBT + burst).unsigned_abs().div_ceil(rate.unsigned_abs());
+        Self { level: burst, updated: now, rate, burst, fill }
     }
 
     /// Another rate and burst from `now` on. What was earned or is owed by then stays, in bytes, up to the new burst.
@@ -73,9 +76,14 @@ impl Bucket {
     /// Earns what is due by `now`. A clock that stands still or runs backwards earns nothing.
     #[inline]
     pub fn refill(&mut self, now: Nanos) {
-        let elapsed = i64::try_from((now - self.updated).0).unwrap_or(i64::MAX);
-        self.level = self.level.saturating_add(elapsed.saturating_mul(self.rate)).min(self.burst);
-        self.updated = self.updated.max(now);
+        // Packets of a batch share their time.
+        if now <= self.updated {
+            return;
+        }
+        let elapsed = now.0 - self.updated.0;
+        let level = self.level.wrapping_add(elapsed.cast_signed().wrapping_mul(self.rate)).min(self.burst);
+        self.level = if elapsed < self.fill { level } else { self.burst };
+        self.updated = now;
     }
 
     /// True if nothing is owed, as of the last refill: an HTB class may send then (`htb_class_mode`).
@@ -85,17 +93,22 @@ impl Bucket {
         self.level >= 0
     }
 
-    /// True if the bucket can pay for `len` bytes at once, as of the last refill: a TBF may send then.
+    /// True if the bucket can pay that at once, as of the last refill: a TBF may send then.
     #[inline]
     #[must_use]
-    pub fn affords(&self, len: u32) -> bool {
-        self.level >= cost(len)
+    pub fn affords(&self, cost: Cost) -> bool {
+        self.level >= cost.0
     }
 
-    /// Pays for `len` bytes, into debt if need be; a length above [`MAX_PACKET`] counts as that.
+    /// Pays, into debt if need be; true if nothing is owed then.
     #[inline]
-    pub fn pay(&mut self, len: u32) {
-        self.level = (self.level - cost(len)).max(-MAX_DEBT);
+    pub fn pay(&mut self, cost: Cost) -> bool {
+        self.level -= cost.0;
+        let credit = self.in_credit();
+        if !credit {
+            self.level = self.level.max(-MAX_DEBT);
+        }
+        credit
     }
 
     /// True if this bucket holds less than the other, in bytes, as of the last refill of each.
@@ -110,10 +123,10 @@ impl Bucket {
         self.reaches(0)
     }
 
-    /// The first time at which the bucket affords `len` bytes; `None` if they are more than its burst.
+    /// The first time at which the bucket affords that; `None` if it is more than its burst.
     #[must_use]
-    pub fn affordable_at(&self, len: u32) -> Option<Nanos> {
-        (cost(len) <= self.burst).then(|| self.reaches(cost(len)))
+    pub fn affordable_at(&self, cost: Cost) -> Option<Nanos> {
+        (cost.0 <= self.burst).then(|| self.reaches(cost.0))
     }
 
     /// The credit at `now`, as the time it takes to earn it, in nanoseconds; negative while in debt. The unit of tc's
@@ -136,10 +149,17 @@ fn capacity(burst: Size) -> i64 {
     burst.0.min(MAX_BURST.0).cast_signed() * PER_BYTE
 }
 
-/// Nanobits in `len` bytes: at most 1.4 * 10^17.
-#[inline]
-fn cost(len: u32) -> i64 {
-    i64::from(len.min(MAX_PACKET)) * PER_BYTE
+/// What a packet takes from a bucket, in nanobits: at most 1.4 * 10^17.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost(i64);
+
+impl Cost {
+    /// The cost of `len` bytes; a length above [`MAX_PACKET`] counts as that.
+    #[inline]
+    #[must_use]
+    pub fn of(len: u32) -> Self {
+        Self(i64::from(len.min(MAX_PACKET)) * PER_BYTE)
+    }
 }
 
 #[cfg(test)]
@@ -155,13 +175,13 @@ mod tests {
     fn no_token_is_lost_to_rounding_in_a_thousand_million_packets() {
         // A prime rate and sizes without a common factor, so that every remainder of a nanosecond occurs.
         let mut bucket = Bucket::new(rate(9_999_999_967), Size(1_514), Nanos::ZERO);
-        bucket.pay(1_514);
+        bucket.pay(Cost::of(1_514));
         let (mut now, mut sent) = (Nanos::ZERO, 1_514_u64);
         for packet in 0..1_000_000_000_u64 {
             let len = if packet % 3 == 0 { 61 } else { 127 };
-            now = bucket.affordable_at(len).unwrap();
+            now = bucket.affordable_at(Cost::of(len)).unwrap();
             bucket.refill(now);
-            bucket.pay(len);
+            bucket.pay(Cost::of(len));
             sent += u64::from(len);
         }
         let earned_bits = u128::from(now.0) * 9_999_999_967 / 1_000_000_000;
@@ -178,7 +198,7 @@ mod tests {
         let (mut now, mut sent) = (Nanos::ZERO, 0_u64);
         while now < year {
             bucket.refill(now);
-            bucket.pay(9_000);
+            bucket.pay(Cost::of(9_000));
             sent += 9_000;
             now = bucket.credit_at();
         }
@@ -189,18 +209,18 @@ mod tests {
     #[test]
     fn a_clock_that_runs_backwards_earns_nothing() {
         let mut bucket = Bucket::new(rate(8_000_000_000), Size(1_000), Nanos(500));
-        bucket.pay(1_000);
+        bucket.pay(Cost::of(1_000));
         bucket.refill(Nanos(0));
-        assert!(!bucket.affords(1));
+        assert!(!bucket.affords(Cost::of(1)));
         bucket.refill(Nanos(501));
-        assert!(bucket.affords(1) && !bucket.affords(2));
+        assert!(bucket.affords(Cost::of(1)) && !bucket.affords(Cost::of(2)));
     }
 
     #[test]
     fn more_than_the_burst_is_never_affordable() {
         let bucket = Bucket::new(rate(1_000), Size(1_000), Nanos::ZERO);
-        assert_eq!(bucket.affordable_at(1_001), None);
-        assert_eq!(bucket.affordable_at(1_000), Some(Nanos::ZERO));
+        assert_eq!(bucket.affordable_at(Cost::of(1_001)), None);
+        assert_eq!(bucket.affordable_at(Cost::of(1_000)), Some(Nanos::ZERO));
     }
 
     proptest! {
@@ -217,8 +237,8 @@ mod tests {
             for (gap, len) in wishes {
                 now = now + Nanos(gap);
                 bucket.refill(now);
-                if bucket.affords(len) {
-                    bucket.pay(len);
+                if bucket.affords(Cost::of(len)) {
+                    bucket.pay(Cost::of(len));
                     sent.push((now, u128::from(len) * 8));
                 }
             }
@@ -236,7 +256,7 @@ mod tests {
         #[test]
         fn when_is_exact(bits in 1..Rate::MAX.bits_per_second(), burst in 1..MAX_BURST.0, len in 1..MAX_PACKET) {
             let mut bucket = Bucket::new(rate(bits), Size(burst), Nanos(7));
-            bucket.pay(len);
+            bucket.pay(Cost::of(len));
             let at = bucket.credit_at();
             let mut late = bucket.clone();
             late.refill(at);

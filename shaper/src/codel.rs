@@ -115,9 +115,25 @@ impl State {
         self.first_above_time.map(|time| Nanos(time.get()))
     }
 
+    /// A packet came and went while the queue was empty: an empty queue is not above target, nor dropping.
+    #[inline]
+    pub(crate) fn passed(&mut self) {
+        (self.first_above_time, self.dropping, self.ldelay) = (None, false, Nanos::ZERO);
+    }
+
     /// The queue was emptied by others, and an empty queue is not above target (RFC 8289 section 5.4).
     pub(crate) fn emptied(&mut self) {
         self.first_above_time = None;
+    }
+
+    /// Nothing happened but that packets were let go, the last one after this delay.
+    pub(crate) fn fresh(ldelay: Nanos) -> Self {
+        Self { ldelay, ..Self::default() }
+    }
+
+    /// Whether nothing happened but that packets were let go.
+    pub(crate) fn is_fresh(&self) -> bool {
+        *self == Self::fresh(self.ldelay)
     }
 
     /// Whether a queue that is empty at `now` may forget where it stood. Of a queue without packets only the last drop

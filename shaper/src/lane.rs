@@ -1,9 +1,11 @@
 //! One lane: its queue, and the token bucket filter that it may have to pass.
 
+use std::sync::Arc;
+
 use portlane_stats::counters::{DropReason, LaneCounters, Volume};
 
 use crate::bucket::MAX_PACKET;
-use crate::params::{Framing, LaneParams, Limiter};
+use crate::params::{FqParams, Framing, LaneParams, Limiter};
 use crate::queue::{Outcome, Queue, QueueStats, Queued, Store};
 use crate::tbf::Tbf;
 use crate::units::Nanos;
@@ -31,11 +33,13 @@ pub(crate) enum Place {
     Parked,
 }
 
+/// A lane. What a packet touches that goes straight through is in the first two cache lines.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Lane<P> {
     pub(crate) place: Place,
-    pub(crate) queue: Queue,
     filter: Option<Box<Filter<P>>>,
+    pub(crate) queue: Queue,
     pub(crate) counters: LaneCounters,
 }
 
@@ -48,10 +52,11 @@ struct Filter<P> {
 }
 
 impl<P> Lane<P> {
-    pub(crate) fn new(params: &LaneParams, framing: Framing, now: Nanos) -> Self {
+    /// An empty lane; parameters of FQ-CoDel are `shared` with the last lane made, if they are the same.
+    pub(crate) fn new(params: &LaneParams, framing: Framing, now: Nanos, shared: &mut Option<Arc<FqParams>>) -> Self {
         let mut lane = Self {
             place: Place::Idle,
-            queue: Queue::new(&params.queue),
+            queue: Queue::new(&params.queue, shared),
             filter: None,
             counters: LaneCounters::default(),
         };
@@ -85,6 +90,13 @@ impl<P> Lane<P> {
             Some(Filter { tbf: Some(tbf), head: Some(head) }) => tbf.affordable_at(head.len, now),
             _ => None,
         }
+    }
+
+    /// A packet comes and goes at once, if the lane is empty and does as if it had queued it. The tree has to agree before,
+    /// and counts it.
+    #[inline]
+    pub(crate) fn pass(&mut self, flow: u32, len: u32, memory: u32) -> bool {
+        self.place == Place::Idle && self.filter.is_none() && self.queue.pass(flow, len, memory)
     }
 
     /// Takes a packet into the queue; or drops it, or packets that wait.

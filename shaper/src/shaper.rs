@@ -6,6 +6,8 @@ mod shed;
 
 pub use self::read::Limited;
 pub use self::shed::shed;
+use portlane_hint::{prefetch, prefetch_line};
+
 use crate::lane::{Lane, Place, Readiness};
 use crate::lengths::Lengths;
 use crate::params::TreeParams;
@@ -13,6 +15,9 @@ use crate::queue::{Queued, Store};
 use crate::tree::{Chosen, Tree, TreeError};
 use crate::units::Nanos;
 use crate::{DropReason, LaneId};
+
+/// As many lanes have what packets touch in a second-level cache of a megabyte.
+const LANES_IN_CACHE: usize = 2_048;
 
 /// What becomes of packets that do not leave by [`Shaper::dequeue`], and of those that are marked.
 pub trait Fate<P> {
@@ -48,6 +53,8 @@ pub struct Departure<P> {
     pub len: u32,
     /// When it was enqueued.
     pub enqueued: Nanos,
+    /// It went straight through the lane, and [is counted](Shaper::passed) among those that did.
+    pub passed: bool,
 }
 
 /// When to ask a shaper again.
@@ -93,9 +100,9 @@ impl<P> Shaper<P> {
     /// The first node whose parameters break a rule, and which.
     pub fn new(params: &TreeParams, capacity: usize, now: Nanos) -> Result<Self, TreeError> {
         let tree = Tree::new(params, now)?;
-        let lanes = (0..).map(LaneId).zip(&params.lanes);
+        let (lanes, mut shared) = ((0..).map(LaneId).zip(&params.lanes), None);
         Ok(Self {
-            lanes: lanes.map(|(id, params)| Lane::new(params, tree.framing(id), now)).collect(),
+            lanes: lanes.map(|(id, params)| Lane::new(params, tree.framing(id), now, &mut shared)).collect(),
             tree,
             store: Store::with_capacity(capacity),
             lengths: Lengths::new(params.lanes.len()),
@@ -126,16 +133,82 @@ impl<P> Shaper<P> {
         self.lengths.changed(id.0, before, self.lanes[id.index()].spare());
     }
 
+    /// Starts to bring into the cache what a packet of a lane touches; nothing with so few lanes that all are there.
+    #[inline]
+    pub fn prefetch(&self, id: LaneId) {
+        if self.lanes.len() > LANES_IN_CACHE {
+            self.tree.prefetch(id);
+            if let Some(lane) = self.lanes.get(id.index()) {
+                prefetch(lane);
+                prefetch_line(lane, 1);
+            }
+        }
+    }
+
+    /// A packet arrives, and what may leave after that does: [`pass`](Self::pass) or else [`join`](Self::join).
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    #[inline]
+    pub fn offer(
+        &mut self,
+        id: LaneId,
+        arrival: Arrival<P>,
+        now: Nanos,
+        fate: &mut impl Fate<P>,
+    ) -> Option<Departure<P>> {
+        let Arrival { packet, len, memory, flow } = arrival;
+        if self.pass(id, len, memory, flow, now) {
+            return Some(Departure { lane: id, packet, len, enqueued: now, passed: true });
+        }
+        self.join(id, Arrival { packet, len, memory, flow }, now, fate)
+    }
+
+    /// Whether a packet that arrives goes straight through: it finds its lane empty and in credit, and nothing else may leave
+    /// at `now`, as [`dequeue`](Self::dequeue) has said. If so it has left; all is as if it had been queued: credit, turns,
+    /// flows and what is counted. If not, nothing happened. The parameters are those of an [`Arrival`], whose packet stays
+    /// where it is.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    #[inline(always)]
+    pub fn pass(&mut self, id: LaneId, len: u32, memory: u32, flow: u32, now: Nanos) -> bool {
+        let lanes = &mut self.lanes;
+        self.woken == Some(now)
+            && self.returned.is_none()
+            && self.tree.pass(id, len, now, || lanes[id.index()].pass(flow, len, memory))
+    }
+
+    /// A packet is enqueued, and if it is the only one that may leave at `now` it does (`__dev_xmit_skb`). Where others may
+    /// leave too, [`dequeue`](Self::dequeue) has not been asked for all of them, and is to be.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    pub fn join(
+        &mut self,
+        id: LaneId,
+        arrival: Arrival<P>,
+        now: Nanos,
+        fate: &mut impl Fate<P>,
+    ) -> Option<Departure<P>> {
+        let still = self.is_still(now);
+        self.enqueue(id, arrival, now, fate);
+        if still && self.tree.sends_now() { self.dequeue(now, fate) } else { None }
+    }
+
+    /// Whether [`dequeue`](Self::dequeue) would say at `now` that nothing may leave.
+    #[inline]
+    fn is_still(&self, now: Nanos) -> bool {
+        self.woken == Some(now) && self.returned.is_none() && self.tree.is_still()
+    }
+
     /// The next packet that may leave at `now`; `None` if none may.
     pub fn dequeue(&mut self, now: Nanos, fate: &mut impl Fate<P>) -> Option<Departure<P>> {
-        if let Some(departure) = self.returned.take() {
-            self.store.take_up();
-            self.lanes[departure.lane.index()].counters.sent.add(departure.len);
-            if let Some(last) = self.last {
-                self.tree.count_again(last, departure.len);
-            }
-            self.given_again = true;
-            return Some(departure);
+        if self.returned.is_some() {
+            return self.give_again();
         }
         self.wake(now, fate);
         while let Some(chosen) = self.tree.choose(now) {
@@ -148,15 +221,31 @@ impl<P> Shaper<P> {
                 Some(item) => self.tree.sent(chosen, item.len, readiness == Readiness::Ready, now),
                 None => self.tree.skip(chosen),
             }
-            self.put(id, readiness);
+            // Who has sent and has more is where it was.
+            if taken.is_none() || readiness != Readiness::Ready {
+                self.put(id, readiness);
+            }
             self.lengths.changed(id.0, before, self.lanes[id.index()].spare());
             if let Some(Queued { packet, len, enqueued, .. }) = taken {
                 self.given_again = false;
                 self.last = Some(chosen);
-                return Some(Departure { lane: id, packet, len, enqueued });
+                return Some(Departure { lane: id, packet, len, enqueued, passed: false });
             }
         }
         None
+    }
+
+    /// The packet that came back leaves again.
+    #[cold]
+    fn give_again(&mut self) -> Option<Departure<P>> {
+        let departure = self.returned.take()?;
+        self.store.take_up();
+        self.lanes[departure.lane.index()].counters.sent.add(departure.len);
+        if let Some(last) = self.last {
+            self.tree.count_again(last, departure.len);
+        }
+        self.given_again = true;
+        Some(departure)
     }
 
     /// Takes back a packet that [`dequeue`](Self::dequeue) gave and the device's ring had no room for. It stays at the
@@ -166,15 +255,24 @@ impl<P> Shaper<P> {
     /// # Panics
     ///
     /// If one has come back already.
+    #[cold]
+    #[inline(never)]
     pub fn put_back(&mut self, departure: Departure<P>) {
         assert!(self.returned.is_none(), "only the packet given last may come back");
         let counters = &mut self.lanes[departure.lane.index()].counters;
-        counters.sent.sub(departure.len);
+        if departure.passed {
+            (self.last, self.given_again) = (Some(Chosen { lane: departure.lane, level: 0 }), false);
+            self.tree.unpass(departure.lane, departure.len);
+            counters.offered.add(departure.len);
+            counters.dequeued.add(departure.len);
+        } else {
+            counters.sent.sub(departure.len);
+        }
         counters.requeues += u64::from(!self.given_again);
         if let Some(last) = self.last {
             self.tree.uncount(last, departure.len);
         }
-        self.returned = Some(departure);
+        self.returned = Some(Departure { passed: false, ..departure });
         self.store.put_aside();
     }
 
@@ -218,9 +316,9 @@ impl<P> Shaper<P> {
                 // A wait until the end of time may be longer than can be told: such a lane is never woken.
                 if until < Nanos::MAX {
                     self.tree.park(id, until);
-                }
-                if self.woken.is_some_and(|woken| until <= woken) {
-                    self.woken = None;
+                    if self.woken.is_some_and(|woken| until <= woken) {
+                        self.woken = None;
+                    }
                 }
             }
         }
@@ -243,8 +341,16 @@ impl<P> Shaper<P> {
             return;
         }
         self.woken = Some(now);
-        let mut due = std::mem::take(&mut self.due);
+        let due = &mut self.due;
         self.tree.expire(now, |lane| due.push(lane));
+        if !self.due.is_empty() {
+            self.settle_due(now, fate);
+        }
+    }
+
+    /// Lanes whose filter has tokens again go where they belong.
+    fn settle_due(&mut self, now: Nanos, fate: &mut impl Fate<P>) {
+        let mut due = std::mem::take(&mut self.due);
         for lane in due.drain(..) {
             self.settle(lane, now, fate);
         }

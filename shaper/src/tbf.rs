@@ -1,6 +1,6 @@
 //! A token bucket filter: a packet leaves when it can be paid for at once (`sch_tbf`).
 
-use crate::bucket::{Bucket, MAX_PACKET};
+use crate::bucket::{Bucket, Cost, MAX_PACKET};
 use crate::params::{Framing, Peak};
 use crate::units::{Nanos, Rate, Size};
 
@@ -44,7 +44,7 @@ impl Tbf {
     /// When a packet of `len` bytes can be paid for; `None`: now. One that came before the burst became smaller than it
     /// waits until the bucket is full.
     pub(crate) fn affordable_at(&mut self, len: u32, now: Nanos) -> Option<Nanos> {
-        let cost = self.framing.on_wire(len).min(self.longest);
+        let cost = Cost::of(self.framing.on_wire(len).min(self.longest));
         let mut at = None;
         for bucket in [Some(&mut self.rate), self.peak.as_mut()].into_iter().flatten() {
             bucket.refill(now);
@@ -59,7 +59,7 @@ impl Tbf {
     /// meanwhile ends at the burst, before this packet is paid for and not after.
     #[inline]
     pub(crate) fn pay(&mut self, len: u32, now: Nanos) {
-        let cost = self.framing.on_wire(len);
+        let cost = Cost::of(self.framing.on_wire(len));
         for bucket in [Some(&mut self.rate), self.peak.as_mut()].into_iter().flatten() {
             bucket.refill(now);
             bucket.pay(cost);

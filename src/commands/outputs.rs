@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use portlane_stats::histogram::{LaneHistogram, Percentiles};
+
 use crate::failure::Failure;
 
 /// Writes to standard output; where that is closed or full, the command has failed.
@@ -13,6 +15,18 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|cause| Failure::failed(format!("standard output cannot be written: {cause}")))
+}
+
+/// Writes sojourn times to the file that was opened for them, if one was asked for.
+pub(crate) fn write_percentiles(
+    file: Option<File>,
+    path: Option<&Path>,
+    sojourns: &LaneHistogram,
+) -> Result<(), Failure> {
+    let (Some(mut file), Some(path)) = (file, path) else { return Ok(()) };
+    let text = Percentiles(sojourns).to_string();
+    file.write_all(text.as_bytes())
+        .map_err(|cause| Failure::failed(format!("{} cannot be written: {cause}", path.display())))
 }
 
 /// An output that is open, and as it was before.

@@ -8,7 +8,7 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 use portlane_classify::Direction;
 use portlane_pcap::{Capture, Reader, Writer};
-use portlane_rings::{Device, Layout, Losses, Pool};
+use portlane_rings::{Layout, Losses, Pool};
 use portlane_shaper::{Nanos, Wake};
 use portlane_stats::render::Format;
 use portlane_stats::snapshot::{Directions, Snapshot};
@@ -25,8 +25,9 @@ use crate::report::{self, Context};
 /// power of two, so that headers spread over the cache.
 const FRAME_SIZE: u32 = 2_112;
 
-/// The most frames: 1.1 GB of memory when as many packets wait at the same time. What is never used costs none.
-const MAX_FRAMES: u32 = 524_288;
+/// The most frames for packets that wait: 1.1 GB of memory when as many wait at the same time. What is never used costs
+/// none.
+const MAX_FRAMES: u32 = 524_287;
 
 /// Replay is a pure function of its input: what is hashed live with a secret key, is hashed here with this one.
 const KEY: [u64; 2] = [0, 0];
@@ -52,8 +53,8 @@ pub fn run(arguments: &Replay) -> Result<(), Failure> {
     let plan = config::load(&arguments.config).map_err(Failure::refused)?;
     let reader = Reader::open(&arguments.input).map_err(Failure::refused)?;
     let mut pool = pool(&plan)?;
-    let paths = [arguments.write.as_deref(), arguments.stats.as_deref()];
-    let [capture, stats] = outputs::create(paths, &[&arguments.input, &arguments.config])?;
+    let paths = [arguments.write.as_deref(), arguments.stats.as_deref(), arguments.hgrm.as_deref()];
+    let [capture, stats, hgrm] = outputs::create(paths, &[&arguments.input, &arguments.config])?;
     let writer = capture.map(Writer::new).transpose().map_err(|cause| unwritable(arguments, &cause))?;
 
     let capture = Capture::new(reader, writer, &mut pool);
@@ -67,6 +68,7 @@ pub fn run(arguments: &Replay) -> Result<(), Failure> {
     let device = line.ports.swap_remove(0).device;
     let whole = device.finish().map_err(|cause| unwritable(arguments, &cause))?;
     report(arguments, stats, &snapshot)?;
+    outputs::write_percentiles(hgrm, arguments.hgrm.as_deref(), &report::sojourns(&line))?;
     whole.map_err(|damage| Failure::failed(format!("{}: {damage}", arguments.input.display())))?;
     if now == END_OF_TIME {
         let name = arguments.input.display();
@@ -100,7 +102,7 @@ fn play(line: &mut Replayed, started: Nanos, progress: &ProgressBar) -> io::Resu
     }
     progress.finish_and_clear();
     // What left in the last turn is still to be written.
-    line.ports[0].device.reclaim(&mut line.pool)?;
+    line.ports[0].device.write_out(&line.pool)?;
     Ok(now)
 }
 
@@ -110,6 +112,7 @@ fn pool(plan: &Plan) -> Result<Pool, Failure> {
     let limits = lanes.chain([&plan.unmatched; Direction::ALL.len()]).map(|lane| u64::from(lane.queue.limit));
     let spare = 8 * BATCH as u64;
     let frames = u32::try_from(limits.sum::<u64>() + spare).unwrap_or(MAX_FRAMES).min(MAX_FRAMES);
+    let frames = frames + Capture::<File, File>::FRAMES;
     let layout = Layout { frames, frame_size: FRAME_SIZE };
     Pool::new(layout).map_err(|cause| {
         let needed = layout.bytes().div_ceil(1_000_000);

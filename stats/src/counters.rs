@@ -133,6 +133,13 @@ pub struct LaneCounters {
 }
 
 impl LaneCounters {
+    /// Counts frames that came and went at once.
+    pub fn passed(&mut self, frames: Volume) {
+        for volume in [&mut self.offered, &mut self.dequeued, &mut self.sent] {
+            *volume = volume.plus(frames);
+        }
+    }
+
     /// Counts one frame of `len` bytes dropped for `reason`.
     #[inline]
     pub fn drop_frame(&mut self, reason: DropReason, len: u32) {

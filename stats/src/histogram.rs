@@ -1,90 +1,30 @@
 //! Sojourn times, in nanoseconds, of all lanes.
 //!
-//! Each lane has a fixed log-linear array: values below 32 ns are exact, each octave above has 32 buckets, up to
+//! Each lane has a fixed log-linear array: values below 64 ns are exact, each octave above has 32 buckets, up to
 //! 2^36 ns (68.7 s); longer sojourns count in the last bucket. A quantile is reported as the middle of its bucket and so is
 //! off by at most 1/64 (1.6 %). The maximum is kept apart and exact, whatever its size.
 //!
-//! A lane takes 4 kB, in one allocation for all of them that is zeroed by the operating system: the pages of a lane that
-//! never records are never touched.
+//! [`Histograms`] holds those of all lanes for whoever records; [`LaneHistogram`] is a copy of one lane's, to be asked.
 
-use std::collections::BTreeMap;
+mod merged;
+mod percentiles;
+mod store;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+
+pub use percentiles::Percentiles;
+pub use store::Histograms;
 
 /// Each octave is cut in 2^5 buckets.
 const SUB_BITS: u32 = 5;
 const SUBS: u64 = 1 << SUB_BITS;
 
-/// Buckets of a lane: 32 exact ones, then 31 octaves of 32.
+/// Buckets of a lane: 32 exact ones, then 31 octaves of 32, the first of which is exact too.
 const BUCKETS: usize = 1024;
 
 /// The largest value with a bucket of its own.
 const LARGEST: u64 = (1 << 36) - 1;
-
-/// The histograms of all lanes. One writer; reading is copying ([`Histograms::lane`]).
-#[derive(Debug)]
-pub struct Histograms {
-    /// Lane after lane, [`BUCKETS`] each.
-    counts: Vec<u32>,
-    /// Per lane its maximum plus one; 0 where nothing was recorded.
-    peaks: Vec<u64>,
-    /// How often the bucket at this place of `counts` went past `u32::MAX`.
-    carried: BTreeMap<usize, u64>,
-}
-
-impl Histograms {
-    /// Room for lanes `0..lanes`: 4 kB of address space each, memory only for those that record.
-    #[must_use]
-    pub fn new(lanes: usize) -> Self {
-        Self { counts: vec![0; lanes * BUCKETS], peaks: vec![0; lanes], carried: BTreeMap::new() }
-    }
-
-    /// Records that a frame spent `ns` nanoseconds in `lane`.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such lane.
-    #[inline]
-    pub fn record(&mut self, lane: usize, ns: u64) {
-        let place = lane * BUCKETS + bucket_of(ns);
-        match self.counts[place].checked_add(1) {
-            Some(count) => self.counts[place] = count,
-            None => self.carry(place),
-        }
-        self.peaks[lane] = self.peaks[lane].max(ns.saturating_add(1));
-    }
-
-    #[cold]
-    fn carry(&mut self, place: usize) {
-        self.counts[place] = 0;
-        *self.carried.entry(place).or_insert(0) += 1;
-    }
-
-    /// A copy of one lane's histogram; for a lane that never recorded, without looking at its memory.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such lane.
-    #[must_use]
-    pub fn lane(&self, lane: usize) -> LaneHistogram {
-        let Some(max) = self.peaks[lane].checked_sub(1) else {
-            return LaneHistogram::default();
-        };
-        let first = lane * BUCKETS;
-        let buckets = (0u16..)
-            .zip(first..first + BUCKETS)
-            .map(|(bucket, place)| (bucket, self.count_at(place)))
-            .filter(|&(_, count)| count > 0)
-            .collect();
-        LaneHistogram { buckets, max }
-    }
-
-    fn count_at(&self, place: usize) -> u64 {
-        let carried = self.carried.get(&place).copied().unwrap_or(0);
-        u64::from(self.counts[place]) + (carried << u32::BITS)
-    }
-}
 
 /// One lane's histogram, owned and sparse: what a worker sends to whoever makes the report.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,6 +52,17 @@ pub struct Quantiles {
 }
 
 impl LaneHistogram {
+    /// With `count` more frames that did not wait at all.
+    #[must_use]
+    pub fn with_zeros(mut self, count: u64) -> Self {
+        match self.buckets.first_mut() {
+            Some((0, zeros)) => *zeros += count,
+            _ if count > 0 => self.buckets.insert(0, (0, count)),
+            _ => {}
+        }
+        self
+    }
+
     /// Frames recorded.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -176,7 +127,7 @@ impl LaneHistogram {
 #[inline]
 fn bucket_of(ns: u64) -> usize {
     let ns = ns.min(LARGEST);
-    let shift = (ns | SUBS).ilog2() - SUB_BITS;
+    let shift = (ns >> SUB_BITS | 1).ilog2();
     let bucket = (u64::from(shift) << SUB_BITS) + (ns >> shift);
     #[expect(clippy::cast_possible_truncation, reason = "at most 30 * 32 + 63 = 1023")]
     {

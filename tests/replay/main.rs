@@ -10,6 +10,7 @@ mod endings;
 mod fates;
 mod links;
 mod packets;
+mod percentiles;
 mod refusals;
 mod scene;
 mod traffic;

@@ -72,6 +72,7 @@ pub(crate) fn replay(config: &str, direction: Way, arrivals: &[Packet]) -> Repla
         config: path("portlane.toml"),
         write: Some(path("out.pcapng")),
         stats: Some(path("out.json")),
+        hgrm: None,
         format: None,
         direction,
     };

@@ -1,5 +1,6 @@
 //! Byte by byte: what each kind of frame says, and one frame for each reason to refuse it.
 
+mod common;
 mod frames;
 mod icmp;
 mod malformed;

@@ -217,6 +217,8 @@ impl Side {
         let promiscuous = Promiscuous::new(interface.index).map_err(failed("receive what is not addressed to"))?;
         let queues =
             Queues::map(&socket, options.layout(), options.ring_size, pool.id()).map_err(failed("map the rings of"))?;
+        // An older kernel sends fewer packets at once.
+        let _ = socket.send_at_once(options.ring_size);
         let zero_copy = socket.is_zero_copy().map_err(failed("ask for the mode of"))?;
         let mode = match (program.hook(), zero_copy) {
             (Hook::Native, true) => Mode::ZeroCopy,

@@ -56,6 +56,8 @@ impl Queues {
             match self.frame(descriptor) {
                 Some(frame) if self.held.filling > 0 => {
                     self.held.filling -= 1;
+                    // The packet is in the cache of whoever wrote it: of another core, if the kernel copied it.
+                    pool.prefetch(&frame);
                     batch.push(frame);
                 }
                 _ => self.strays += 1,
@@ -68,7 +70,7 @@ impl Queues {
     pub(super) fn send(&mut self, frame: Frame) -> Result<(), Frame> {
         self.check(frame.pool);
         assert!(!frame.is_empty(), "the kernel never gives back a frame without a packet");
-        let descriptor = xdp_desc { addr: u64::from(frame.address), len: frame.len, options: 0 };
+        let descriptor = xdp_desc { addr: u64::from(frame.address), len: frame.len(), options: 0 };
         if self.tx.push(descriptor).is_err() {
             return Err(frame);
         }
@@ -124,9 +126,9 @@ impl Queues {
     /// The token for a received packet, if the descriptor lies within one frame of the pool.
     fn frame(&self, descriptor: xdp_desc) -> Option<Frame> {
         let address = self.address(descriptor.addr)?;
-        let len = descriptor.len;
+        let len = u16::try_from(descriptor.len).ok()?;
         let room = self.layout.frame_size - address % self.layout.frame_size;
-        (1..=room).contains(&len).then_some(Frame { address, len, wire_len: len, pool: self.pool })
+        (1..=room).contains(&u32::from(len)).then_some(Frame::new(self.pool, address, len))
     }
 
     fn address(&self, address: u64) -> Option<u32> {

@@ -111,6 +111,17 @@ impl Socket {
         checked(result)
     }
 
+    /// Lets one [`kick`](Self::kick) send as many packets as the transmit ring holds, where the kernel copies: `size` of
+    /// them rather than 32. Fails on kernels before Linux 6.17.
+    pub(super) fn send_at_once(&self, size: u32) -> io::Result<()> {
+        /// Not yet in the libc crate.
+        const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
+        let len = libc::socklen_t::try_from(size_of_val(&size)).expect("a few bytes");
+        let value = ptr::from_ref(&size).cast();
+        // SAFETY: the kernel reads the four bytes of `size`.
+        checked(unsafe { libc::setsockopt(self.descriptor, libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, value, len) })
+    }
+
     /// Layout of the mappings of the rings.
     pub(super) fn offsets(&self) -> io::Result<libc::xdp_mmap_offsets> {
         const NOWHERE: libc::xdp_ring_offset = libc::xdp_ring_offset { producer: 0, consumer: 0, desc: 0, flags: 0 };

@@ -21,7 +21,6 @@ mod cell {
     pub(in crate::ring) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
     impl<T> UnsafeCell<T> {
-        #[cfg(test)]
         pub(in crate::ring) fn new(value: T) -> Self {
             Self(std::cell::UnsafeCell::new(value))
         }

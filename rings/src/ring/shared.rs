@@ -152,7 +152,6 @@ mod kernel {
 }
 
 /// The memory of a ring that both sides of this process share.
-#[cfg(test)]
 struct Plain<T> {
     producer: AtomicU32,
     consumer: AtomicU32,
@@ -160,11 +159,9 @@ struct Plain<T> {
     slots: Box<[UnsafeCell<T>]>,
 }
 
-#[cfg(test)]
 // SAFETY: the indices keep the two sides of the ring from accessing the same slot at once.
 unsafe impl<T: Send> Sync for Plain<T> {}
 
-#[cfg(test)]
 impl<T: Copy + Send + 'static> Ring<T> {
     /// Both views of a ring in plain memory whose indices begin at `start`.
     pub(super) fn plain(size: u32, start: u32, filler: T) -> [Self; 2] {

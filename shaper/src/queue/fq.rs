@@ -3,6 +3,9 @@
 //! Flows that began to send lately are in the list of new flows, which goes first; the others are in the list of old ones.
 //! A flow that has become empty leaves its list when its turn comes, not before. A flow is kept while it is in a list, and
 //! then for as long as its CoDel could tell the difference.
+//!
+//! A lane that nothing holds up mostly has no packets and one flow listed, the one that sent last. That flow is kept in the
+//! lane itself ([`Lone`]): such lanes need no memory for flows, and a packet that goes straight through touches nothing else.
 
 use super::slab::{List, Slab};
 use super::store::{Fifo, Queued, Store};
@@ -11,6 +14,7 @@ use super::{Outcome, Totals, Watched};
 use crate::params::FqParams;
 use crate::units::Nanos;
 use crate::{Fate, codel};
+use std::sync::Arc;
 
 /// A flow: what is hashed into one bucket of a lane.
 #[derive(Debug)]
@@ -30,29 +34,123 @@ impl Flow {
     }
 }
 
+/// The only flow of a lane: listed, without packets, and its CoDel has nothing to remember.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lone {
+    pub(super) bucket: u16,
+    /// In the list of old flows.
+    pub(super) old: bool,
+    pub(super) deficit: i32,
+    /// Of its CoDel.
+    pub(super) ldelay: Nanos,
+}
+
+impl Lone {
+    /// It is visited until it may send, each time from the end of the old flows.
+    #[cold]
+    #[inline(never)]
+    fn revisit(&mut self, params: &FqParams) {
+        let quantum = quantum(params);
+        self.deficit += (-self.deficit / quantum + 1) * quantum;
+        self.old = true;
+    }
+}
+
+/// What a new flow may send.
+#[inline]
+fn quantum(params: &FqParams) -> i32 {
+    0_i32.saturating_add_unsigned(params.quantum)
+}
+
 /// The flows of a lane.
 #[derive(Debug)]
 pub(super) struct FqCodel {
-    params: FqParams,
-    table: Table,
-    pub(super) new: List,
-    pub(super) old: List,
+    params: Arc<FqParams>,
+    /// If there is one, lists and table are empty.
+    pub(super) lone: Option<Lone>,
     /// Times that a flow came into the list of new ones.
     pub(super) new_flow_count: u64,
+    pub(super) new: List,
+    pub(super) old: List,
+    table: Table,
 }
 
 impl FqCodel {
-    pub(super) fn new(params: FqParams) -> Self {
-        Self { params, table: Table::default(), new: List::default(), old: List::default(), new_flow_count: 0 }
+    pub(super) fn new(params: Arc<FqParams>) -> Self {
+        let (new, old) = (List::default(), List::default());
+        Self { params, lone: None, new_flow_count: 0, new, old, table: Table::default() }
+    }
+
+    /// The bucket of a hash (`reciprocal_scale`).
+    #[inline]
+    fn bucket_of(&self, hash: u32) -> u16 {
+        let scaled = (u64::from(hash) * u64::from(self.params.flows)) >> 32;
+        u16::try_from(scaled).expect("there are at most 65,536 buckets")
+    }
+
+    /// A packet of a lane without packets comes and goes, as [`push`](Self::push) and [`dequeue`](Self::dequeue) would have
+    /// it; false, and nothing happened, if that takes more than a lane's [`Lone`] flow can tell.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, hash: u32, len: u32, memory: u32) -> bool {
+        if u64::from(memory) > self.params.memory_limit.0 {
+            return false;
+        }
+        let bucket = self.bucket_of(hash);
+        match &mut self.lone {
+            Some(lone) if lone.bucket == bucket => {
+                if lone.deficit <= 0 {
+                    lone.revisit(&self.params);
+                }
+                lone.deficit -= len.cast_signed();
+                lone.ldelay = Nanos::ZERO;
+            }
+            // The other flow leaves its list when it is visited, unless it is among the old ones then.
+            Some(lone) if lone.old || lone.deficit <= 0 => return false,
+            None if !self.table.is_empty() => return false,
+            lone => {
+                let deficit = quantum(&self.params) - len.cast_signed();
+                *lone = Some(Lone { bucket, old: false, deficit, ldelay: Nanos::ZERO });
+                self.new_flow_count += 1;
+            }
+        }
+        true
+    }
+
+    /// Gives the lone flow a place in store, list and table.
+    #[inline]
+    fn accompany(&mut self, flows: &mut Slab<Flow>, now: Nanos) {
+        if let Some(Lone { bucket, old, deficit, ldelay }) = self.lone.take() {
+            let index = self.add_flow(bucket, flows, now);
+            let flow = flows.get_mut(index);
+            (flow.deficit, flow.codel.ldelay, flow.listed) = (deficit, ldelay, true);
+            let list = if old { &mut self.old } else { &mut self.new };
+            list.push(flows, index);
+        }
+    }
+
+    /// The packets are all gone: if one flow is left that can do without a place, it is lone again.
+    pub(super) fn isolate(&mut self, flows: &mut Slab<Flow>) {
+        if self.table.len() != 1 {
+            return;
+        }
+        let old = self.new.len() == 0;
+        let Some(index) = self.new.first().or_else(|| self.old.first()) else { return };
+        let &Flow { codel, deficit, bucket, .. } = flows.get(index);
+        if codel.is_fresh() {
+            (self.new, self.old) = (List::default(), List::default());
+            self.table.remove(bucket);
+            flows.remove(index);
+            self.lone = Some(Lone { bucket, old, deficit, ldelay: codel.ldelay });
+        }
     }
 
     /// Changes the parameters; false, and nothing changed, if packets would be in other buckets. What may be forgotten by
     /// now is: a longer interval does not bring it back.
-    pub(super) fn set(&mut self, params: FqParams, flows: &mut Slab<Flow>, now: Nanos) -> bool {
+    pub(super) fn set(&mut self, params: &FqParams, flows: &mut Slab<Flow>, now: Nanos) -> bool {
         let same = self.params.flows == params.flows;
         if same {
             self.forget(flows, now);
-            self.params = params;
+            self.params = Arc::new(*params);
         }
         same
     }
@@ -60,23 +158,23 @@ impl FqCodel {
     /// Appends a packet to its flow, and returns the flow (`fq_codel_enqueue`).
     #[inline]
     pub(super) fn push<P>(&mut self, store: &mut Store<P>, item: Queued<P>) -> u32 {
+        self.accompany(&mut store.flows, item.enqueued);
         let index = self.flow_of(item.flow, &mut store.flows, item.enqueued);
         let flow = store.flows.get_mut(index);
         flow.fifo.push(&mut store.packets, item);
         if !flow.listed {
             flow.listed = true;
-            flow.deficit = 0_i32.saturating_add_unsigned(self.params.quantum);
+            flow.deficit = quantum(&self.params);
             self.new.push(&mut store.flows, index);
             self.new_flow_count += 1;
         }
         index
     }
 
-    /// The flow of a hash: `reciprocal_scale` of the hash to the number of buckets.
+    /// The flow of a hash.
     #[inline]
     fn flow_of(&mut self, hash: u32, flows: &mut Slab<Flow>, now: Nanos) -> u32 {
-        let scaled = (u64::from(hash) * u64::from(self.params.flows)) >> 32;
-        let bucket = u16::try_from(scaled).expect("there are at most 65,536 buckets");
+        let bucket = self.bucket_of(hash);
         self.table.find(bucket).unwrap_or_else(|| self.add_flow(bucket, flows, now))
     }
 
@@ -112,17 +210,22 @@ impl FqCodel {
         now: Nanos,
         outcome: &mut Outcome<'_, F>,
     ) -> Option<Queued<P>> {
+        if self.lone.take().is_some() {
+            // Nobody else has packets either.
+            return None;
+        }
         let Store { packets, flows, .. } = store;
         loop {
             let index = self.new.first().or_else(|| self.old.first())?;
             let flow = flows.get_mut(index);
             if flow.deficit <= 0 {
-                flow.deficit = flow.deficit.saturating_add_unsigned(self.params.quantum);
+                flow.deficit = flow.deficit.saturating_add(quantum(&self.params));
                 self.pass_to_old(flows);
                 continue;
             }
             let mut queue = Watched { fifo: &mut flow.fifo, packets, totals, outcome };
-            if let Some(item) = flow.codel.dequeue(&self.params.codel, now, &mut queue) {
+            if let Some(popped) = flow.codel.dequeue(&self.params.codel, now, &mut queue) {
+                let item = packets.remove(popped.index);
                 flow.deficit = flow.deficit.saturating_sub_unsigned(item.len);
                 return Some(item);
             }
@@ -179,7 +282,7 @@ impl FqCodel {
         let index = self.longest(flows)?;
         let Flow { fifo, codel, .. } = flows.get_mut(index);
         let (mut dropped, mut bytes, half) = (0, 0, fifo.bytes() / 2);
-        while let Some(item) = fifo.pop(packets) {
+        while let Some(item) = fifo.take(packets) {
             totals.sub(&item);
             dropped += 1;
             bytes += u64::from(item.len);
@@ -236,13 +339,13 @@ impl FqCodel {
         for index in std::mem::take(&mut self.table).flows() {
             let mut flow = store.flows.remove(index);
             let mut latest = Nanos::ZERO;
-            while let Some(item) = flow.fifo.pop(&mut store.packets) {
+            while let Some(item) = flow.fifo.take(&mut store.packets) {
                 // Within a flow the order stays, even if the clock ran backwards.
                 latest = latest.max(item.enqueued);
                 all.push((latest, item));
             }
         }
-        (self.new, self.old) = (List::default(), List::default());
+        (self.new, self.old, self.lone) = (List::default(), List::default(), None);
         all.sort_by_key(|&(at, _)| at);
         all.into_iter().map(|(_, item)| item).collect()
     }

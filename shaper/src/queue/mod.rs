@@ -10,6 +10,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use portlane_stats::counters::{DropReason, LaneCounters, Volume};
 
 use self::fq::FqCodel;
@@ -17,7 +19,8 @@ use self::slab::Slab;
 pub use self::stats::{FlowStats, QueueStats};
 use self::store::Fifo;
 pub(crate) use self::store::{Queued, Store};
-use crate::params::{Aqm, QueueParams};
+use crate::bucket::MAX_PACKET;
+use crate::params::{Aqm, FqParams, QueueParams};
 use crate::units::{Nanos, Size};
 use crate::{Fate, LaneId, codel};
 
@@ -65,26 +68,45 @@ impl Totals {
     }
 }
 
+/// With a tag of its own, for what passes is told by it.
 #[derive(Debug)]
+#[repr(u8)]
 enum Kind {
     Fifo(Fifo),
-    Codel { params: codel::Params, state: codel::State, fifo: Fifo },
+    Codel(Box<Codel>),
     FqCodel(FqCodel),
 }
 
+/// One queue under CoDel. It takes more than the others, and is rare.
+#[derive(Debug)]
+struct Codel {
+    params: codel::Params,
+    state: codel::State,
+    fifo: Fifo,
+}
+
 impl Kind {
-    fn new(aqm: Aqm) -> Self {
+    /// A queue of this kind; parameters of FQ-CoDel are `shared` with the last queue made, if they are the same.
+    fn new(aqm: &Aqm, shared: &mut Option<Arc<FqParams>>) -> Self {
         match aqm {
             Aqm::Fifo => Self::Fifo(Fifo::default()),
-            Aqm::Codel(params) => Self::Codel { params, state: codel::State::default(), fifo: Fifo::default() },
-            Aqm::FqCodel(params) => Self::FqCodel(FqCodel::new(params)),
+            &Aqm::Codel(params) => {
+                Self::Codel(Box::new(Codel { params, state: codel::State::default(), fifo: Fifo::default() }))
+            }
+            Aqm::FqCodel(params) => {
+                let known = shared.take().filter(|known| **known == *params);
+                let known = known.unwrap_or_else(|| Arc::new(*params));
+                *shared = Some(Arc::clone(&known));
+                Self::FqCodel(FqCodel::new(known))
+            }
         }
     }
 
     #[inline]
     fn push<P>(&mut self, store: &mut Store<P>, item: Queued<P>) {
         match self {
-            Self::Fifo(fifo) | Self::Codel { fifo, .. } => fifo.push(&mut store.packets, item),
+            Self::Fifo(fifo) => fifo.push(&mut store.packets, item),
+            Self::Codel(codel) => codel.fifo.push(&mut store.packets, item),
             Self::FqCodel(fq) => {
                 fq.push(store, item);
             }
@@ -93,29 +115,64 @@ impl Kind {
 
     /// Takes all packets, in the order in which they came.
     fn drain<P>(&mut self, store: &mut Store<P>) -> Vec<Queued<P>> {
-        match self {
-            Self::Fifo(fifo) | Self::Codel { fifo, .. } => {
-                std::iter::from_fn(|| fifo.pop(&mut store.packets)).collect()
-            }
-            Self::FqCodel(fq) => fq.drain(store),
-        }
+        let fifo = match self {
+            Self::Fifo(fifo) => fifo,
+            Self::Codel(codel) => &mut codel.fifo,
+            Self::FqCodel(fq) => return fq.drain(store),
+        };
+        std::iter::from_fn(|| fifo.take(&mut store.packets)).collect()
     }
 }
 
-/// A lane's queue.
+/// A lane's queue. The order of its fields is that of [`Lane`](crate::lane::Lane).
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Queue {
+    /// A packet of this length is too long for an empty queue, or for any.
+    too_long: u32,
     limit: u32,
-    limit_bytes: Size,
     totals: Totals,
     kind: Kind,
+    limit_bytes: Size,
 }
 
 impl Queue {
-    pub(crate) fn new(params: &QueueParams) -> Self {
-        let QueueParams { limit, limit_bytes, aqm } = *params;
-        let limit_bytes = limit_bytes.unwrap_or(Size(u64::MAX));
-        Self { limit, limit_bytes, totals: Totals::default(), kind: Kind::new(aqm) }
+    /// An empty queue; parameters of FQ-CoDel are `shared` with the last queue made, if they are the same.
+    pub(crate) fn new(params: &QueueParams, shared: &mut Option<Arc<FqParams>>) -> Self {
+        let kind = Kind::new(&params.aqm, shared);
+        let (totals, limit_bytes) = (Totals::default(), Size(0));
+        let mut queue = Self { kind, totals, too_long: 0, limit: 0, limit_bytes };
+        queue.set_limits(params);
+        queue
+    }
+
+    fn set_limits(&mut self, params: &QueueParams) {
+        self.limit = params.limit;
+        self.limit_bytes = params.limit_bytes.unwrap_or(Size(u64::MAX));
+        let longest = u32::try_from(self.limit_bytes.0).unwrap_or(MAX_PACKET).min(MAX_PACKET);
+        self.too_long = if self.limit == 0 { 0 } else { longest + 1 };
+    }
+
+    /// A packet comes while the queue is empty and goes at once: what [`push`](Self::push) and [`dequeue`](Self::dequeue)
+    /// would do, without the queue. False, and nothing happened, where that is not known.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self, flow: u32, len: u32, memory: u32) -> bool {
+        if len >= self.too_long {
+            return false;
+        }
+        match &mut self.kind {
+            Kind::FqCodel(fq) => {
+                if !fq.pass(flow, len, memory) {
+                    return false;
+                }
+            }
+            Kind::Fifo(_) => {}
+            Kind::Codel(codel) => codel.state.passed(),
+        }
+        if self.totals.maxpacket < len {
+            self.totals.maxpacket = len;
+        }
+        true
     }
 
     /// Packets in the queue.
@@ -166,9 +223,7 @@ impl Queue {
     #[inline]
     fn refuses(&self, len: u32, beside: Volume) -> bool {
         let full = match self.kind {
-            Kind::Fifo(_) | Kind::Codel { .. } => {
-                u64::from(self.totals.packets) + beside.packets >= u64::from(self.limit)
-            }
+            Kind::Fifo(_) | Kind::Codel(_) => u64::from(self.totals.packets) + beside.packets >= u64::from(self.limit),
             Kind::FqCodel(_) => false,
         };
         full || self.totals.bytes + beside.bytes + u64::from(len) > self.limit_bytes.0
@@ -184,11 +239,23 @@ impl Queue {
     ) -> Option<Queued<P>> {
         let totals = &mut self.totals;
         match &mut self.kind {
-            Kind::Fifo(fifo) => codel::Source::pop(&mut Watched { fifo, packets: &mut store.packets, totals, outcome }),
-            Kind::Codel { params, state, fifo } => {
-                state.dequeue(params, now, &mut Watched { fifo, packets: &mut store.packets, totals, outcome })
+            Kind::Fifo(fifo) => {
+                let popped = codel::Source::pop(&mut Watched { fifo, packets: &mut store.packets, totals, outcome })?;
+                Some(store.packets.remove(popped.index))
             }
-            Kind::FqCodel(fq) => fq.dequeue(store, totals, now, outcome),
+            Kind::Codel(codel) => {
+                let Codel { params, state, fifo } = codel.as_mut();
+                let mut queue = Watched { fifo, packets: &mut store.packets, totals, outcome };
+                let popped = state.dequeue(params, now, &mut queue)?;
+                Some(store.packets.remove(popped.index))
+            }
+            Kind::FqCodel(fq) => {
+                let item = fq.dequeue(store, totals, now, outcome);
+                if totals.packets == 0 {
+                    fq.isolate(&mut store.flows);
+                }
+                item
+            }
         }
     }
 
@@ -197,11 +264,11 @@ impl Queue {
         let mut drop = |item: Queued<P>| outcome.drop(item.packet, item.len, DropReason::NoFrame);
         let (fifo, state) = match &mut self.kind {
             Kind::Fifo(fifo) => (fifo, None),
-            Kind::Codel { fifo, state, .. } => (fifo, Some(state)),
+            Kind::Codel(codel) => (&mut codel.fifo, Some(&mut codel.state)),
             Kind::FqCodel(fq) => return fq.give_up(store, &mut self.totals, count, drop),
         };
         for _ in 0..count {
-            let Some(item) = fifo.pop(&mut store.packets) else { break };
+            let Some(item) = fifo.take(&mut store.packets) else { break };
             self.totals.sub(&item);
             drop(item);
         }
@@ -213,19 +280,19 @@ impl Queue {
     /// Changes the parameters. What is queued stays, in its order; limits apply to what comes later. CoDel begins anew, unless
     /// the kind of queue stays the same and, of FQ-CoDel, the number of buckets.
     pub(crate) fn set<P>(&mut self, store: &mut Store<P>, params: &QueueParams, now: Nanos) {
-        (self.limit, self.limit_bytes) = (params.limit, params.limit_bytes.unwrap_or(Size(u64::MAX)));
+        self.set_limits(params);
         let kept = match (&mut self.kind, params.aqm) {
             (Kind::Fifo(_), Aqm::Fifo) => true,
-            (Kind::Codel { params, .. }, Aqm::Codel(new)) => {
-                *params = new;
+            (Kind::Codel(codel), Aqm::Codel(new)) => {
+                codel.params = new;
                 true
             }
-            (Kind::FqCodel(fq), Aqm::FqCodel(new)) => fq.set(new, &mut store.flows, now),
+            (Kind::FqCodel(fq), Aqm::FqCodel(ref new)) => fq.set(new, &mut store.flows, now),
             _ => false,
         };
         if !kept {
             let queued = self.kind.drain(store);
-            self.kind = Kind::new(params.aqm);
+            self.kind = Kind::new(&params.aqm, &mut None);
             queued.into_iter().for_each(|item| self.kind.push(store, item));
         }
     }
@@ -239,15 +306,29 @@ struct Watched<'a, 'b, P, F> {
     outcome: &'a mut Outcome<'b, F>,
 }
 
+/// A packet that left its queue and is still in the store.
+#[derive(Debug, Clone, Copy)]
+struct Popped {
+    index: u32,
+    enqueued: Nanos,
+}
+
+impl codel::Packet for Popped {
+    #[inline]
+    fn enqueued(&self) -> Nanos {
+        self.enqueued
+    }
+}
+
 impl<P, F: Fate<P>> codel::Source for Watched<'_, '_, P, F> {
-    type Packet = Queued<P>;
+    type Packet = Popped;
 
     #[inline]
-    fn pop(&mut self) -> Option<Queued<P>> {
-        let item = self.fifo.pop(self.packets)?;
-        self.totals.sub(&item);
+    fn pop(&mut self) -> Option<Popped> {
+        let (index, item) = self.fifo.pop(self.packets)?;
+        self.totals.sub(item);
         self.totals.maxpacket = self.totals.maxpacket.max(item.len);
-        Some(item)
+        Some(Popped { index, enqueued: item.enqueued })
     }
 
     #[inline]
@@ -255,11 +336,13 @@ impl<P, F: Fate<P>> codel::Source for Watched<'_, '_, P, F> {
         self.totals.bytes
     }
 
-    fn drop(&mut self, item: Queued<P>) {
+    fn drop(&mut self, popped: Popped) {
+        let item = self.packets.remove(popped.index);
         self.outcome.drop(item.packet, item.len, DropReason::Codel);
     }
 
-    fn mark(&mut self, item: &mut Queued<P>, why: codel::Mark) -> bool {
+    fn mark(&mut self, popped: &mut Popped, why: codel::Mark) -> bool {
+        let item = self.packets.get_mut(popped.index);
         let marked = self.outcome.fate.mark(&mut item.packet);
         let counter = match why {
             codel::Mark::NotDropped => &mut self.outcome.counters.ecn_marks,

@@ -2,6 +2,7 @@
 
 use portlane_stats::counters::{DropReason, LaneCounters, Volume};
 
+use super::fq::Lone;
 use super::{Kind, Queue, Store};
 use crate::codel;
 
@@ -41,6 +42,13 @@ pub struct FlowStats {
     pub codel: codel::State,
 }
 
+impl From<Lone> for FlowStats {
+    fn from(Lone { bucket, deficit, ldelay, .. }: Lone) -> Self {
+        let codel = codel::State::fresh(ldelay);
+        Self { index: bucket.into(), backlog: Volume::default(), deficit, codel }
+    }
+}
+
 impl Queue {
     /// What the queue has to tell, with what its lane counted.
     pub(crate) fn stats(&self, counters: &LaneCounters) -> QueueStats {
@@ -56,11 +64,11 @@ impl Queue {
             ..QueueStats::default()
         };
         match &self.kind {
-            Kind::Fifo(_) | Kind::Codel { .. } => stats,
+            Kind::Fifo(_) | Kind::Codel(_) => stats,
             Kind::FqCodel(fq) => QueueStats {
                 new_flow_count: fq.new_flow_count,
-                new_flows_len: fq.new.len(),
-                old_flows_len: fq.old.len(),
+                new_flows_len: fq.new.len() + fq.lone.map_or(0, |lone| u32::from(!lone.old)),
+                old_flows_len: fq.old.len() + fq.lone.map_or(0, |lone| u32::from(lone.old)),
                 ..stats
             },
         }
@@ -69,22 +77,23 @@ impl Queue {
     /// Where CoDel stands, if there is one for the whole queue.
     pub(crate) fn codel(&self) -> Option<&codel::State> {
         match &self.kind {
-            Kind::Codel { state, .. } => Some(state),
+            Kind::Codel(codel) => Some(&codel.state),
             Kind::Fifo(_) | Kind::FqCodel(_) => None,
         }
     }
 
     /// The flows, if there are some, in the order in which their turns come.
     pub(crate) fn flows<'a, P>(&self, store: &'a Store<P>) -> impl Iterator<Item = FlowStats> + use<'a, P> {
-        let fq = match &self.kind {
-            Kind::FqCodel(fq) => Some(fq.listed(&store.flows)),
-            Kind::Fifo(_) | Kind::Codel { .. } => None,
+        let (lone, fq) = match &self.kind {
+            Kind::FqCodel(fq) => (fq.lone.map(FlowStats::from), Some(fq.listed(&store.flows))),
+            Kind::Fifo(_) | Kind::Codel(_) => (None, None),
         };
-        fq.into_iter().flatten().map(|flow| FlowStats {
+        let listed = fq.into_iter().flatten().map(|flow| FlowStats {
             index: flow.bucket.into(),
             backlog: Volume { packets: flow.fifo.packets().into(), bytes: flow.fifo.bytes() },
             deficit: flow.deficit,
             codel: flow.codel,
-        })
+        });
+        lone.into_iter().chain(listed)
     }
 }

@@ -2,7 +2,6 @@
 
 use super::fq::Flow;
 use super::slab::{List, Slab};
-use crate::codel;
 use crate::units::Nanos;
 
 /// A packet in a queue.
@@ -17,13 +16,6 @@ pub(crate) struct Queued<P> {
     pub(crate) flow: u32,
     /// When it was enqueued.
     pub(crate) enqueued: Nanos,
-}
-
-impl<P> codel::Packet for Queued<P> {
-    #[inline]
-    fn enqueued(&self) -> Nanos {
-        self.enqueued
-    }
 }
 
 /// The store that the queues of all lanes share, so that memory follows what is queued and not how many lanes there are.
@@ -85,13 +77,20 @@ impl Fifo {
         self.list.push(packets, index);
     }
 
+    /// The oldest leaves the queue, and is where it was in the store.
+    #[inline]
+    pub(super) fn pop<'a, P>(&mut self, packets: &'a Slab<Queued<P>>) -> Option<(u32, &'a Queued<P>)> {
+        let index = self.list.pop(packets)?;
+        let item = packets.get(index);
+        self.bytes -= u64::from(item.len);
+        Some((index, item))
+    }
+
     /// Takes the oldest.
     #[inline]
-    pub(super) fn pop<P>(&mut self, packets: &mut Slab<Queued<P>>) -> Option<Queued<P>> {
-        let index = self.list.pop(packets)?;
-        let item = packets.remove(index);
-        self.bytes -= u64::from(item.len);
-        Some(item)
+    pub(super) fn take<P>(&mut self, packets: &mut Slab<Queued<P>>) -> Option<Queued<P>> {
+        let (index, _) = self.pop(packets)?;
+        Some(packets.remove(index))
     }
 }
 
@@ -113,7 +112,7 @@ mod tests {
                     queues[lane].push(&mut store.packets, item);
                     models[lane].push_back((number, len));
                 } else {
-                    let popped = queues[lane].pop(&mut store.packets).map(|item| (item.packet, item.len));
+                    let popped = queues[lane].take(&mut store.packets).map(|item| (item.packet, item.len));
                     prop_assert_eq!(popped, models[lane].pop_front());
                 }
                 prop_assert_eq!(queues[lane].packets() as usize, models[lane].len());

@@ -32,6 +32,18 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Flows in the table.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.used as usize
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    #[inline]
     pub(super) fn find(&self, bucket: u16) -> Option<u32> {
         self.place(bucket).map(|place| self.slots[place].flow)
     }

@@ -60,7 +60,7 @@ impl<P> Shaper<P> {
     /// Which rule the parameters break.
     pub fn add_lane(&mut self, params: &LaneParams, now: Nanos) -> Result<LaneId, TreeError> {
         let id = self.tree.add_lane(params, now)?;
-        let lane = Lane::new(params, self.tree.framing(id), now);
+        let lane = Lane::new(params, self.tree.framing(id), now, &mut None);
         match self.lanes.get_mut(id.index()) {
             Some(vacant) => *vacant = lane,
             None => self.lanes.push(lane),

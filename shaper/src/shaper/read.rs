@@ -47,8 +47,20 @@ impl<P> Shaper<P> {
     /// If there is no such lane.
     #[must_use]
     pub fn counters(&self, id: LaneId) -> LaneCounters {
-        let counters = self.lanes[id.index()].counters;
-        LaneCounters { overlimits: counters.overlimits + self.tree.overlimits(id), ..counters }
+        let mut counters = self.lanes[id.index()].counters;
+        counters.passed(self.tree.passed(id));
+        counters.overlimits += self.tree.overlimits(id);
+        counters
+    }
+
+    /// Packets that went straight through a lane ([`offer`](Self::offer)), and so left in the instant in which they arrived.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    #[must_use]
+    pub fn passed(&self, id: LaneId) -> u64 {
+        self.tree.passed(id).packets
     }
 
     /// What a lane holds now: its queue, a packet waiting for tokens, and one that the device would not take.

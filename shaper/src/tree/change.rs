@@ -3,6 +3,8 @@
 //! Every change is made whole or refused. Credit and debt of a node stay its own, in bytes, wherever it goes; credit is cut
 //! to its new bursts. Who waits his turn keeps it where the round that he stands in stays the same.
 
+use portlane_stats::counters::Volume;
+
 use super::node::{Inner, Leaf, Node, Slot, Spec};
 use super::{LEVELS, LINK, Tree, TreeError, check, parent_slot};
 use crate::params::{GroupParams, LaneParams, LinkParams, NodeId};
@@ -153,7 +155,10 @@ impl Tree {
     pub(super) fn new_leaf(&mut self, params: &LaneParams) -> Slot {
         let id = self.next_lane();
         let node = Node::new(0);
-        let (leaf, spec) = (Leaf { node, priority: 0, quantum: 0, deficit: [0; LEVELS] }, Spec::from(params));
+        let (leaf, spec) = (
+            Leaf { node, priority: 0, quantum: 0, deficit: [0; LEVELS], passed: Volume::default() },
+            Spec::from(params),
+        );
         match self.leaves.get_mut(id.index()) {
             Some(free) => {
                 *free = leaf;

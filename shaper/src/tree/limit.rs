@@ -55,15 +55,19 @@ impl Tree {
         let slot = slot_of(id);
         let node = self.at(slot);
         let credit = |bucket: Option<&Bucket>| bucket.map_or(0, |bucket| bucket.credit_ns(now));
+        let passed = match slot {
+            Slot::Leaf(leaf) => self.passed(LaneId(leaf)),
+            Slot::Inner(_) => Volume::default(),
+        };
         NodeReading {
             guarantee: node.limits.rate().map(Bucket::rate),
             shape: self.spec(slot).shape(),
             tokens_ns: credit(node.limits.rate()),
             ctokens_ns: credit(node.limits.ceil()),
-            lended: node.lended,
+            lended: node.lended + passed.packets,
             borrowed: node.borrowed,
             overlimits: node.overlimits,
-            sent: node.sent,
+            sent: node.sent.plus(passed),
             framing: node.framing,
             priority: self.priority(slot),
             quantum: match slot {

@@ -4,7 +4,7 @@ use portlane_stats::counters::Volume;
 
 use super::round::{Round, Set};
 use super::{LEVELS, PRIORITIES};
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Cost};
 use crate::params::{Framing, GroupParams, LaneParams, Limiter, LinkParams, OwnFraming, Shape};
 use crate::units::{Nanos, Rate, Size};
 
@@ -75,17 +75,10 @@ impl Limits {
         }
     }
 
-    /// Pays for `len` bytes: from the ceil, and from the guarantee too unless the packet was `borrowed`.
+    /// It can send or cannot, and never borrows.
     #[inline]
-    pub(super) fn pay(&mut self, len: u32, borrowed: bool) {
-        if let Self::Flat(ceil) | Self::Both { ceil, .. } = self {
-            ceil.pay(len);
-        }
-        if let Self::Guarantee(rate) | Self::Both { rate, .. } = self
-            && !borrowed
-        {
-            rate.pay(len);
-        }
+    pub(super) fn is_flat(&self) -> bool {
+        matches!(self, Self::Flat(_))
     }
 
     /// The bucket of the guarantee.
@@ -144,20 +137,20 @@ impl Limits {
     }
 }
 
-/// What leaves and inner nodes have in common; all that a packet touches.
+/// What leaves and inner nodes have in common; all that a packet touches. What every packet touches comes first, and if the
+/// node never borrows that is all in one cache line.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Node {
-    pub(super) limits: Limits,
-    pub(super) framing: Framing,
     /// Inner node above; `None` for the link, and for what has been removed.
     pub(super) parent: Option<u32>,
-    /// Position among the parent's children.
-    pub(super) position: u32,
+    pub(super) framing: Framing,
     /// 0 for a leaf; the link's is the highest.
     pub(super) level: u8,
     pub(super) mode: Mode,
     /// Priorities in which it has packets to send, a bit each (`prio_activity`).
     pub(super) active: u8,
+    pub(super) limits: Limits,
     /// Number of the wait that ends when the mode may change; 0 if there is none.
     pub(super) wait: u64,
     pub(super) sent: Volume,
@@ -167,6 +160,8 @@ pub(super) struct Node {
     pub(super) borrowed: u64,
     /// Times that it went above its ceil.
     pub(super) overlimits: u64,
+    /// Position among the parent's children.
+    pub(super) position: u32,
 }
 
 impl Node {
@@ -187,28 +182,99 @@ impl Node {
         }
     }
 
-    /// Pays for a packet of `len` bytes that was sent at `level`, and counts it (`htb_charge_class`).
-    #[inline]
-    pub(super) fn charge(&mut self, len: u32, level: u8, now: Nanos) {
-        self.limits.refill(now);
-        let could = self.limits.ceil().is_none_or(Bucket::in_credit);
-        self.limits.pay(self.framing.on_wire(len), self.level < level);
-        let can = self.limits.ceil().is_none_or(Bucket::in_credit);
-        self.overlimits += u64::from(could && !can);
-        self.lended += u64::from(self.level == level);
-        self.borrowed += u64::from(self.level < level);
-        self.sent.add(len);
+    /// Pays for a packet that was sent at `level`, and counts it (`htb_charge_class`). True if the node's mode is another now.
+    #[inline(always)]
+    pub(super) fn charge(&mut self, bill: &Bill, level: u8, now: Nanos) -> bool {
+        if self.level == level {
+            self.lended += 1;
+        } else if self.level < level {
+            self.borrowed += 1;
+        }
+        self.sent.add(bill.len);
+        self.pay(bill, level, now)
+    }
+
+    /// Pays for a packet that was sent at `level`: from the ceil, and from the guarantee unless the packet was borrowed. True
+    /// if the node's mode is another now.
+    #[inline(always)]
+    pub(super) fn pay(&mut self, bill: &Bill, level: u8, now: Nanos) -> bool {
+        let mode = match &mut self.limits {
+            Limits::Flat(ceil) => {
+                ceil.refill(now);
+                let could = ceil.in_credit();
+                if ceil.pay(bill.cost) {
+                    Mode::CanSend
+                } else {
+                    self.overlimits += u64::from(could);
+                    Mode::CantSend
+                }
+            }
+            _ => self.pay_from_two(bill, level, now),
+        };
+        mode != self.mode
+    }
+
+    /// What [`pay`](Self::pay) does where ceil and guarantee are not the same.
+    #[inline(never)]
+    fn pay_from_two(&mut self, bill: &Bill, level: u8, now: Nanos) -> Mode {
+        let lends = self.level >= level;
+        let (rate, ceil) = match &mut self.limits {
+            Limits::Open => return Mode::CanSend,
+            Limits::Flat(ceil) => (None, Some(ceil)),
+            Limits::Guarantee(rate) => (Some(rate), None),
+            Limits::Both { rate, ceil } => (Some(rate), Some(ceil)),
+        };
+        let guaranteed = rate.is_none_or(|rate| {
+            rate.refill(now);
+            if lends { rate.pay(bill.cost) } else { rate.in_credit() }
+        });
+        if let Some(ceil) = ceil {
+            ceil.refill(now);
+            let could = ceil.in_credit();
+            if !ceil.pay(bill.cost) {
+                self.overlimits += u64::from(could);
+                return Mode::CantSend;
+            }
+        }
+        if guaranteed { Mode::CanSend } else { Mode::MayBorrow }
     }
 }
 
-/// A lane.
+/// What a packet costs a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bill {
+    /// Bytes of the packet.
+    len: u32,
+    /// What makes them the bytes that it takes on the node's wire.
+    framing: Framing,
+    cost: Cost,
+}
+
+impl Bill {
+    #[inline]
+    pub(super) fn new(framing: Framing, len: u32) -> Self {
+        Self { len, framing, cost: Cost::of(framing.on_wire(len)) }
+    }
+
+    /// The bill of the same packet where the framing may be another.
+    #[inline]
+    pub(super) fn under(self, framing: Framing) -> Self {
+        if framing == self.framing { self } else { Self::new(framing, self.len) }
+    }
+}
+
+/// A lane. What a packet touches that goes straight through is in the first 128 bytes. Were it aligned to lines of 64, it
+/// would take an eighth more.
 #[derive(Debug)]
+#[repr(C, align(32))]
 pub(super) struct Leaf {
-    pub(super) node: Node,
-    pub(super) priority: u8,
-    pub(super) quantum: i32,
     /// Bytes left of the turn, for each level that it may send at.
     pub(super) deficit: [i32; LEVELS],
+    pub(super) quantum: i32,
+    pub(super) priority: u8,
+    /// What [passed](super::Tree::pass), and is not in the node's counters.
+    pub(super) passed: Volume,
+    pub(super) node: Node,
 }
 
 /// The link or a group.
@@ -223,6 +289,21 @@ pub(super) struct Inner {
     pub(super) spec: Spec,
     /// Bits a second that it wants as a guarantee: its own rate, or else what its children want together.
     pub(super) demand: u64,
+}
+
+impl Leaf {
+    /// The leaf is alone at its own level, and sends `len` bytes when it is not in deficit.
+    #[inline]
+    pub(super) fn take_turn(&mut self, len: u32) {
+        let deficit = &mut self.deficit[0];
+        while *deficit < 0 {
+            *deficit += self.quantum;
+        }
+        *deficit -= len.cast_signed();
+        if *deficit < 0 {
+            *deficit += self.quantum;
+        }
+    }
 }
 
 impl Inner {

@@ -32,6 +32,18 @@ impl Rows {
         &mut self.rounds[level][priority]
     }
 
+    /// The leaf whose turn it is; there is one.
+    #[inline]
+    pub(super) fn next_leaf(&mut self, priority: usize) -> u32 {
+        let round = &mut self.rounds[0][priority];
+        loop {
+            match round.turn() {
+                Some(leaf) => return leaf,
+                None => round.rewind(),
+            }
+        }
+    }
+
     /// Adds a node in each of the priorities (`htb_add_class_to_row`).
     #[inline]
     pub(super) fn insert(&mut self, level: usize, priorities: u8, member: u32) {

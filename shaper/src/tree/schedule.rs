@@ -1,8 +1,11 @@
 //! Choosing, and what follows from sending: `htb_dequeue_tree` and what it calls.
 
-use super::node::{Mode, Node, Slot};
+use portlane_hint::{prefetch, prefetch_line};
+use portlane_stats::counters::Volume;
+
+use super::node::{Bill, Limits, Mode, Node, Slot};
 use super::rows::bits;
-use super::waiting::slot_on;
+use super::waiting::{Ended, slot_on};
 use super::{Chosen, LEVELS, LINK, Tree};
 use crate::LaneId;
 use crate::bucket::MAX_PACKET;
@@ -99,19 +102,98 @@ impl Tree {
             self.deactivate(chosen.lane);
         }
         self.wake = None;
-        let mut slot = Slot::Leaf(chosen.lane.0);
-        loop {
-            let node = self.at_mut(slot);
-            node.charge(len, chosen.level, now);
-            let parent = node.parent;
-            if node.limits.mode() != node.mode {
-                self.update_mode(slot);
-            }
-            match parent {
-                Some(parent) => slot = Slot::Inner(parent),
-                None => return,
+        let node = &mut self.leaves[chosen.lane.index()].node;
+        let bill = Bill::new(node.framing, len);
+        let (changed, parent) = (node.charge(&bill, chosen.level, now), node.parent);
+        if changed {
+            self.update_mode_of_sender(chosen.lane.0);
+        }
+        self.charge_above(parent, bill, chosen.level, now);
+    }
+
+    /// The nodes from `parent` on upwards pay for a packet that was sent at `level`.
+    #[inline]
+    fn charge_above(&mut self, mut parent: Option<u32>, mut bill: Bill, level: u8, now: Nanos) {
+        while let Some(inner) = parent {
+            let node = &mut self.inner[inner as usize].node;
+            bill = bill.under(node.framing);
+            let changed = node.charge(&bill, level, now);
+            parent = node.parent;
+            if changed {
+                self.update_inner_mode(inner);
             }
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn update_leaf_mode(&mut self, leaf: u32) {
+        self.update_mode(Slot::Leaf(leaf));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn update_inner_mode(&mut self, inner: u32) {
+        self.update_mode(Slot::Inner(inner));
+    }
+
+    /// Starts to bring a leaf into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, lane: LaneId) {
+        if let Some(leaf) = self.leaves.get(lane.index()) {
+            prefetch(leaf);
+            prefetch_line(leaf, 1);
+        }
+    }
+
+    /// Whether no leaf may send, and no wait has ended since [`choose`](Self::choose) said so.
+    #[inline]
+    pub(crate) fn is_still(&self) -> bool {
+        self.rows.levels() | self.waiting.levels() == 0
+    }
+
+    /// Whether a packet of an inactive leaf may go straight through: the tree [is still](Self::is_still), the leaf can send
+    /// and `takes` it. If so it is charged and counted, as [`activate`](Self::activate), [`choose`](Self::choose) and
+    /// [`sent`](Self::sent) would. Nobody else is in the row that the leaf would be in, so it is its turn until it is not in
+    /// deficit, and the row is left at its end.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self, lane: LaneId, len: u32, now: Nanos, takes: impl FnOnce() -> bool) -> bool {
+        let leaf = &mut self.leaves[lane.index()];
+        if leaf.node.mode != Mode::CanSend || self.rows.levels() | self.waiting.levels() != 0 || !takes() {
+            return false;
+        }
+        self.wake = None;
+        leaf.passed.add(len);
+        leaf.take_turn(len);
+        let mut node = &mut leaf.node;
+        let mut bill = Bill::new(node.framing, len);
+        if node.pay(&bill, 0, now) {
+            self.update_leaf_mode(lane.0);
+            node = &mut self.leaves[lane.index()].node;
+        }
+        while let Some(inner) = node.parent {
+            node = &mut self.inner[inner as usize].node;
+            node.sent.add(len);
+            bill = bill.under(node.framing);
+            if node.pay(&bill, 0, now) {
+                self.update_inner_mode(inner);
+                node = &mut self.inner[inner as usize].node;
+            }
+        }
+        true
+    }
+
+    /// What [passed](Self::pass) of a lane.
+    pub(crate) fn passed(&self, lane: LaneId) -> Volume {
+        self.leaves[lane.index()].passed
+    }
+
+    /// A packet that passed is counted as the others are.
+    pub(crate) fn unpass(&mut self, lane: LaneId, len: u32) {
+        let leaf = &mut self.leaves[lane.index()];
+        leaf.passed.sub(len);
+        leaf.node.sent.add(len);
+        leaf.node.lended += 1;
     }
 
     /// Uncounts a packet that was [`sent`](Self::sent), and could not be. It stays paid for.
@@ -151,7 +233,7 @@ impl Tree {
     #[inline]
     fn choose_on(&mut self, level: usize, priority: usize) -> Chosen {
         loop {
-            let lane = self.look_up(level, priority);
+            let lane = if level == 0 { self.rows.next_leaf(priority) } else { self.look_up(level, priority) };
             let leaf = &mut self.leaves[lane as usize];
             if leaf.deficit[level] >= 0 {
                 let level = u8::try_from(level).expect("there are ten levels");
@@ -215,17 +297,66 @@ impl Tree {
         let list = self.waiting.take_ended(level);
         for ended in &list {
             let slot = slot_on(level, ended.slot);
-            let node = self.at_mut(slot);
-            if node.wait == ended.wait {
-                node.limits.refill(now);
-                self.update_mode(slot);
+            if level > 0 || !self.end_wait_of_flat(ended, now) {
+                self.end_wait(slot, ended.wait, now);
             }
         }
         self.waiting.done(level, list);
     }
 
+    #[inline(never)]
+    fn end_wait(&mut self, slot: Slot, wait: u64, now: Nanos) {
+        let node = self.at_mut(slot);
+        if node.wait == wait {
+            node.limits.refill(now);
+            self.update_mode(slot);
+        }
+    }
+
+    /// What [`end_wait`](Self::end_wait) comes to for most leaves: one that never borrows is in credit again. False if that is
+    /// not so; then nothing happened but that it earned.
+    #[inline]
+    fn end_wait_of_flat(&mut self, ended: &Ended, now: Nanos) -> bool {
+        let node = &mut self.leaves[ended.slot as usize].node;
+        let Limits::Flat(bucket) = &mut node.limits else { return false };
+        if node.wait != ended.wait {
+            return true;
+        }
+        bucket.refill(now);
+        let credit = node.mode == Mode::CantSend && bucket.in_credit();
+        if credit {
+            (node.mode, node.wait) = (Mode::CanSend, 0);
+            if node.active != 0 {
+                self.rows.insert(0, node.active, ended.slot);
+            }
+        }
+        credit
+    }
+
+    /// What [`update_mode`](Self::update_mode) comes to for most leaves that have sent: one that never borrows is in debt.
+    #[inline]
+    fn update_mode_of_sender(&mut self, leaf: u32) {
+        let node = &mut self.leaves[leaf as usize].node;
+        match &node.limits {
+            Limits::Flat(bucket) if node.mode == Mode::CanSend && node.wait == 0 => {
+                let (until, active) = (bucket.credit_at(), node.active);
+                node.mode = Mode::CantSend;
+                if active != 0 {
+                    self.rows.remove(0, active, leaf);
+                }
+                // A wait until the end of time is none.
+                if until < Nanos::MAX {
+                    let wait = self.waiting.insert(Slot::Leaf(leaf), until, active != 0);
+                    self.leaves[leaf as usize].node.wait = wait;
+                }
+            }
+            _ => self.update_leaf_mode(leaf),
+        }
+    }
+
     /// Brings a node's mode, its place in rows or feeds, and its wait to what its buckets hold
     /// (`htb_change_class_mode`).
+    #[inline]
     pub(super) fn update_mode(&mut self, slot: Slot) {
         let node = self.at_mut(slot);
         let (mode, priorities) = (node.limits.mode(), node.active);
@@ -238,6 +369,7 @@ impl Tree {
     }
 
     /// A node waits as long as it cannot send, be it active or not. A wait until the end of time is none.
+    #[inline(always)]
     fn renew_wait(&mut self, slot: Slot) {
         let node = self.at_mut(slot);
         let until = node.limits.mode_ends().filter(|&until| until < Nanos::MAX);
@@ -252,7 +384,7 @@ impl Tree {
 
     /// Puts a node where its mode has it: into its row, or into its parent's feed and the parent where that belongs, if it
     /// is not in place already (`htb_activate_prios`).
-    #[inline]
+    #[inline(always)]
     fn link(&mut self, slot: Slot, mut priorities: u8) {
         let mut slot = slot;
         while priorities != 0 {
@@ -280,7 +412,7 @@ impl Tree {
     }
 
     /// Takes a node from where [`link`](Self::link) put it (`htb_deactivate_prios`).
-    #[inline]
+    #[inline(always)]
     fn unlink(&mut self, slot: Slot, mut priorities: u8) {
         let mut slot = slot;
         while priorities != 0 {
@@ -303,7 +435,7 @@ impl Tree {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn place(&self, slot: Slot) -> (Mode, usize, u32, Option<u32>) {
         let node = self.at(slot);
         (node.mode, usize::from(node.level), node.position, node.parent)

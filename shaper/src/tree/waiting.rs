@@ -122,29 +122,47 @@ impl Waiting {
         if self.leaves.wheel.is_empty() && self.inner.wheel.is_empty() {
             return;
         }
+        self.expire_leaves(now, leaves);
+        if !self.inner.wheel.is_empty() {
+            self.expire_inner(now, inner);
+        }
+    }
+
+    /// Leaves that only can send or cannot go from nowhere to their row. That has the same result in any order, and takes
+    /// nothing from those that borrow; so where there are no others nobody sorts them.
+    #[inline]
+    fn expire_leaves(&mut self, now: Nanos, leaves: &[Leaf]) {
+        let list = &mut self.ended[0];
+        let (before, mut sorted) = (list.len(), true);
+        self.leaves.wheel.expire_timed(now, |slot, at| {
+            let node = &leaves[slot as usize].node;
+            sorted &= node.limits.is_flat();
+            list.push(Ended { at, wait: node.wait, slot });
+        });
+        if !sorted {
+            list[before..].sort_unstable();
+        }
+        self.levels |= u16::from(!list.is_empty());
+    }
+
+    fn expire_inner(&mut self, now: Nanos, inner: &[Inner]) {
         let ended = &mut self.ended;
         let (mut fresh, mut before) = (0_u16, [0; LEVELS]);
-        let mut end = |level: u8, ended_wait| {
-            let list = &mut ended[usize::from(level)];
-            if fresh & (1 << level) == 0 {
-                fresh |= 1 << level;
-                before[usize::from(level)] = list.len();
-            }
-            list.push(ended_wait);
-        };
-        self.leaves.wheel.expire_timed(now, |slot, at| {
-            end(0, Ended { at, wait: leaves[slot as usize].node.wait, slot });
-        });
         self.inner.wheel.expire_timed(now, |slot, at| {
             let node = &inner[slot as usize].node;
-            end(node.level, Ended { at, wait: node.wait, slot });
+            let list = &mut ended[usize::from(node.level)];
+            if fresh & (1 << node.level) == 0 {
+                fresh |= 1 << node.level;
+                before[usize::from(node.level)] = list.len();
+            }
+            list.push(Ended { at, wait: node.wait, slot });
         });
         self.levels |= fresh;
         for level in (0..LEVELS).filter(|level| fresh & (1 << level) != 0) {
             ended[level][before[level]..].sort_unstable();
             // Groups may pay and wait again and again while lanes below send from their own guarantees, and nobody looks at
             // the groups' level. What a node waited for before its last wait is forgotten then.
-            if level > 0 && ended[level].len() > 2 * inner.len() + SLACK {
+            if ended[level].len() > 2 * inner.len() + SLACK {
                 ended[level].retain(|ended| inner[ended.slot as usize].node.wait == ended.wait);
             }
         }

@@ -42,8 +42,8 @@ fn buckets_cover_the_range_in_order_without_gaps() {
 }
 
 #[test]
-fn values_below_32_are_exact() {
-    for ns in 0..32 {
+fn values_below_64_are_exact() {
+    for ns in 0..64 {
         assert_eq!(recorded(&[ns]).quantile(500), ns);
     }
 }
@@ -68,21 +68,6 @@ fn values_past_the_range_saturate_but_the_maximum_is_exact() {
     assert_eq!(quantiles.p50, quantiles.p99);
     assert!(is_close(quantiles.p50, LARGEST));
     assert_eq!(recorded(&[u64::MAX]).count(), 1);
-}
-
-#[test]
-fn a_full_bucket_carries_instead_of_wrapping() {
-    let mut all = Histograms::new(2);
-    all.record(1, 1000);
-    all.counts[BUCKETS + bucket_of(1000)] = u32::MAX - 1;
-    for _ in 0..3 {
-        all.record(1, 1000);
-    }
-    assert_eq!(all.lane(1).count(), u64::from(u32::MAX) + 2);
-    all.counts[BUCKETS + bucket_of(1000)] = u32::MAX;
-    all.record(1, 1000);
-    assert_eq!(all.lane(1).count(), 2 << u32::BITS);
-    assert_eq!(all.lane(1).quantile(500), 1000, "held down to the maximum");
 }
 
 #[test]

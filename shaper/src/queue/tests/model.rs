@@ -138,6 +138,12 @@ struct ModelQueue<'a> {
     log: &'a mut Log,
 }
 
+impl codel::Packet for Queued<Packet> {
+    fn enqueued(&self) -> Nanos {
+        self.enqueued
+    }
+}
+
 impl codel::Source for ModelQueue<'_> {
     type Packet = Queued<Packet>;
 

@@ -1,0 +1,21 @@
+//! `portlane bench`: what a packet costs.
+
+use super::outputs;
+use crate::args::Bench;
+use crate::bench::{self, Options};
+use crate::failure::Failure;
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Refused if there are fewer flows than containers, or not enough memory, or the output cannot be made; failed if it
+/// cannot be written.
+pub fn run(arguments: &Bench) -> Result<(), Failure> {
+    let Bench { containers, packets, size, flows, frames, load, .. } = *arguments;
+    let [hgrm] = outputs::create([arguments.hgrm.as_deref()], &[])?;
+    let measured = bench::measure(&Options { containers, size, flows, frames, load }, packets)?;
+    outputs::write_percentiles(hgrm, arguments.hgrm.as_deref(), &measured.sojourn)?;
+    let print = if arguments.json { bench::json } else { bench::text };
+    outputs::print(&print(&measured))
+}

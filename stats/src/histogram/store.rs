@@ -1,0 +1,188 @@
+//! The histograms of all lanes, laid out for whoever records.
+
+use portlane_hint::prefetch_at;
+
+use super::{BUCKETS, LaneHistogram, bucket_of};
+
+/// Counts of 16 bits in a cache line: the buckets of one octave, which is most of what a lane uses.
+const LINE: usize = 32;
+
+/// From one lane's counts to the next: an odd number of lines. Were it a power of two, the buckets for one sojourn of all
+/// lanes would share a few of the cache's sets.
+const STRIDE: usize = BUCKETS + LINE;
+
+/// Records that are on their way to the counts, at most.
+const PENDING: usize = 64;
+
+/// From so many lanes on, the counts are more than the caches hold.
+const MANY_LANES: usize = 16_384;
+
+/// The histograms of all lanes. One writer; reading is copying ([`Histograms::lane`]).
+///
+/// The counts take 2 KiB a lane, and more where a bucket has seen 2^16 packets: address space, zeroed by the operating
+/// system, of which the pages that nobody records in are never touched. Nothing is allocated after [`Histograms::new`].
+///
+/// With many lanes a count is in memory, far away, when it is wanted. So its line is asked for, and the count is made some
+/// records later, when it has come.
+#[derive(Debug)]
+pub struct Histograms {
+    /// Per lane its maximum plus one; 0 where nothing was recorded.
+    peaks: Vec<u64>,
+    /// Lane after lane, [`STRIDE`] each, from `first` on: how often each bucket was hit, without what `carried` has.
+    counts: Vec<u16>,
+    /// The first of `counts` that begins a cache line.
+    first: usize,
+    /// In the order of `counts`: how often each went past `u16::MAX`.
+    carried: Vec<u64>,
+    /// Per lane whether `carried` has anything of it. What is only read need not become memory either.
+    has_carried: Vec<bool>,
+    /// Places in `counts` to be counted: the first `waiting` of them.
+    pending: [usize; PENDING],
+    waiting: usize,
+    /// Whether records wait in `pending`.
+    waits: bool,
+}
+
+impl Histograms {
+    /// Room for lanes `0..lanes`: 10 kB of address space each, memory only for those that record.
+    #[must_use]
+    pub fn new(lanes: usize) -> Self {
+        let places = lanes * STRIDE + LINE;
+        let counts = vec![0; places];
+        // Should there be no such place, any will do.
+        let first = counts.as_ptr().align_offset(LINE * size_of::<u16>()).min(LINE);
+        Self {
+            peaks: vec![0; lanes],
+            counts,
+            first,
+            carried: vec![0; places],
+            has_carried: vec![false; lanes],
+            pending: [0; PENDING],
+            waiting: 0,
+            waits: lanes >= MANY_LANES,
+        }
+    }
+
+    /// Records that a frame spent `ns` nanoseconds in `lane`.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    #[inline]
+    pub fn record(&mut self, lane: usize, ns: u64) {
+        let peak = &mut self.peaks[lane];
+        if ns >= *peak {
+            *peak = ns.saturating_add(1);
+        }
+        let place = self.place(lane, bucket_of(ns));
+        if self.waits {
+            self.put_off(place);
+        } else {
+            self.count(place);
+        }
+    }
+
+    #[inline]
+    fn place(&self, lane: usize, bucket: usize) -> usize {
+        self.first + lane * STRIDE + bucket
+    }
+
+    #[inline]
+    fn count(&mut self, place: usize) {
+        let count = &mut self.counts[place];
+        *count = count.wrapping_add(1);
+        if *count == 0 {
+            self.carry(place);
+        }
+    }
+
+    #[cold]
+    fn carry(&mut self, place: usize) {
+        self.carried[place] += 1;
+        self.has_carried[(place - self.first) / STRIDE] = true;
+    }
+
+    #[inline]
+    fn put_off(&mut self, place: usize) {
+        prefetch_at(&self.counts, place);
+        if self.waiting == PENDING {
+            self.catch_up();
+        }
+        self.pending[self.waiting % PENDING] = place;
+        self.waiting += 1;
+    }
+
+    #[inline(never)]
+    fn catch_up(&mut self) {
+        for pending in 0..self.waiting {
+            self.count(self.pending[pending]);
+        }
+        self.waiting = 0;
+    }
+
+    /// A copy of one lane's histogram; for a lane that never recorded, without looking at its memory.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    #[must_use]
+    pub fn lane(&self, lane: usize) -> LaneHistogram {
+        let Some(max) = self.peaks[lane].checked_sub(1) else {
+            return LaneHistogram::default();
+        };
+        let buckets = (0u16..)
+            .zip(0..BUCKETS)
+            .map(|(name, bucket)| (name, self.total(lane, bucket)))
+            .filter(|&(_, count)| count > 0)
+            .collect();
+        LaneHistogram { buckets, max }
+    }
+
+    /// How often a bucket was hit.
+    fn total(&self, lane: usize, bucket: usize) -> u64 {
+        let place = self.place(lane, bucket);
+        let carried = if self.has_carried[lane] { self.carried[place] << u16::BITS } else { 0 };
+        let pending = self.pending[..self.waiting].iter().filter(|&&pending| pending == place).count();
+        u64::from(self.counts[place]) + carried + pending as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_begin_lines() {
+        for lanes in [1, 2, 1_000] {
+            let all = Histograms::new(lanes);
+            let octave = &all.counts[all.place(lanes - 1, 32)..];
+            assert_eq!(octave.as_ptr().align_offset(64), 0);
+            assert!(octave.len() >= BUCKETS - 32);
+        }
+    }
+
+    #[test]
+    fn a_full_bucket_carries_instead_of_wrapping() {
+        for lanes in [2, MANY_LANES] {
+            let mut all = Histograms::new(lanes);
+            for _ in 0..200_000 {
+                all.record(1, 1_000);
+            }
+            assert_eq!(all.lane(1).count(), 200_000);
+            assert_eq!(all.lane(1).quantile(500), 1_000, "held down to the maximum");
+            let place = all.place(1, bucket_of(1_000));
+            all.carried[place] = 1 << 40;
+            assert_eq!(all.total(1, bucket_of(1_000)), (1 << 56) + 200_000 % (1 << 16));
+        }
+    }
+
+    #[test]
+    fn what_is_put_off_is_told_all_the_same() {
+        let mut all = Histograms::new(MANY_LANES);
+        for n in 0..1_000_u64 {
+            all.record(7, 5_000 + n % 2);
+            assert_eq!((all.lane(7).count(), all.lane(8).count()), (n + 1, 0));
+        }
+        assert_eq!(all.lane(7).max(), 5_001);
+    }
+}
