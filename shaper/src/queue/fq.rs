@@ -96,24 +96,33 @@ impl FqCodel {
             return false;
         }
         let bucket = self.bucket_of(hash);
-        match &mut self.lone {
-            Some(lone) if lone.bucket == bucket => {
-                if lone.deficit <= 0 {
-                    lone.revisit(&self.params);
-                }
-                lone.deficit -= len.cast_signed();
-                lone.ldelay = Nanos::ZERO;
-            }
-            // The other flow leaves its list when it is visited, unless it is among the old ones then.
-            Some(lone) if lone.old || lone.deficit <= 0 => return false,
-            None if !self.table.is_empty() => return false,
-            lone => {
-                let deficit = quantum(&self.params) - len.cast_signed();
-                *lone = Some(Lone { bucket, old: false, deficit, ldelay: Nanos::ZERO });
-                self.new_flow_count += 1;
-            }
+        let Some(lone) = &mut self.lone else { return self.pass_alone(bucket, len) };
+        // Flows come at random: what follows has no branch that depends on which one this is.
+        let same = lone.bucket == bucket;
+        // Another flow leaves its list when it is visited, unless it is among the old ones then.
+        if !same & (lone.old | (lone.deficit <= 0)) {
+            return false;
         }
+        if lone.deficit <= 0 {
+            lone.revisit(&self.params);
+        }
+        let deficit = if same { lone.deficit } else { quantum(&self.params) };
+        *lone = Lone { bucket, old: lone.old, deficit: deficit - len.cast_signed(), ldelay: Nanos::ZERO };
+        self.new_flow_count += u64::from(!same);
         true
+    }
+
+    /// The same for a lane that has no lone flow: none at all, or more than one.
+    #[cold]
+    #[inline(never)]
+    fn pass_alone(&mut self, bucket: u16, len: u32) -> bool {
+        let alone = self.table.is_empty();
+        if alone {
+            let deficit = quantum(&self.params) - len.cast_signed();
+            self.lone = Some(Lone { bucket, old: false, deficit, ldelay: Nanos::ZERO });
+            self.new_flow_count += 1;
+        }
+        alone
     }
 
     /// Gives the lone flow a place in store, list and table.
