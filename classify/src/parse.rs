@@ -34,10 +34,13 @@ use crate::{Headers, Link, Malformed};
 /// One [`Malformed`] for each way in which headers can be wrong.
 #[inline]
 pub fn parse(link: Link, frame: &[u8], wire_len: u32) -> Result<Headers, Malformed> {
-    if link == Link::Ethernet
-        && let Some(headers) = common::ipv4(frame, wire_len).or_else(|| common::ipv6(frame, wire_len))
-    {
-        return Ok(headers);
+    if link == Link::Ethernet {
+        if let Some(headers) = common::ipv4(frame, wire_len) {
+            return Ok(headers);
+        }
+        if let Some(headers) = common::ipv6(frame, wire_len) {
+            return Ok(headers);
+        }
     }
     careful(link, frame, wire_len)
 }
