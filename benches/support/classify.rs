@@ -63,8 +63,14 @@ impl Frames {
         Self { bytes: frames.concat(), len: u16::try_from(frames[0].len()).expect("a short frame") }
     }
 
-    fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes.chunks_exact(self.len.into())
+    }
+
+    /// All of them in a round.
+    fn each(self, mut handle: impl FnMut(&[u8], u32) + 'static) -> Box<dyn Element> {
+        let packets = self.iter().count() as u64;
+        Box::new(Rounds(packets, move || self.iter().for_each(|frame| handle(frame, self.len.into()))))
     }
 }
 
@@ -85,20 +91,16 @@ fn ipv6() -> Frames {
 }
 
 fn parsing(frames: Frames) -> Box<dyn Element> {
-    Box::new(Rounds(frames.iter().len() as u64, move || {
-        for frame in frames.iter() {
-            let _ = black_box(parse(Link::Ethernet, frame, frames.len.into()));
-        }
-    }))
+    frames.each(|frame, len| {
+        let _ = black_box(parse(Link::Ethernet, frame, len));
+    })
 }
 
 fn finding(frames: Frames) -> Box<dyn Element> {
     let (mut classifier, key) = (classifier(), FlowKey::new(KEY));
-    Box::new(Rounds(frames.iter().len() as u64, move || {
-        for frame in frames.iter() {
-            let _ = black_box(classifier.find(&key, Link::Ethernet, frame, frames.len.into(), Arriving::Egress, 0));
-        }
-    }))
+    frames.each(move |frame, len| {
+        let _ = black_box(classifier.find(&key, Link::Ethernet, frame, len, Arriving::Egress, 0));
+    })
 }
 
 fn headers() -> Vec<Headers> {

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 /// Instructions a packet, by element.
 pub(crate) type Counts = BTreeMap<String, f64>;
 
-/// A count has changed if it is higher or lower than the recorded one by more than this part of it.
-const TOLERANCE: f64 = 0.02;
+/// A count has changed if it is higher or lower than the recorded one by more than this part of it. Counts are exact, so this
+/// is no allowance for noise: it lets small shifts of inlining pass, and little else. A load with its bounds check is some six
+/// instructions a packet.
+const TOLERANCE: f64 = 0.01;
 
 /// What was recorded, and with what it was built.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -92,8 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn within_two_percent_nothing_has_changed() {
-        for counted in [98.0, 99.5, 100.0, 102.0] {
+    fn within_one_percent_nothing_has_changed() {
+        for counted in [99.0, 99.5, 100.0, 101.0] {
             let change = change(100.0, counted);
             assert!(matches!(change, Change::Same(_)), "{counted}: {change}");
             assert!(!change.fails() && !change.is_stale());
@@ -109,9 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn one_instruction_more_in_fifty_is_too_many() {
-        assert!(!change(50.0, 51.0).fails());
-        assert!(change(49.0, 50.0).fails());
+    fn more_than_one_instruction_in_a_hundred_is_too_many() {
+        assert!(!change(100.0, 101.0).fails());
+        assert!(change(100.0, 101.01).fails());
     }
 
     #[test]

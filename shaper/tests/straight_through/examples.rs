@@ -210,6 +210,27 @@ fn a_filter_that_looks_for_its_next_packet_visits_the_lone_flow() {
     assert_eq!(listed(&shaper), (vec![], [0, 0], 1));
 }
 
+#[test]
+fn a_quantum_counts_for_31_bits_at_most_whichever_way_a_packet_goes() {
+    let queue = |quantum| QueueParams {
+        aqm: Aqm::FqCodel(FqParams { quantum, ..FqParams::default() }),
+        ..QueueParams::default()
+    };
+    for straight in [true, false] {
+        let (mut shaper, mut dropped) = (open(queue(100)), Dropped::default());
+        assert_eq!(offer(&mut shaper, LANE, arrival(0, 150, ONE), Nanos::ZERO), Some(true));
+        assert_eq!(listed(&shaper).0, [(0, -50)]);
+        shaper.set_queue(LANE, &queue(1 << 31), Nanos::ZERO).expect("valid parameters");
+        if straight {
+            assert_eq!(offer(&mut shaper, LANE, arrival(1, 7, ONE), Nanos::ZERO), Some(true));
+        } else {
+            shaper.enqueue(LANE, arrival(1, 7, ONE), Nanos::ZERO, &mut dropped);
+            assert!(shaper.dequeue(Nanos::ZERO, &mut dropped).is_some());
+        }
+        assert_eq!(listed(&shaper).0, [(0, i32::MAX - 57)]);
+    }
+}
+
 /// CoDel with a target of 1 ms and an interval of 10 ms.
 fn codel() -> codel::Params {
     codel::Params { target: Nanos::from_millis(1), interval: Nanos::from_millis(10), ..codel::Params::default() }

@@ -37,8 +37,11 @@ pub(crate) enum Op {
         count: usize,
         leave: usize,
     },
-    /// A packet leaves, and another is offered if more may leave; it is queued where nothing may.
-    Busy(Coming),
+    /// A packet is queued, one leaves, and another is offered if more may leave; where nothing may, it is queued too.
+    Busy {
+        queued: Coming,
+        offered: Coming,
+    },
     /// So many packets may leave.
     Send(usize),
     /// The next packet leaves and is put back, so many times. Before it is put back the first time, another is queued.
@@ -84,7 +87,7 @@ pub(crate) fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         12 => turn,
         3 => (packets(), count).prop_map(|(packet, count)| Op::Queue { packet, count }),
-        2 => packets().prop_map(Op::Busy),
+        2 => (packets(), packets()).prop_map(|(queued, offered)| Op::Busy { queued, offered }),
         2 => (1..20_usize).prop_map(Op::Send),
         1 => bounce.prop_map(|(times, meanwhile)| Op::Bounce { times, meanwhile }),
         4 => (1..30_usize).prop_map(Op::Follow),

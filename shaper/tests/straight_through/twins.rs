@@ -58,7 +58,7 @@ impl<'a> Twins<'a> {
                 (0..*count).for_each(|_| self.queue(packet));
                 self.follow_up(*leave);
             }
-            Op::Busy(packet) => self.offer_while_busy(packet),
+            Op::Busy { queued, offered } => self.offer_while_busy(queued, offered),
             Op::Send(most) => {
                 let _ = (0..*most).find(|_| self.dequeue().is_none());
             }
@@ -154,12 +154,13 @@ impl<'a> Twins<'a> {
     }
 
     /// Where more may leave after a packet did, an offer is no more than a packet queued.
-    fn offer_while_busy(&mut self, packet: &Coming) {
+    fn offer_while_busy(&mut self, queued: &Coming, offered: &Coming) {
+        self.queue(queued);
         let busy = self.dequeue().is_some() && self.compare_wakes() == Wake::Now;
         if !busy || self.stepped_back {
-            return self.queue(packet);
+            return self.queue(offered);
         }
-        let left = self.offer(packet);
+        let left = self.offer(offered);
         assert!(left.is_none(), "left before what may leave");
     }
 
