@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use portlane_classify::{Arriving, Direction};
@@ -22,10 +23,6 @@ use crate::report::{self, Context};
 /// Positions of the ports in the line.
 const NETWORK: usize = 0;
 const CONTAINER: usize = 1;
-
-/// The worker spins this long after the last frame before it sleeps. Waking up costs a packet 50 us and more; a
-/// sender that pauses for less should not pay that for each packet.
-const SPIN: Nanos = Nanos::from_micros(200);
 
 /// Sleeping may end this much too late, so that a departure due sooner is waited for by spinning.
 const LATE: Nanos = Nanos::from_millis(2);
@@ -101,13 +98,21 @@ impl Live {
     ///
     /// An interface failed: it went down, or was deleted.
     pub fn work(&mut self, stop: &AtomicBool, inbox: &Inbox) -> Result<(), Failure> {
+        let mut patience = Patience::default();
         let mut last_moved = self.clock.now();
+        let mut slept = false;
         while !stop.load(Ordering::Relaxed) {
             let now = self.clock.now();
             if self.line.turn(now).map_err(Failure::failed)? > 0 {
+                if std::mem::take(&mut slept) {
+                    patience.learn(now - last_moved);
+                }
                 last_moved = now;
-            } else if now - last_moved > SPIN {
-                self.rest(now)?;
+            } else if now - last_moved > patience.0 && self.rest(now)? {
+                slept = true;
+            } else {
+                // Others may be waiting for this core, the receiver of the last packet for one.
+                thread::yield_now();
             }
             if let Some(question) = inbox.turn() {
                 self.answer(question)?;
@@ -126,22 +131,49 @@ impl Live {
         Ok(())
     }
 
-    /// Sleeps until a frame arrives, or shortly before the next departure is due.
-    fn rest(&mut self, now: Nanos) -> Result<(), Failure> {
+    /// Sleeps until a frame arrives, or shortly before the next departure is due; false if that is too soon to sleep.
+    fn rest(&mut self, now: Nanos) -> Result<bool, Failure> {
         let next = self.line.next_wake(now);
         let devices = [&self.line.ports[NETWORK].device, &self.line.ports[CONTAINER].device];
         if devices.iter().any(|device| device.has_unsent()) {
-            return Ok(());
+            return Ok(false);
         }
         let idle = match next {
-            Wake::Now => return Ok(()),
+            Wake::Now => Nanos::ZERO,
             Wake::At(time) => time - now - LATE,
             Wake::Never => NAP,
         };
-        if idle > Nanos::ZERO {
-            rings::wait(&devices, Duration::from_nanos(idle.min(NAP).0)).map_err(Failure::failed)?;
+        if idle == Nanos::ZERO {
+            return Ok(false);
         }
-        Ok(())
+        rings::wait(&devices, Duration::from_nanos(idle.min(NAP).0)).map_err(Failure::failed)?;
+        Ok(true)
+    }
+}
+
+/// How long the worker spins after the last frame before it sleeps.
+///
+/// Waking up costs a packet 50 us and more, so a pause short enough had better be spun through; but a pause cannot be
+/// told in advance. So the worker goes by the pauses that it slept through: it spins longer after one that was too short
+/// to sleep, and less after one that was not, as KVM does when a guest halts (`halt_poll_ns`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Patience(Nanos);
+
+impl Patience {
+    const LEAST: Nanos = Nanos::from_micros(50);
+    /// With frames further apart than this the worker's core is idle for the most part.
+    const MOST: Nanos = Nanos::from_millis(1);
+
+    /// A pause during which the worker slept has ended.
+    fn learn(&mut self, pause: Nanos) {
+        let Nanos(now) = self.0;
+        self.0 = if pause < Self::MOST { Nanos(now * 2).min(Self::MOST) } else { Nanos(now / 2).max(Self::LEAST) };
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Nanos::from_micros(200))
     }
 }
 
@@ -163,4 +195,32 @@ fn secret_key() -> [u64; 2] {
 pub fn pin_to_a_core() -> Option<usize> {
     let core = core_affinity::get_core_ids()?.into_iter().next_back()?;
     core_affinity::set_for_current(core).then_some(core.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_that_were_not_worth_a_sleep_are_spun_through() {
+        let mut patience = Patience::default();
+        let pause = Nanos::from_micros(500);
+        let slept = (0..10).filter(|_| {
+            let sleeps = pause > patience.0;
+            if sleeps {
+                patience.learn(pause);
+            }
+            sleeps
+        });
+        assert_eq!(slept.count(), 2);
+        patience.learn(Nanos::from_micros(999));
+        assert_eq!(patience.0, Patience::MOST);
+    }
+
+    #[test]
+    fn an_idle_worker_hardly_spins() {
+        let mut patience = Patience::default();
+        (0..10).for_each(|_| patience.learn(Nanos::from_millis(20)));
+        assert_eq!(patience.0, Patience::LEAST);
+    }
 }

@@ -31,7 +31,7 @@ use socket::Socket;
 
 use crate::{Device, Frame, Held, Losses, Pool};
 
-/// In copy mode the kernel sends at most this many packets per call: `TX_BATCH_SIZE`.
+/// In copy mode the kernel sends at most this many packets per call, unless told otherwise: `TX_BATCH_SIZE`.
 const SENT_PER_KICK: u32 = 32;
 
 /// After how many empty looks at the receive ring the kernel is asked whether the interface is still there.
@@ -245,7 +245,7 @@ impl Device for AfXdp {
 
     fn flush(&mut self) -> io::Result<()> {
         self.queues.publish();
-        // In copy mode a call sends one batch. The bound is for an interface that drops them one by one.
+        // In copy mode a call may send one batch only. The bound is for an interface that drops them one by one.
         for _ in 0..=self.queues.size / SENT_PER_KICK {
             if self.queues.tx.pending() == 0 || (self.need_wakeup && !self.queues.tx.needs_wakeup()) {
                 break;
@@ -286,8 +286,8 @@ impl Device for AfXdp {
 /// # Errors
 ///
 /// What ppoll(2) says; and, when nothing came, that an interface is down or gone.
-pub fn wait(devices: &[&AfXdp], timeout: Duration) -> io::Result<bool> {
-    if socket::poll(devices.iter().map(|device| &device.socket), timeout)? {
+pub fn wait<const N: usize>(devices: &[&AfXdp; N], timeout: Duration) -> io::Result<bool> {
+    if socket::poll(devices.map(|device| &device.socket), timeout)? {
         return Ok(true);
     }
     devices.iter().try_for_each(|device| device.check())?;

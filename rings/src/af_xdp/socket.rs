@@ -184,9 +184,8 @@ impl Socket {
 }
 
 /// Waits until one of the sockets has received something; false after `timeout`, or when a signal came.
-pub(super) fn poll<'a>(sockets: impl Iterator<Item = &'a Socket>, timeout: Duration) -> io::Result<bool> {
-    let mut polled: Vec<_> =
-        sockets.map(|socket| libc::pollfd { fd: socket.descriptor, events: libc::POLLIN, revents: 0 }).collect();
+pub(super) fn poll<const N: usize>(sockets: [&Socket; N], timeout: Duration) -> io::Result<bool> {
+    let mut polled = sockets.map(|socket| libc::pollfd { fd: socket.descriptor, events: libc::POLLIN, revents: 0 });
     let timeout = libc::timespec {
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
