@@ -58,8 +58,7 @@ pub(crate) enum Op {
     Change(Change),
 }
 
-/// What is changed at run time. Nodes are those that there are, counted by remainder; what is under a group that there is
-/// not is under the link.
+/// What is changed at run time. Which node, and which group or the link it is to be `under`, the remainder tells.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     Link(LinkParams),

@@ -1,79 +1,93 @@
 //! Which ways packets went, so that a test that stops trying one of them is noticed.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use crate::twin::LaneReading;
 
-/// Packets that left when they were offered, and those that came back.
-#[derive(Debug, Default)]
-pub(crate) struct Seen(RefCell<Counts>);
+/// Each is to be gone more often than this.
+const SELDOM: u64 = 20;
 
-#[derive(Debug, Default)]
-struct Counts {
-    through_fifo: u64,
-    through_codel: u64,
+/// How packets left when they were offered, and came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    ThroughFifo,
+    ThroughCodel,
     /// CoDel had dropped or marked before, and still has the count.
-    through_codel_with_memory: u64,
-    of_first_flow: u64,
-    of_same_flow: u64,
-    /// Went to the old flows, or round among them.
-    of_same_flow_in_deficit: u64,
-    of_another_flow: u64,
+    ThroughCodelWithMemory,
+    OfFirstFlow,
+    OfSameFlow,
+    /// It went to the old flows, or round among them.
+    OfSameFlowInDeficit,
+    OfAnotherFlow,
     /// It put its lane into debt.
-    into_debt: u64,
+    IntoDebt,
     /// It had to be queued, and left at once: there was a filter, or more than one flow.
-    by_the_queue: u64,
+    ByTheQueue,
     /// The same, for the CoDel of a flow had something to remember.
-    by_the_queue_with_memory: u64,
+    ByTheQueueWithMemory,
     /// The device did not take what had gone straight through.
-    put_back: u64,
-    put_back_from_queue: u64,
+    PutBack,
+    PutBackFromQueue,
 }
+
+impl Way {
+    const ALL: [Self; 12] = [
+        Self::ThroughFifo,
+        Self::ThroughCodel,
+        Self::ThroughCodelWithMemory,
+        Self::OfFirstFlow,
+        Self::OfSameFlow,
+        Self::OfSameFlowInDeficit,
+        Self::OfAnotherFlow,
+        Self::IntoDebt,
+        Self::ByTheQueue,
+        Self::ByTheQueueWithMemory,
+        Self::PutBack,
+        Self::PutBackFromQueue,
+    ];
+}
+
+/// How often each way was gone.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(RefCell<BTreeMap<Way, u64>>);
 
 impl Seen {
     /// A packet left, and a lane read so before and after.
     pub(crate) fn left(&self, before: &LaneReading, after: &LaneReading, passed: bool) {
-        let mut seen = self.0.borrow_mut();
         if !passed {
-            seen.by_the_queue += 1;
-            seen.by_the_queue_with_memory += u64::from(before.flows.iter().any(|flow| flow.codel.count > 0));
+            self.count(Way::ByTheQueue, true);
+            self.count(Way::ByTheQueueWithMemory, before.flows.iter().any(|flow| flow.codel.count > 0));
             return;
         }
-        seen.into_debt += u64::from(before.node.tokens_ns >= 0 && after.node.tokens_ns < 0);
+        self.count(Way::IntoDebt, before.node.tokens_ns >= 0 && after.node.tokens_ns < 0);
         match (&before.codel, before.flows.first(), after.flows.first()) {
-            (None, _, None) => seen.through_fifo += 1,
+            (None, _, None) => self.count(Way::ThroughFifo, true),
             (Some(codel), ..) => {
-                seen.through_codel += 1;
-                seen.through_codel_with_memory += u64::from(codel.count > 0);
+                self.count(Way::ThroughCodel, true);
+                self.count(Way::ThroughCodelWithMemory, codel.count > 0);
             }
-            (None, None, Some(_)) => seen.of_first_flow += 1,
-            (None, Some(one), Some(other)) if one.index != other.index => seen.of_another_flow += 1,
+            (None, None, Some(_)) => self.count(Way::OfFirstFlow, true),
+            (None, Some(one), Some(other)) if one.index != other.index => self.count(Way::OfAnotherFlow, true),
             (None, Some(flow), Some(_)) => {
-                seen.of_same_flow += 1;
-                seen.of_same_flow_in_deficit += u64::from(flow.deficit <= 0);
+                self.count(Way::OfSameFlow, true);
+                self.count(Way::OfSameFlowInDeficit, flow.deficit <= 0);
             }
         }
     }
 
     pub(crate) fn put_back(&self, passed: bool) {
-        let mut seen = self.0.borrow_mut();
-        if passed {
-            seen.put_back += 1;
-        } else {
-            seen.put_back_from_queue += 1;
-        }
+        self.count(if passed { Way::PutBack } else { Way::PutBackFromQueue }, true);
+    }
+
+    fn count(&self, way: Way, gone: bool) {
+        *self.0.borrow_mut().entry(way).or_default() += u64::from(gone);
     }
 
     pub(crate) fn assert_that_all_was_tried(&self) {
         let seen = self.0.borrow();
         println!("{seen:?}");
-        let Counts { through_fifo, through_codel, through_codel_with_memory, of_first_flow, .. } = *seen;
-        let Counts { of_same_flow, of_same_flow_in_deficit, of_another_flow, .. } = *seen;
-        let Counts { into_debt, by_the_queue, by_the_queue_with_memory, put_back, put_back_from_queue, .. } = *seen;
-        let kinds = [through_fifo, through_codel, through_codel_with_memory];
-        let flows = [of_first_flow, of_same_flow, of_same_flow_in_deficit, of_another_flow];
-        let others = [into_debt, by_the_queue, by_the_queue_with_memory, put_back, put_back_from_queue];
-        let mut all = kinds.into_iter().chain(flows).chain(others);
-        assert!(all.all(|times| times > 20), "too seldom: {seen:?}");
+        let seldom: Vec<_> = Way::ALL.iter().filter(|way| seen.get(way).is_none_or(|&times| times <= SELDOM)).collect();
+        assert!(seldom.is_empty(), "too seldom: {seldom:?} of {seen:?}");
     }
 }

@@ -126,11 +126,8 @@ impl<'a> Twins<'a> {
         sent
     }
 
+    /// One shaper is offered a packet. The other has it queued, and is asked for a packet if nothing could leave before.
     fn offer(&mut self, packet: &Coming) -> Option<Left> {
-        if self.now == Nanos::MAX {
-            self.queue(packet);
-            return None;
-        }
         let (lane, [straight, queued]) = self.arrivals(packet);
         let before = self.straight.read(lane, self.now);
         let straight = self.straight.shaper.offer(lane, straight, self.now, &mut self.straight.log);
