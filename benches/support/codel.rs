@@ -17,26 +17,27 @@ pub(super) fn short_queue() -> Box<dyn Element> {
     watching(Nanos::from_millis(1))
 }
 
-/// Above target ever since: drops come ever faster.
+/// Above target: drops come ever faster.
 pub(super) fn dropping() -> Box<dyn Element> {
     watching(Nanos::from_millis(20))
 }
 
+/// Every round begins where a second of it has led.
 fn watching(delay: Nanos) -> Box<dyn Element> {
-    let params = Params::default();
-    let mut state = State::default();
-    let mut queue = Endless { delay, now: Nanos::from_millis(1_000), dropped: 0 };
-    let mut rounds = Rounds(PACKETS, move || {
-        for _ in 0..PACKETS {
-            queue.now = queue.now + PACE;
-            black_box(state.dequeue(&params, queue.now, &mut queue));
-        }
-    });
-    // A second.
-    (0..20).for_each(|_| rounds.round());
-    Box::new(rounds)
+    let mut start = (State::default(), Endless { delay, now: Nanos::from_millis(1_000), dropped: 0 });
+    (0..20).for_each(|_| round(&mut start));
+    Box::new(Rounds(PACKETS, move || round(&mut black_box(start))))
 }
 
+fn round((state, queue): &mut (State, Endless)) {
+    let params = Params::default();
+    for _ in 0..PACKETS {
+        queue.now = queue.now + PACE;
+        black_box(state.dequeue(&params, queue.now, queue));
+    }
+}
+
+#[derive(Clone, Copy)]
 struct Endless {
     delay: Nanos,
     now: Nanos,

@@ -3,8 +3,8 @@
 //! Packets are numbers, so no memory but the shaper's own is touched.
 
 use portlane_shaper::{
-    Arrival, DropReason, Fate, LaneId, LaneParams, Limiter, Nanos, QueueParams, Rate, Shape, Shaper, Size, TreeParams,
-    codel,
+    Aqm, Arrival, DropReason, Fate, FqParams, LaneId, LaneParams, Limiter, Nanos, QueueParams, Rate, Shape, Shaper,
+    Size, TreeParams, codel,
 };
 
 use super::Element;
@@ -38,9 +38,16 @@ pub(super) fn limited() -> Box<dyn Element> {
     warmed_up(limit(), QueueParams::default(), 9, Load::offer)
 }
 
-/// Each lane is offered 15 of 10 mbit: all have a backlog, and CoDel drops.
+/// Each lane is offered 15 of 10 mbit: all have a backlog, and CoDel drops. With tc's target and interval it would take
+/// minutes to drop as fast as it has to.
 pub(super) fn overloaded() -> Box<dyn Element> {
-    warmed_up(limit(), QueueParams::default(), 15, Load::offer)
+    let codel = codel::Params {
+        target: Nanos::from_micros(100),
+        interval: Nanos::from_micros(2_000),
+        ..codel::Params::default()
+    };
+    let aqm = Aqm::FqCodel(FqParams { codel, ..FqParams::default() });
+    warmed_up(limit(), QueueParams { aqm, ..QueueParams::default() }, 15, Load::offer)
 }
 
 fn limit() -> Limiter {
@@ -66,7 +73,7 @@ fn warmed_up(limiter: Limiter, queue: QueueParams, offered_mbit: u64, round: fn(
     let pace = Nanos(bits * 1_000 / (offered_mbit * u64::from(LANES)));
     let (dropped, random) = (Dropped::default(), Random::default());
     let mut load = Load { shaper, round, dropped, random, now: Nanos::ZERO, pace };
-    // Half a second: CoDel drops where it has to.
+    // Half a second: CoDel has its pace.
     for _ in 0..500_000_000 / pace.0 {
         load.round();
     }
