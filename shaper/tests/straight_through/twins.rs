@@ -103,16 +103,24 @@ impl<'a> Twins<'a> {
 
     /// What may leave does, then packets arrive; the device takes `room` of them.
     fn turn(&mut self, arrivals: &[Coming], mut room: usize) {
-        while let Some(left) = self.dequeue() {
-            if !self.send(left, &mut room) {
-                break;
-            }
-        }
+        self.send_all(&mut room);
         for packet in arrivals {
+            // A node that pays earns first. If its wait ends later than it should, others may leave by that.
+            if self.stepped_back {
+                self.send_all(&mut room);
+            }
             if let Some(left) = self.offer(packet) {
                 self.send(left, &mut room);
             }
             self.compare_readings();
+        }
+    }
+
+    fn send_all(&mut self, room: &mut usize) {
+        while let Some(left) = self.dequeue() {
+            if !self.send(left, room) {
+                break;
+            }
         }
     }
 
