@@ -3,21 +3,22 @@
 //! `sch_tbf.c` states the rule that this module keeps: for every interval, the packets sent in it satisfy
 //! `s_i + ... + s_k <= burst + rate * (t_k - t_i)`.
 //!
-//! The level is kept in nanobits (10^-9 bit), of which a rate of *r* bits a second earns exactly *r* a nanosecond. So
-//! earning is a multiplication without remainder and nothing is ever rounded away; only the answer to "when" divides,
-//! and rounds up.
+//! What is missing in the bucket is kept in nanobits (10^-9 bit), of which a rate of *r* bits a second earns exactly *r* a
+//! nanosecond. So earning is a multiplication without remainder and nothing is ever rounded away; only the answer to "when"
+//! divides, and rounds up.
 
+use crate::params::Framing;
 use crate::units::{NANOS_PER_SECOND, Nanos, Rate, Size};
 
 /// Nanobits in a byte.
-const PER_BYTE: i64 = 8 * NANOS_PER_SECOND.cast_signed();
+const PER_BYTE: u64 = 8 * NANOS_PER_SECOND;
 
-/// The largest burst: 256 MiB. Keeps every level, earned or owed, within 63 bits.
+/// The largest burst: 256 MiB. Keeps what may be missing within 63 bits.
 pub const MAX_BURST: Size = Size(256 << 20);
 
 /// The deepest debt, 512 MiB: what is owed beyond is forgiven. A bucket that pays only in credit never owes more than a
 /// packet; that of a group pays also for what its members send on guarantees of their own, while it is in debt itself.
-const MAX_DEBT: i64 = (512 << 20) * PER_BYTE;
+const MAX_DEBT: u64 = (512 << 20) * PER_BYTE;
 
 /// The largest packet that a bucket charges for: 16 MiB. No network carries one; a hostile capture may claim one.
 pub const MAX_PACKET: u32 = 16 << 20;
@@ -25,42 +26,40 @@ pub const MAX_PACKET: u32 = 16 << 20;
 /// A token bucket: fills at a rate up to a burst, pays for packets, and may owe.
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    /// Nanobits to spend; negative when in debt. At most `burst`.
-    level: i64,
-    /// When `level` was true.
+    /// Nanobits that would fill it: more than `burst` when in debt.
+    missing: u64,
+    /// When that was true.
     updated: Nanos,
     /// Nanobits earned in a nanosecond: the rate in bits a second.
-    rate: i64,
+    rate: u64,
     /// Nanobits that the bucket holds when full.
-    burst: i64,
+    burst: u64,
     /// Nanoseconds that fill it from the deepest debt.
     fill: u64,
 }
 
-// What is earned in less time than it takes to fill the bucket can be counted, and so can the level that it leads to.
-const _: () = assert!(2 * MAX_BURST.0.cast_signed() * PER_BYTE <= i64::MAX - MAX_DEBT);
+// What is earned in the time that it takes to fill the bucket can be counted: that, and less than a nanosecond's.
+const _: () = assert!(MAX_DEBT + MAX_BURST.0 * PER_BYTE <= u64::MAX - Rate::MAX.bits_per_second());
 
 impl Bucket {
     /// A full bucket. A burst above [`MAX_BURST`] counts as that.
     #[must_use]
     pub fn new(rate: Rate, burst: Size, now: Nanos) -> Self {
-        let rate = rate.bits_per_second().cast_signed();
-        let burst = capacity(burst);
-        let fill = (MAX_DEBT + burst).unsigned_abs().div_ceil(rate.unsigned_abs());
-        Self { level: burst, updated: now, rate, burst, fill }
+        let (rate, burst) = (rate.bits_per_second(), capacity(burst));
+        Self { missing: 0, updated: now, rate, burst, fill: (MAX_DEBT + burst).div_ceil(rate) }
     }
 
     /// Another rate and burst from `now` on. What was earned or is owed by then stays, in bytes, up to the new burst.
     pub fn set(&mut self, rate: Rate, burst: Size, now: Nanos) {
         self.refill(now);
         let full = Self::new(rate, burst, self.updated);
-        *self = Self { level: self.level.min(full.level), ..full };
+        *self = Self { missing: (self.missing + full.burst).saturating_sub(self.burst), ..full };
     }
 
     /// True if the bucket fills at `rate` up to `burst`.
     #[must_use]
     pub fn fills_at(&self, rate: Rate, burst: Size) -> bool {
-        self.rate == rate.bits_per_second().cast_signed() && self.burst == capacity(burst)
+        self.rate == rate.bits_per_second() && self.burst == capacity(burst)
     }
 
     /// The rate that the bucket fills at.
@@ -70,40 +69,55 @@ impl Bucket {
     /// Never: it was made from a rate.
     #[must_use]
     pub fn rate(&self) -> Rate {
-        Rate::from_bits_per_second(self.rate.unsigned_abs()).expect("made from a rate")
+        Rate::from_bits_per_second(self.rate).expect("made from a rate")
     }
 
     /// Earns what is due by `now`. A clock that stands still or runs backwards earns nothing.
     #[inline]
     pub fn refill(&mut self, now: Nanos) {
-        // Packets of a batch share their time, and come at random: no branch.
+        // Packets of a batch share their time, and come at random: no branch for that. Zero if the clock ran backwards.
         let elapsed = (now - self.updated).0;
-        let level = self.level.wrapping_add(elapsed.cast_signed().wrapping_mul(self.rate)).min(self.burst);
-        self.level = if elapsed < self.fill { level } else { self.burst };
+        self.missing = self.missing.saturating_sub(elapsed.min(self.fill) * self.rate);
         self.updated = self.updated.max(now);
+    }
+
+    /// As [`refill`](Self::refill), for a bucket that many pay from: mostly it has earned by `now` already.
+    #[inline]
+    pub fn refill_once(&mut self, now: Nanos) {
+        if self.updated != now {
+            self.refill(now);
+        }
     }
 
     /// True if nothing is owed, as of the last refill: an HTB class may send then (`htb_class_mode`).
     #[inline]
     #[must_use]
     pub fn in_credit(&self) -> bool {
-        self.level >= 0
+        self.missing <= self.burst
     }
 
     /// True if the bucket can pay that at once, as of the last refill: a TBF may send then.
     #[inline]
     #[must_use]
     pub fn affords(&self, cost: Cost) -> bool {
-        self.level >= cost.0
+        self.missing + cost.0 <= self.burst
+    }
+
+    /// What [`pay`](Self::pay) does if nothing was owed before.
+    #[inline]
+    pub(crate) fn spend(&mut self, cost: Cost) -> bool {
+        debug_assert!(self.in_credit(), "the deepest debt is not looked at");
+        self.missing += cost.0;
+        self.in_credit()
     }
 
     /// Pays, into debt if need be; true if nothing is owed then.
     #[inline]
     pub fn pay(&mut self, cost: Cost) -> bool {
-        self.level -= cost.0;
+        self.missing += cost.0;
         let credit = self.in_credit();
         if !credit {
-            self.level = self.level.max(-MAX_DEBT);
+            self.missing = self.missing.min(self.burst + MAX_DEBT);
         }
         credit
     }
@@ -111,7 +125,7 @@ impl Bucket {
     /// True if this bucket holds less than the other, in bytes, as of the last refill of each.
     #[must_use]
     pub fn holds_less_than(&self, other: &Self) -> bool {
-        self.level < other.level
+        self.level() < other.level()
     }
 
     /// The first time at which the bucket is in credit.
@@ -132,30 +146,44 @@ impl Bucket {
     pub fn credit_ns(&self, now: Nanos) -> i64 {
         let mut bucket = self.clone();
         bucket.refill(now);
-        bucket.level / bucket.rate
+        bucket.level() / bucket.rate.cast_signed()
     }
 
-    fn reaches(&self, level: i64) -> Nanos {
-        let missing = (level - self.level).max(0).unsigned_abs();
-        self.updated + Nanos(missing.div_ceil(self.rate.unsigned_abs()))
+    /// Nanobits to spend; negative when in debt.
+    fn level(&self) -> i64 {
+        self.burst.cast_signed() - self.missing.cast_signed()
+    }
+
+    /// When there will be as much to spend, which is no more than a burst.
+    fn reaches(&self, level: u64) -> Nanos {
+        let missing = (self.missing + level).saturating_sub(self.burst);
+        self.updated + Nanos(missing.div_ceil(self.rate))
     }
 }
 
 /// Nanobits that a bucket of this burst holds.
-fn capacity(burst: Size) -> i64 {
-    burst.0.min(MAX_BURST.0).cast_signed() * PER_BYTE
+fn capacity(burst: Size) -> u64 {
+    burst.0.min(MAX_BURST.0) * PER_BYTE
 }
 
 /// What a packet takes from a bucket, in nanobits: at most 1.4 * 10^17.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cost(i64);
+pub struct Cost(u64);
 
 impl Cost {
     /// The cost of `len` bytes; a length above [`MAX_PACKET`] counts as that.
     #[inline]
     #[must_use]
     pub fn of(len: u32) -> Self {
-        Self(i64::from(len.min(MAX_PACKET)) * PER_BYTE)
+        Self(u64::from(len.min(MAX_PACKET)) * PER_BYTE)
+    }
+
+    /// The cost of a packet of `len` bytes on a wire of this framing, likewise.
+    #[inline]
+    #[must_use]
+    pub fn on_wire(framing: Framing, len: u32) -> Self {
+        let bytes = (u64::from(len) + u64::from(framing.overhead)).max(u64::from(framing.mpu));
+        Self(bytes.min(u64::from(MAX_PACKET)) * PER_BYTE)
     }
 }
 

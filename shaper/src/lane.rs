@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portlane_stats::counters::{DropReason, LaneCounters, Volume};
 
 use crate::bucket::MAX_PACKET;
-use crate::params::{FqParams, Framing, LaneParams, Limiter};
+use crate::params::{FqParams, Framing, LaneParams, Limiter, QueueParams};
 use crate::queue::{Outcome, Queue, QueueStats, Queued, Store};
 use crate::tbf::Tbf;
 use crate::units::Nanos;
@@ -37,7 +37,9 @@ pub(crate) enum Place {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Lane<P> {
-    pub(crate) place: Place,
+    /// A packet that is shorter may go straight through: none, unless the lane is idle and has no filter.
+    passes_below: u32,
+    place: Place,
     filter: Option<Box<Filter<P>>>,
     pub(crate) queue: Queue,
     pub(crate) counters: LaneCounters,
@@ -55,6 +57,7 @@ impl<P> Lane<P> {
     /// An empty lane; parameters of FQ-CoDel are `shared` with the last lane made, if they are the same.
     pub(crate) fn new(params: &LaneParams, framing: Framing, now: Nanos, shared: &mut Option<Arc<FqParams>>) -> Self {
         let mut lane = Self {
+            passes_below: 0,
             place: Place::Idle,
             queue: Queue::new(&params.queue, shared),
             filter: None,
@@ -66,15 +69,36 @@ impl<P> Lane<P> {
 
     /// Becomes a token bucket filter, another one, or none. What waits at the head stays there.
     pub(crate) fn set_limiter(&mut self, limiter: Limiter, framing: Framing, now: Nanos) {
-        let Limiter::Tbf { rate, burst, peak } = limiter else {
+        if let Limiter::Tbf { rate, burst, peak } = limiter {
+            let filter = self.filter.get_or_insert_with(|| Box::new(Filter { tbf: None, head: None }));
+            match &mut filter.tbf {
+                Some(tbf) => tbf.set(rate, burst, peak, framing, now),
+                tbf => *tbf = Some(Tbf::new(rate, burst, peak, framing, now)),
+            }
+        } else {
             self.filter.iter_mut().for_each(|filter| filter.tbf = None);
-            return;
-        };
-        let filter = self.filter.get_or_insert_with(|| Box::new(Filter { tbf: None, head: None }));
-        match &mut filter.tbf {
-            Some(tbf) => tbf.set(rate, burst, peak, framing, now),
-            tbf => *tbf = Some(Tbf::new(rate, burst, peak, framing, now)),
         }
+        self.set_place(self.place);
+    }
+
+    /// Where the scheduler keeps it.
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    #[inline]
+    pub(crate) fn set_place(&mut self, place: Place) {
+        self.place = place;
+        self.passes_below = match (place, &self.filter) {
+            (Place::Idle, None) => self.queue.too_long(),
+            _ => 0,
+        };
+    }
+
+    /// Changes the queue's parameters. What is queued stays.
+    pub(crate) fn set_queue(&mut self, store: &mut Store<P>, params: &QueueParams, now: Nanos) {
+        self.queue.set(store, params, now);
+        self.set_place(self.place);
     }
 
     /// Changes what a packet takes on a filter's wire.
@@ -92,11 +116,17 @@ impl<P> Lane<P> {
         }
     }
 
+    /// What [`pass`](Self::pass) does, if that takes no more than mostly; else false, and nothing happened.
+    #[inline(always)]
+    pub(crate) fn pass_quickly(&mut self, flow: u32, len: u32, memory: u32) -> bool {
+        len < self.passes_below && self.queue.pass_quickly(flow, len, memory)
+    }
+
     /// A packet comes and goes at once, if the lane is empty and does as if it had queued it. The tree has to agree before,
     /// and counts it.
     #[inline]
     pub(crate) fn pass(&mut self, flow: u32, len: u32, memory: u32) -> bool {
-        self.place == Place::Idle && self.filter.is_none() && self.queue.pass(flow, len, memory)
+        len < self.passes_below && self.queue.pass(flow, len, memory)
     }
 
     /// Takes a packet into the queue; or drops it, or packets that wait.

@@ -83,6 +83,8 @@ pub struct Shaper<P> {
     woken: Option<Nanos>,
     /// Lanes whose filter has tokens again; empty between calls.
     due: Vec<LaneId>,
+    /// The time at which [`dequeue`](Self::dequeue) would say that nothing may leave, if that is known of one.
+    still_at: Option<Nanos>,
     /// A packet that the device would not take: the next to leave.
     returned: Option<Departure<P>>,
     /// Whose guarantee the packet given last was sent from.
@@ -108,6 +110,7 @@ impl<P> Shaper<P> {
             lengths: Lengths::new(params.lanes.len()),
             woken: None,
             due: Vec::new(),
+            still_at: None,
             returned: None,
             last: None,
             given_again: false,
@@ -122,10 +125,11 @@ impl<P> Shaper<P> {
     /// If there is no such lane.
     pub fn enqueue(&mut self, id: LaneId, arrival: Arrival<P>, now: Nanos, fate: &mut impl Fate<P>) {
         let Arrival { packet, len, memory, flow } = arrival;
+        self.still_at = None;
         let lane = &mut self.lanes[id.index()];
         let before = lane.spare();
         lane.enqueue(id, &mut self.store, Queued { packet, len, memory, flow, enqueued: now }, fate);
-        if lane.place == Place::Idle {
+        if lane.place() == Place::Idle {
             self.settle(id, now, fate);
         } else if lane.held().packets == 0 {
             self.retire(id);
@@ -133,15 +137,19 @@ impl<P> Shaper<P> {
         self.lengths.changed(id.0, before, self.lanes[id.index()].spare());
     }
 
-    /// Starts to bring into the cache what a packet of a lane touches; nothing with so few lanes that all are there.
+    /// Whether there are so many lanes that what packets touch is not all in the cache.
+    #[must_use]
+    pub fn outgrows_cache(&self) -> bool {
+        self.lanes.len() > LANES_IN_CACHE
+    }
+
+    /// Starts to bring into the cache what a packet of a lane touches.
     #[inline]
     pub fn prefetch(&self, id: LaneId) {
-        if self.lanes.len() > LANES_IN_CACHE {
-            self.tree.prefetch(id);
-            if let Some(lane) = self.lanes.get(id.index()) {
-                prefetch(lane);
-                prefetch_line(lane, 1);
-            }
+        self.tree.prefetch(id);
+        if let Some(lane) = self.lanes.get(id.index()) {
+            prefetch(lane);
+            prefetch_line(lane, 1);
         }
     }
 
@@ -175,10 +183,27 @@ impl<P> Shaper<P> {
     /// If there is no such lane.
     #[inline(always)]
     pub fn pass(&mut self, id: LaneId, len: u32, memory: u32, flow: u32, now: Nanos) -> bool {
-        let lanes = &mut self.lanes;
-        self.woken == Some(now)
-            && self.returned.is_none()
-            && self.tree.pass(id, len, now, || lanes[id.index()].pass(flow, len, memory))
+        if self.still_at != Some(now) || !self.tree.can_send(id) {
+            return false;
+        }
+        let Some(way) = self.tree.direct_way(id) else { return self.pass_rarely(id, len, memory, flow, now) };
+        if !self.lanes[id.index()].pass_quickly(flow, len, memory) {
+            return self.pass_rarely(id, len, memory, flow, now);
+        }
+        if !way.go(len, now) {
+            self.tree.owe_directly(id);
+        }
+        true
+    }
+
+    /// What [`pass`](Self::pass) does where that takes more than it mostly does.
+    #[inline(never)]
+    fn pass_rarely(&mut self, id: LaneId, len: u32, memory: u32, flow: u32, now: Nanos) -> bool {
+        let passes = self.lanes[id.index()].pass(flow, len, memory);
+        if passes {
+            self.tree.pass(id, len, now);
+        }
+        passes
     }
 
     /// A packet is enqueued, and if it is the only one that may leave at `now` it does (`__dev_xmit_skb`). Where others may
@@ -194,19 +219,24 @@ impl<P> Shaper<P> {
         now: Nanos,
         fate: &mut impl Fate<P>,
     ) -> Option<Departure<P>> {
-        let still = self.is_still(now);
+        let still = self.still_at == Some(now);
         self.enqueue(id, arrival, now, fate);
-        if still && self.tree.sends_now() { self.dequeue(now, fate) } else { None }
+        if still && self.tree.sends_now() {
+            return self.dequeue(now, fate);
+        }
+        self.see_if_still(now);
+        None
     }
 
-    /// Whether [`dequeue`](Self::dequeue) would say at `now` that nothing may leave.
     #[inline]
-    fn is_still(&self, now: Nanos) -> bool {
-        self.woken == Some(now) && self.returned.is_none() && self.tree.is_still()
+    fn see_if_still(&mut self, now: Nanos) {
+        let still = self.woken == Some(now) && self.returned.is_none() && self.tree.is_still();
+        self.still_at = still.then_some(now);
     }
 
     /// The next packet that may leave at `now`; `None` if none may.
     pub fn dequeue(&mut self, now: Nanos, fate: &mut impl Fate<P>) -> Option<Departure<P>> {
+        self.still_at = None;
         if self.returned.is_some() {
             return self.give_again();
         }
@@ -229,9 +259,11 @@ impl<P> Shaper<P> {
             if let Some(Queued { packet, len, enqueued, .. }) = taken {
                 self.given_again = false;
                 self.last = Some(chosen);
+                self.see_if_still(now);
                 return Some(Departure { lane: id, packet, len, enqueued, passed: false });
             }
         }
+        self.see_if_still(now);
         None
     }
 
@@ -259,6 +291,7 @@ impl<P> Shaper<P> {
     #[inline(never)]
     pub fn put_back(&mut self, departure: Departure<P>) {
         assert!(self.returned.is_none(), "only the packet given last may come back");
+        self.still_at = None;
         let counters = &mut self.lanes[departure.lane.index()].counters;
         if departure.passed {
             (self.last, self.given_again) = (Some(Chosen { lane: departure.lane, level: 0 }), false);
@@ -306,13 +339,13 @@ impl<P> Shaper<P> {
         let lane = &mut self.lanes[id.index()];
         match readiness {
             Readiness::Ready => {
-                lane.place = Place::Active;
+                lane.set_place(Place::Active);
                 self.tree.activate(id);
             }
-            Readiness::Empty => lane.place = Place::Idle,
+            Readiness::Empty => lane.set_place(Place::Idle),
             Readiness::Waits(until) => {
                 lane.counters.overlimits += 1;
-                lane.place = Place::Parked;
+                lane.set_place(Place::Parked);
                 // A wait until the end of time may be longer than can be told: such a lane is never woken.
                 if until < Nanos::MAX {
                     self.tree.park(id, until);
@@ -326,7 +359,9 @@ impl<P> Shaper<P> {
 
     /// Takes a lane that has nothing left from where it was.
     fn retire(&mut self, id: LaneId) {
-        let place = std::mem::replace(&mut self.lanes[id.index()].place, Place::Idle);
+        let lane = &mut self.lanes[id.index()];
+        let place = lane.place();
+        lane.set_place(Place::Idle);
         match place {
             Place::Idle => {}
             Place::Active => self.tree.deactivate(id),

@@ -15,18 +15,24 @@ const SLOTS: usize = 1 << SLOT_BITS;
 const TICK_BITS: u32 = 10;
 const NONE: u32 = u32::MAX;
 
-/// Lists of a slot: of entries that [`Wheel::earliest_of`] looks at, and of those aside.
-const LISTS: usize = 2;
+/// Rows of slots: a level's hold the entries that [`Wheel::earliest_of`] looks at, and so many further those aside.
+const ASIDE: usize = LEVELS;
+const ROWS: usize = 2 * LEVELS;
+
+/// Where an entry is: the number of a slot, counted through all rows.
+type Place = u16;
+/// The place of those that do not wait.
+const NOWHERE: Place = Place::MAX;
 
 /// Who waits until when. Entries are small dense numbers (lanes), each in the wheel at most once.
 #[derive(Debug)]
 pub struct Wheel {
     /// Entries due before this tick have been handed out, except late ones in `slots` of the current tick.
     tick: u64,
-    /// Bit *s* of level *l*: the list of slot *s* is not empty.
-    occupied: [[u64; LEVELS]; LISTS],
-    /// First entry of each slot.
-    slots: [[[u32; SLOTS]; LEVELS]; LISTS],
+    /// Bit *s* of row *r*: its slot *s* is not empty.
+    occupied: [u64; ROWS],
+    /// First entry of each slot, by its place.
+    slots: [u32; ROWS * SLOTS],
     entries: Vec<Entry>,
     len: usize,
 }
@@ -36,35 +42,29 @@ struct Entry {
     due: Nanos,
     next: u32,
     previous: u32,
-    place: Option<Place>,
+    place: Place,
 }
 
-/// Where an entry is: level and slot, and in which list.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    level: u8,
-    index: u8,
-    aside: bool,
+impl Entry {
+    const IDLE: Self = Self { due: Nanos::ZERO, next: NONE, previous: NONE, place: NOWHERE };
 }
 
 impl Wheel {
     /// A wheel for the entries `0..entries`, starting at `now`.
     #[must_use]
     pub fn new(entries: usize, now: Nanos) -> Self {
-        let idle = Entry { due: Nanos::ZERO, next: NONE, previous: NONE, place: None };
         Self {
             tick: now.0 >> TICK_BITS,
-            occupied: [[0; LEVELS]; LISTS],
-            slots: [[[NONE; SLOTS]; LEVELS]; LISTS],
-            entries: vec![idle; entries],
+            occupied: [0; ROWS],
+            slots: [NONE; ROWS * SLOTS],
+            entries: vec![Entry::IDLE; entries],
             len: 0,
         }
     }
 
     /// Room for the entries `0..entries`; there are never fewer than before.
     pub fn grow(&mut self, entries: usize) {
-        let idle = Entry { due: Nanos::ZERO, next: NONE, previous: NONE, place: None };
-        self.entries.resize(entries.max(self.entries.len()), idle);
+        self.entries.resize(entries.max(self.entries.len()), Entry::IDLE);
     }
 
     /// True if nobody waits.
@@ -94,7 +94,7 @@ impl Wheel {
 
     fn start(&mut self, entry: u32, due: Nanos, aside: bool) {
         let slot = &mut self.entries[entry as usize];
-        assert!(slot.place.is_none(), "entry {entry} waits already");
+        assert!(slot.place == NOWHERE, "entry {entry} waits already");
         slot.due = due;
         self.len += 1;
         self.link(entry, aside);
@@ -102,15 +102,18 @@ impl Wheel {
 
     /// If `entry` waits, [`earliest_of`](Self::earliest_of) no longer looks at it; or does so again.
     pub fn set_aside(&mut self, entry: u32, aside: bool) {
-        if let Some(place) = self.entries[entry as usize].place.filter(|place| place.aside != aside) {
-            self.unlink(entry);
-            self.link_at(entry, Place { aside, ..place });
+        let place = self.entries[entry as usize].place;
+        if place == NOWHERE || (usize::from(place) / SLOTS >= ASIDE) == aside {
+            return;
         }
+        self.unlink(entry);
+        let row = usize::from(place) / SLOTS % LEVELS;
+        self.link_at(entry, row_of(row, aside), usize::from(place) % SLOTS);
     }
 
     /// `entry` waits no longer; nothing happens if it did not.
     pub fn remove(&mut self, entry: u32) {
-        if self.entries.get(entry as usize).is_some_and(|entry| entry.place.is_some()) {
+        if self.entries.get(entry as usize).is_some_and(|entry| entry.place != NOWHERE) {
             self.unlink(entry);
             self.len -= 1;
         }
@@ -146,7 +149,7 @@ impl Wheel {
     #[must_use]
     pub fn earliest_of(&self, ceiling: Nanos, mut when: impl FnMut(u32, Nanos) -> Nanos) -> Nanos {
         let mut earliest = ceiling;
-        let occupied = &self.occupied[0];
+        let occupied = &self.occupied;
         for level in (0..LEVELS).filter(|&level| occupied[level] != 0) {
             let here = self.position(level);
             let mut ahead = occupied[level].rotate_right(here);
@@ -156,7 +159,7 @@ impl Wheel {
                 if self.slot_start(level, index) > (earliest.0 >> TICK_BITS).max(self.tick) {
                     break;
                 }
-                for entry in self.members(0, level, index) {
+                for entry in self.members(level, index) {
                     let due = self.entries[entry as usize].due;
                     if due < earliest {
                         earliest = earliest.min(when(entry, due));
@@ -170,17 +173,19 @@ impl Wheel {
 
     /// Takes a slot apart: entries that are due go to `wake`, the others move down to where they can be told apart.
     fn empty_slot(&mut self, level: usize, index: usize, now: Nanos, wake: &mut impl FnMut(u32, Nanos)) {
-        for list in 0..LISTS {
-            let mut entry = std::mem::replace(&mut self.slots[list][level][index], NONE);
-            self.occupied[list][level] &= !(1 << index);
+        for aside in [false, true] {
+            let row = row_of(level, aside);
+            self.occupied[row] &= !(1 << index);
+            let mut entry = std::mem::replace(&mut self.slots[row * SLOTS + index], NONE);
             while entry != NONE {
-                let Entry { due, next, .. } = self.entries[entry as usize];
-                self.entries[entry as usize].place = None;
+                let waiting = &mut self.entries[entry as usize];
+                let (due, next) = (waiting.due, waiting.next);
+                waiting.place = NOWHERE;
                 if due <= now {
                     self.len -= 1;
                     wake(entry, due);
                 } else {
-                    self.link(entry, list != 0);
+                    self.link(entry, aside);
                 }
                 entry = next;
             }
@@ -189,7 +194,7 @@ impl Wheel {
 
     /// The occupied slot that begins first.
     fn earliest_slot(&self) -> Option<(usize, usize)> {
-        let occupied = |level: usize| self.occupied[0][level] | self.occupied[1][level];
+        let occupied = |level: usize| self.occupied[level] | self.occupied[ASIDE + level];
         let level = (0..LEVELS).find(|&level| occupied(level) != 0)?;
         let here = self.position(level);
         // Levels but the highest hold only slots of the current round, at or after the current one; the highest may
@@ -212,8 +217,8 @@ impl Wheel {
         ((self.tick >> shift) + ahead as u64) << shift
     }
 
-    fn members(&self, list: usize, level: usize, index: usize) -> impl Iterator<Item = u32> {
-        let first = self.slots[list][level][index];
+    fn members(&self, row: usize, index: usize) -> impl Iterator<Item = u32> {
+        let first = self.slots[row * SLOTS + index];
         let next = |&entry: &u32| Some(self.entries[entry as usize].next).filter(|&next| next != NONE);
         std::iter::successors(Some(first).filter(|&first| first != NONE), next)
     }
@@ -225,45 +230,45 @@ impl Wheel {
         let due = due.min(furthest);
         let differing = 63 - ((due ^ self.tick) | 1).leading_zeros();
         let level = ((differing / SLOT_BITS) as usize).min(LEVELS - 1);
-        let index = u8::try_from((due >> (SLOT_BITS * level_number(level))) % SLOTS as u64).expect("below 64");
-        self.link_at(entry, Place { level: u8::try_from(level).expect("below 7"), index, aside });
+        let index = (due >> (SLOT_BITS * level_number(level))) % SLOTS as u64;
+        let index = usize::try_from(index).expect("an index below 64");
+        self.link_at(entry, row_of(level, aside), index);
     }
 
-    fn link_at(&mut self, entry: u32, place: Place) {
-        let (list, level, index) = place.indices();
-        let first = std::mem::replace(&mut self.slots[list][level][index], entry);
-        self.occupied[list][level] |= 1 << index;
+    #[inline]
+    fn link_at(&mut self, entry: u32, row: usize, index: usize) {
+        self.occupied[row] |= 1 << index;
+        let place = row * SLOTS + index;
+        let first = std::mem::replace(&mut self.slots[place], entry);
         if first != NONE {
             self.entries[first as usize].previous = entry;
         }
         let slot = &mut self.entries[entry as usize];
-        (slot.next, slot.previous, slot.place) = (first, NONE, Some(place));
+        (slot.next, slot.previous, slot.place) = (first, NONE, Place::try_from(place).expect("there are fewer slots"));
     }
 
     fn unlink(&mut self, entry: u32) {
         let Entry { next, previous, place, .. } = self.entries[entry as usize];
-        let (list, level, index) = place.expect("only linked entries are unlinked").indices();
+        let place = usize::from(place);
         if next != NONE {
             self.entries[next as usize].previous = previous;
         }
         if previous != NONE {
             self.entries[previous as usize].next = next;
         } else {
-            self.slots[list][level][index] = next;
+            self.slots[place] = next;
             if next == NONE {
-                self.occupied[list][level] &= !(1 << index);
+                self.occupied[place / SLOTS] &= !(1 << (place % SLOTS));
             }
         }
-        self.entries[entry as usize].place = None;
+        self.entries[entry as usize].place = NOWHERE;
     }
 }
 
-impl Place {
-    /// List, level, and index on the level.
-    #[inline]
-    fn indices(self) -> (usize, usize, usize) {
-        (usize::from(self.aside), usize::from(self.level), usize::from(self.index))
-    }
+/// The row of a level's slots.
+#[inline]
+fn row_of(level: usize, aside: bool) -> usize {
+    level + if aside { ASIDE } else { 0 }
 }
 
 /// A level as a shift counts it.

@@ -14,6 +14,7 @@ use super::{Outcome, Totals, Watched};
 use crate::params::FqParams;
 use crate::units::Nanos;
 use crate::{Fate, codel};
+use std::hint::select_unpredictable;
 use std::sync::Arc;
 
 /// A flow: what is hashed into one bucket of a lane.
@@ -49,8 +50,7 @@ impl Lone {
     /// It is visited until it may send, each time from the end of the old flows.
     #[cold]
     #[inline(never)]
-    fn revisit(&mut self, params: &FqParams) {
-        let quantum = quantum(params);
+    fn revisit(&mut self, quantum: i32) {
         self.deficit += (-self.deficit / quantum + 1) * quantum;
         self.old = true;
     }
@@ -81,48 +81,64 @@ impl FqCodel {
         Self { params, lone: None, new_flow_count: 0, new, old, table: Table::default() }
     }
 
-    /// The bucket of a hash (`reciprocal_scale`).
+    /// The bucket of a hash (`reciprocal_scale`); there are at most 65,536.
     #[inline]
     fn bucket_of(&self, hash: u32) -> u16 {
         let scaled = (u64::from(hash) * u64::from(self.params.flows)) >> 32;
-        u16::try_from(scaled).expect("there are at most 65,536 buckets")
+        (scaled & 0xffff) as u16
     }
 
     /// A packet of a lane without packets comes and goes, as [`push`](Self::push) and [`dequeue`](Self::dequeue) would have
     /// it; false, and nothing happened, if that takes more than a lane's [`Lone`] flow can tell.
-    #[inline(always)]
     pub(super) fn pass(&mut self, hash: u32, len: u32, memory: u32) -> bool {
         if u64::from(memory) > self.params.memory_limit.0 {
             return false;
         }
-        let bucket = self.bucket_of(hash);
-        let Some(lone) = &mut self.lone else { return self.pass_alone(bucket, len) };
-        // Flows come at random: what follows has no branch that depends on which one this is.
-        let same = lone.bucket == bucket;
-        // Another flow leaves its list when it is visited, unless it is among the old ones then.
-        if !same & (lone.old | (lone.deficit <= 0)) {
-            return false;
-        }
+        let (bucket, quantum) = (self.bucket_of(hash), quantum(&self.params));
+        let Some(lone) = &mut self.lone else { return self.pass_first(bucket, len) };
         if lone.deficit <= 0 {
-            lone.revisit(&self.params);
+            // Another flow would not leave its list when it is visited, but go to the old ones.
+            if lone.bucket != bucket {
+                return false;
+            }
+            lone.revisit(quantum);
         }
-        let deficit = if same { lone.deficit } else { quantum(&self.params) };
-        *lone = Lone { bucket, old: lone.old, deficit: deficit - len.cast_signed(), ldelay: Nanos::ZERO };
-        self.new_flow_count += u64::from(!same);
-        true
+        self.pass_alone(hash, len, memory)
     }
 
     /// The same for a lane that has no lone flow: none at all, or more than one.
-    #[cold]
-    #[inline(never)]
-    fn pass_alone(&mut self, bucket: u16, len: u32) -> bool {
-        let alone = self.table.is_empty();
-        if alone {
+    fn pass_first(&mut self, bucket: u16, len: u32) -> bool {
+        let first = self.table.is_empty();
+        if first {
             let deficit = quantum(&self.params) - len.cast_signed();
             self.lone = Some(Lone { bucket, old: false, deficit, ldelay: Nanos::ZERO });
             self.new_flow_count += 1;
         }
-        alone
+        first
+    }
+
+    /// What [`pass`](Self::pass) does if there is a lone flow, and it has some of its deficit left; else false, and nothing
+    /// happened.
+    #[inline(always)]
+    pub(super) fn pass_alone(&mut self, hash: u32, len: u32, memory: u32) -> bool {
+        let bucket = self.bucket_of(hash);
+        let params = &*self.params;
+        let Some(lone) = &mut self.lone else { return false };
+        if lone.deficit <= 0 || u64::from(memory) > params.memory_limit.0 {
+            return false;
+        }
+        // The other one leaves its list when it is visited, unless it is among the old ones.
+        let another = lone.bucket != bucket;
+        if another & lone.old {
+            return false;
+        }
+        // Flows come at random.
+        let deficit = select_unpredictable(another, quantum(params), lone.deficit);
+        lone.bucket = bucket;
+        lone.deficit = deficit - len.cast_signed();
+        lone.ldelay = Nanos::ZERO;
+        self.new_flow_count += u64::from(another);
+        true
     }
 
     /// Gives the lone flow a place in store, list and table.

@@ -153,16 +153,29 @@ impl Queue {
         self.too_long = if self.limit == 0 { 0 } else { longest + 1 };
     }
 
-    /// A packet comes while the queue is empty and goes at once: what [`push`](Self::push) and [`dequeue`](Self::dequeue)
+    /// A packet of this length is too long for an empty queue, or for any.
+    #[inline]
+    pub(crate) fn too_long(&self) -> u32 {
+        self.too_long
+    }
+
+    /// A packet that is not [too long](Self::too_long) comes while the queue is empty and goes at once: what [`push`](Self::push) and [`dequeue`](Self::dequeue)
     /// would do, without the queue. False, and nothing happened, where that is not known.
-    #[inline(always)]
     pub(crate) fn pass(&mut self, flow: u32, len: u32, memory: u32) -> bool {
-        if len >= self.too_long {
-            return false;
+        let Kind::FqCodel(fq) = &mut self.kind else { return self.pass_quickly(flow, len, memory) };
+        let passes = fq.pass(flow, len, memory);
+        if passes {
+            self.totals.maxpacket = self.totals.maxpacket.max(len);
         }
+        passes
+    }
+
+    /// What [`pass`](Self::pass) does, if that takes no more than mostly; else false, and nothing happened.
+    #[inline(always)]
+    pub(crate) fn pass_quickly(&mut self, flow: u32, len: u32, memory: u32) -> bool {
         match &mut self.kind {
             Kind::FqCodel(fq) => {
-                if !fq.pass(flow, len, memory) {
+                if !fq.pass_alone(flow, len, memory) {
                     return false;
                 }
             }

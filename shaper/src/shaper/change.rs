@@ -16,7 +16,7 @@ impl<P> Shaper<P> {
     ///
     /// Which rule the parameters break.
     pub fn set_link(&mut self, params: LinkParams, now: Nanos) -> Result<(), TreeError> {
-        self.woken = None;
+        (self.woken, self.still_at) = (None, None);
         self.tree.set_link(params, now)?;
         self.pass_framing_on(now);
         Ok(())
@@ -37,7 +37,7 @@ impl<P> Shaper<P> {
     ///
     /// Which rule the parameters break, or that there is no such group.
     pub fn set_group(&mut self, id: GroupId, params: GroupParams, now: Nanos) -> Result<(), TreeError> {
-        self.woken = None;
+        (self.woken, self.still_at) = (None, None);
         self.count_returned();
         self.tree.set_group(id, params, now)?;
         self.pass_framing_on(now);
@@ -84,9 +84,9 @@ impl<P> Shaper<P> {
     ) -> Result<(), TreeError> {
         self.count_returned();
         self.tree.set_lane(id, params, now)?;
-        self.woken = None;
+        (self.woken, self.still_at) = (None, None);
         let lane = &mut self.lanes[id.index()];
-        lane.queue.set(&mut self.store, &params.queue, now);
+        lane.set_queue(&mut self.store, &params.queue, now);
         lane.set_limiter(params.limiter, self.tree.framing(id), now);
         let before = lane.spare();
         // A filter may have come or gone, or its packet become affordable.
@@ -100,7 +100,7 @@ impl<P> Shaper<P> {
     fn pass_framing_on(&mut self, now: Nanos) {
         for (id, lane) in (0..).map(LaneId).zip(&mut self.lanes) {
             lane.set_framing(self.tree.framing(id));
-            if lane.place != Place::Parked {
+            if lane.place() != Place::Parked {
                 continue;
             }
             self.tree.unpark(id);
@@ -108,7 +108,7 @@ impl<P> Shaper<P> {
                 Some(until) if until < Nanos::MAX => self.tree.park(id, until),
                 Some(_) => {}
                 None => {
-                    lane.place = Place::Active;
+                    lane.set_place(Place::Active);
                     self.tree.activate(id);
                 }
             }
@@ -129,7 +129,7 @@ impl<P> Shaper<P> {
     /// Which rule the parameters break, or that there is no such lane.
     pub fn set_queue(&mut self, id: LaneId, params: &QueueParams, now: Nanos) -> Result<(), TreeError> {
         self.tree.check_queue(id, params)?;
-        self.lanes[id.index()].queue.set(&mut self.store, params, now);
+        self.lanes[id.index()].set_queue(&mut self.store, params, now);
         Ok(())
     }
 
@@ -145,7 +145,7 @@ impl<P> Shaper<P> {
         }
         self.tree.remove_lane(id, now)?;
         // Flows that have become empty may still be listed.
-        self.lanes[id.index()].queue.set(&mut self.store, &QueueParams::fifo(0), now);
+        self.lanes[id.index()].set_queue(&mut self.store, &QueueParams::fifo(0), now);
         Ok(())
     }
 }

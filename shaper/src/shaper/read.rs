@@ -94,7 +94,7 @@ impl<P> Shaper<P> {
     /// If there is no such lane.
     #[must_use]
     pub fn limited_by(&self, id: LaneId, now: Nanos) -> Limited {
-        if self.lanes[id.index()].place == Place::Parked {
+        if self.lanes[id.index()].place() == Place::Parked {
             return Limited::Rate;
         }
         match self.tree.limited_by(id, now) {

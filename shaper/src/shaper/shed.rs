@@ -108,6 +108,7 @@ impl<P> Shaper<P> {
 
     /// A lane drops `count` packets: its oldest, or those of its longest flows.
     fn give_up(&mut self, id: LaneId, count: u32, fate: &mut impl Fate<P>) {
+        self.still_at = None;
         let lane = &mut self.lanes[id.index()];
         let before = lane.spare();
         lane.give_up(id, &mut self.store, count, fate);

@@ -3,10 +3,8 @@
 //! Every change is made whole or refused. Credit and debt of a node stay its own, in bytes, wherever it goes; credit is cut
 //! to its new bursts. Who waits his turn keeps it where the round that he stands in stays the same.
 
-use portlane_stats::counters::Volume;
-
-use super::node::{Inner, Leaf, Node, Slot, Spec};
-use super::{LEVELS, LINK, Tree, TreeError, check, parent_slot};
+use super::node::{Inner, Leaf, Slot, Spec};
+use super::{LINK, Tree, TreeError, check, parent_slot};
 use crate::params::{GroupParams, LaneParams, LinkParams, NodeId};
 use crate::tree::check::Rule;
 use crate::units::Nanos;
@@ -154,11 +152,7 @@ impl Tree {
     /// A leaf that has no parent yet.
     pub(super) fn new_leaf(&mut self, params: &LaneParams) -> Slot {
         let id = self.next_lane();
-        let node = Node::new(0);
-        let (leaf, spec) = (
-            Leaf { node, priority: 0, quantum: 0, deficit: [0; LEVELS], passed: Volume::default() },
-            Spec::from(params),
-        );
+        let (leaf, spec) = (Leaf::new(), Spec::from(params));
         match self.leaves.get_mut(id.index()) {
             Some(free) => {
                 *free = leaf;

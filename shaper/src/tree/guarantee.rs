@@ -110,12 +110,21 @@ impl Tree {
         self.refresh_framing(Slot::Leaf(leaf));
         let priority = self.priority(Slot::Leaf(leaf));
         let quantum = self.quantum(leaf);
+        let direct = self.is_direct(leaf);
         let leaf = &mut self.leaves[leaf as usize];
+        leaf.direct = direct;
         leaf.priority = priority;
         leaf.quantum = quantum;
         for deficit in &mut leaf.deficit {
             *deficit = (*deficit).min(quantum);
         }
+    }
+
+    /// See [`Leaf::direct`](super::Leaf::direct).
+    pub(super) fn is_direct(&self, leaf: u32) -> bool {
+        let (leaf, link) = (&self.leaves[leaf as usize].node, &self.inner[LINK as usize].node);
+        let flat = leaf.limits.is_flat() && link.limits.is_flat();
+        flat && leaf.parent == Some(LINK) && leaf.framing == link.framing
     }
 
     /// A node's own priority, or the nearest one above.

@@ -67,7 +67,7 @@ impl Tree {
             lended: node.lended + passed.packets,
             borrowed: node.borrowed,
             overlimits: node.overlimits,
-            sent: node.sent.plus(passed),
+            sent: node.sent().plus(passed),
             framing: node.framing,
             priority: self.priority(slot),
             quantum: match slot {

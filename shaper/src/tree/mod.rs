@@ -29,6 +29,7 @@ mod check;
 mod guarantee;
 mod limit;
 mod node;
+mod pass;
 mod round;
 mod rows;
 mod schedule;

@@ -23,29 +23,38 @@ impl Set {
     #[inline]
     pub(super) fn insert(&mut self, member: u32) {
         let mut index = member;
-        let mut depth = 0;
-        while index >= WORD {
-            index /= WORD;
-            depth += 1;
-        }
-        while self.layers.len() < depth {
-            self.layers.push(vec![self.top]);
-            self.top = u64::from(self.top != 0);
-        }
-        let mut index = member;
         for layer in &mut self.layers {
-            let word = (index / WORD) as usize;
-            if word >= layer.len() {
-                layer.resize(word + 1, 0);
-            }
-            let before = layer[word];
-            layer[word] |= 1 << (index % WORD);
+            let Some(word) = layer.get_mut((index / WORD) as usize) else { return self.insert_grown(member) };
+            let before = *word;
+            *word |= 1 << (index % WORD);
             if before != 0 {
                 return;
             }
             index /= WORD;
         }
+        if index >= WORD {
+            return self.insert_grown(member);
+        }
         self.top |= 1 << index;
+    }
+
+    /// Inserts a member for which the bitmaps are too small.
+    #[cold]
+    #[inline(never)]
+    fn insert_grown(&mut self, member: u32) {
+        let mut words = member / WORD;
+        let mut depth = 0;
+        while words > 0 {
+            if depth == self.layers.len() {
+                self.layers.push(vec![self.top]);
+                self.top = u64::from(self.top != 0);
+            }
+            let layer = &mut self.layers[depth];
+            layer.resize(layer.len().max(words as usize + 1), 0);
+            words /= WORD;
+            depth += 1;
+        }
+        self.insert(member);
     }
 
     #[inline]

@@ -1,11 +1,10 @@
 //! Choosing, and what follows from sending: `htb_dequeue_tree` and what it calls.
 
 use portlane_hint::{prefetch, prefetch_line};
-use portlane_stats::counters::Volume;
 
 use super::node::{Bill, Limits, Mode, Node, Slot};
 use super::rows::bits;
-use super::waiting::{Ended, slot_on};
+use super::waiting::slot_on;
 use super::{Chosen, LEVELS, LINK, Tree};
 use crate::LaneId;
 use crate::bucket::MAX_PACKET;
@@ -61,7 +60,7 @@ impl Tree {
     /// lanes whose time has come go to `woken`.
     #[inline]
     pub(crate) fn expire(&mut self, now: Nanos, mut woken: impl FnMut(LaneId)) {
-        self.waiting.expire(now, &self.leaves, &self.inner);
+        self.waiting.expire(now, &mut self.leaves, &self.inner, &mut self.rows);
         if !self.parked.is_empty() {
             self.parked.expire(now, |lane| woken(LaneId(lane)));
         }
@@ -127,13 +126,13 @@ impl Tree {
 
     #[cold]
     #[inline(never)]
-    fn update_leaf_mode(&mut self, leaf: u32) {
+    pub(super) fn update_leaf_mode(&mut self, leaf: u32) {
         self.update_mode(Slot::Leaf(leaf));
     }
 
     #[cold]
     #[inline(never)]
-    fn update_inner_mode(&mut self, inner: u32) {
+    pub(super) fn update_inner_mode(&mut self, inner: u32) {
         self.update_mode(Slot::Inner(inner));
     }
 
@@ -146,60 +145,10 @@ impl Tree {
         }
     }
 
-    /// Whether no leaf may send, and no wait has ended since [`choose`](Self::choose) said so.
-    #[inline]
-    pub(crate) fn is_still(&self) -> bool {
-        self.rows.levels() | self.waiting.levels() == 0
-    }
-
-    /// Whether a packet of an inactive leaf may go straight through: the tree [is still](Self::is_still), the leaf can send
-    /// and `takes` it. If so it is charged and counted, as [`activate`](Self::activate), [`choose`](Self::choose) and
-    /// [`sent`](Self::sent) would. Nobody else is in the row that the leaf would be in, so it is its turn until it is not in
-    /// deficit, and the row is left at its end.
-    #[inline(always)]
-    pub(crate) fn pass(&mut self, lane: LaneId, len: u32, now: Nanos, takes: impl FnOnce() -> bool) -> bool {
-        let leaf = &mut self.leaves[lane.index()];
-        if leaf.node.mode != Mode::CanSend || self.rows.levels() | self.waiting.levels() != 0 || !takes() {
-            return false;
-        }
-        self.wake = None;
-        leaf.passed.add(len);
-        leaf.take_turn(len);
-        let mut node = &mut leaf.node;
-        let mut bill = Bill::new(node.framing, len);
-        if node.pay(&bill, 0, now) {
-            self.update_leaf_mode(lane.0);
-            node = &mut self.leaves[lane.index()].node;
-        }
-        while let Some(inner) = node.parent {
-            node = &mut self.inner[inner as usize].node;
-            node.sent.add(len);
-            bill = bill.under(node.framing);
-            if node.pay(&bill, 0, now) {
-                self.update_inner_mode(inner);
-                node = &mut self.inner[inner as usize].node;
-            }
-        }
-        true
-    }
-
-    /// What [passed](Self::pass) of a lane.
-    pub(crate) fn passed(&self, lane: LaneId) -> Volume {
-        self.leaves[lane.index()].passed
-    }
-
-    /// A packet that passed is counted as the others are.
-    pub(crate) fn unpass(&mut self, lane: LaneId, len: u32) {
-        let leaf = &mut self.leaves[lane.index()];
-        leaf.passed.sub(len);
-        leaf.node.sent.add(len);
-        leaf.node.lended += 1;
-    }
-
     /// Uncounts a packet that was [`sent`](Self::sent), and could not be. It stays paid for.
     pub(crate) fn uncount(&mut self, chosen: Chosen, len: u32) {
         self.on_the_way_up(chosen.lane, |node| {
-            node.sent.sub(len);
+            node.uncount(len);
             node.lended -= u64::from(node.level == chosen.level);
             node.borrowed -= u64::from(node.level < chosen.level);
         });
@@ -208,7 +157,7 @@ impl Tree {
     /// Counts a packet that was [uncounted](Self::uncount), and now is sent.
     pub(crate) fn count_again(&mut self, chosen: Chosen, len: u32) {
         self.on_the_way_up(chosen.lane, |node| {
-            node.sent.add(len);
+            node.count(len);
             node.lended += u64::from(node.level == chosen.level);
             node.borrowed += u64::from(node.level < chosen.level);
         });
@@ -296,10 +245,7 @@ impl Tree {
     fn end_waits(&mut self, level: usize, now: Nanos) {
         let list = self.waiting.take_ended(level);
         for ended in &list {
-            let slot = slot_on(level, ended.slot);
-            if level > 0 || !self.end_wait_of_flat(ended, now) {
-                self.end_wait(slot, ended.wait, now);
-            }
+            self.end_wait(slot_on(level, ended.slot), ended.wait, now);
         }
         self.waiting.done(level, list);
     }
@@ -311,26 +257,6 @@ impl Tree {
             node.limits.refill(now);
             self.update_mode(slot);
         }
-    }
-
-    /// What [`end_wait`](Self::end_wait) comes to for most leaves: one that never borrows is in credit again. False if that is
-    /// not so; then nothing happened but that it earned.
-    #[inline]
-    fn end_wait_of_flat(&mut self, ended: &Ended, now: Nanos) -> bool {
-        let node = &mut self.leaves[ended.slot as usize].node;
-        let Limits::Flat(bucket) = &mut node.limits else { return false };
-        if node.wait != ended.wait {
-            return true;
-        }
-        bucket.refill(now);
-        let credit = node.mode == Mode::CantSend && bucket.in_credit();
-        if credit {
-            (node.mode, node.wait) = (Mode::CanSend, 0);
-            if node.active != 0 {
-                self.rows.insert(0, node.active, ended.slot);
-            }
-        }
-        credit
     }
 
     /// What [`update_mode`](Self::update_mode) comes to for most leaves that have sent: one that never borrows is in debt.

@@ -2,6 +2,7 @@
 
 use super::LEVELS;
 use super::node::{Inner, Leaf, Slot};
+use super::rows::Rows;
 use crate::units::Nanos;
 use crate::wheel::Wheel;
 
@@ -118,31 +119,34 @@ impl Waiting {
 
     /// Ends the waits that are due.
     #[inline]
-    pub(super) fn expire(&mut self, now: Nanos, leaves: &[Leaf], inner: &[Inner]) {
+    pub(super) fn expire(&mut self, now: Nanos, leaves: &mut [Leaf], inner: &[Inner], rows: &mut Rows) {
         if self.leaves.wheel.is_empty() && self.inner.wheel.is_empty() {
             return;
         }
-        self.expire_leaves(now, leaves);
+        self.expire_leaves(now, leaves, rows);
         if !self.inner.wheel.is_empty() {
             self.expire_inner(now, inner);
         }
     }
 
-    /// Leaves that only can send or cannot go from nowhere to their row. That has the same result in any order, and takes
-    /// nothing from those that borrow; so where there are no others nobody sorts them.
+    /// Leaves that only can send or cannot go from nowhere to their row, at once: that has the same result in any order, takes
+    /// nothing from those that borrow, and their level is the first to be looked at.
     #[inline]
-    fn expire_leaves(&mut self, now: Nanos, leaves: &[Leaf]) {
+    fn expire_leaves(&mut self, now: Nanos, leaves: &mut [Leaf], rows: &mut Rows) {
         let list = &mut self.ended[0];
-        let (before, mut sorted) = (list.len(), true);
+        let before = list.len();
         self.leaves.wheel.expire_timed(now, |slot, at| {
-            let node = &leaves[slot as usize].node;
-            sorted &= node.limits.is_flat();
-            list.push(Ended { at, wait: node.wait, slot });
+            let node = &mut leaves[slot as usize].node;
+            if !node.ends_wait(now) {
+                list.push(Ended { at, wait: node.wait, slot });
+            } else if node.active != 0 {
+                rows.insert(0, node.active, slot);
+            }
         });
-        if !sorted {
+        if list.len() > before {
             list[before..].sort_unstable();
+            self.levels |= 1;
         }
-        self.levels |= u16::from(!list.is_empty());
     }
 
     fn expire_inner(&mut self, now: Nanos, inner: &[Inner]) {

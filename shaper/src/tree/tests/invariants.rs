@@ -11,6 +11,9 @@ impl Tree {
         assert_eq!(active, self.active_leaves);
         for leaf in 0..u32::try_from(self.leaves.len()).unwrap() {
             self.check_node(Slot::Leaf(leaf));
+            let direct = self.leaves[leaf as usize].direct;
+            let known = self.leaves[leaf as usize].node.parent.is_some();
+            assert!(!known || direct == self.is_direct(leaf), "lane {leaf} is direct: {direct}");
         }
         for inner in 0..u32::try_from(self.inner.len()).unwrap() {
             self.check_node(Slot::Inner(inner));
