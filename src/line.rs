@@ -187,43 +187,70 @@ impl<D: Device> Line<D> {
     fn classify(&mut self, port: usize, now: Nanos) {
         let Self { ports, pool, classifier, flows, shapers, batch, owners, .. } = self;
         let arriving = ports[port].arriving;
+        let far = shapers.iter().any(Shaper::outgrows_cache);
         owners.extend(batch.iter().map(|frame| {
             let bytes = pool.bytes(frame);
             let found = classifier.find(flows, link_of(frame), bytes, frame.wire_len(), arriving, now.0)?;
-            shapers[found.direction.index()].prefetch(LaneId(found.owner));
+            if far {
+                shapers[found.direction.index()].prefetch(LaneId(found.owner));
+            }
             Ok(found)
         }));
     }
 
     /// The frames of the batch go straight through, or join their owners' lanes; or they are malformed.
     fn enqueue(&mut self, now: Nanos) -> usize {
-        let memory = self.pool.capacity();
         let (mut batch, mut owners) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.owners));
-        let mut sent = 0;
-        for (frame, owner) in batch.drain(..).zip(owners.drain(..)) {
-            let Found { direction, owner: lane, flow } = match owner {
-                Ok(found) => found,
-                Err(reason) => {
-                    self.counters.malformed[reason as usize] += 1;
-                    self.pool.put(frame);
-                    continue;
-                }
-            };
-            let lane = LaneId(lane);
-            let (len, shaper) = (frame.wire_len(), &mut self.shapers[direction.index()]);
-            if !shaper.pass(lane, len, memory, flow, now) {
-                sent += self.join(direction, lane, Arrival { packet: frame, len, memory, flow }, now);
-                continue;
+        let (mut frames, mut sent) = (batch.drain(..), 0);
+        while let Some(&owner) = owners.get(owners.len() - frames.len()) {
+            let Run { passed, refused } = self.pass(frames.as_slice(), &owners[owners.len() - frames.len()..], now);
+            if let Ok(Found { direction, .. }) = owner {
+                // Their lanes count those that did not wait: no need to record it.
+                let device = &mut self.ports[self.leaves_by[direction.index()]].device;
+                device.send_all(frames.by_ref().take(passed));
+                sent += passed;
             }
-            // Its lane counts those that did not wait: no need to record it.
-            let device = &mut self.ports[self.leaves_by[direction.index()]].device;
-            match device.send(frame) {
-                Ok(()) => sent += 1,
-                Err(packet) => shaper.put_back(Departure { lane, packet, len, enqueued: now, passed: true }),
+            if refused && let Some(frame) = frames.next() {
+                sent += self.take_in(frame, owners[owners.len() - frames.len() - 1], now);
             }
         }
+        drop(frames);
+        owners.clear();
         (self.batch, self.owners) = (batch, owners);
         sent
+    }
+
+    /// How many frames at the head of the batch go straight through, all in one direction.
+    fn pass(&mut self, frames: &[Frame], owners: &[Result<Found<u32>, Malformed>], now: Nanos) -> Run {
+        let Some(&Ok(Found { direction, .. })) = owners.first() else { return Run { passed: 0, refused: true } };
+        let memory = self.pool.capacity();
+        let room = self.ports[self.leaves_by[direction.index()]].device.room();
+        let shaper = &mut self.shapers[direction.index()];
+        for (passed, (frame, owner)) in frames.iter().zip(owners).enumerate() {
+            let Ok(found) = owner else { return Run { passed, refused: true } };
+            if found.direction != direction {
+                return Run { passed, refused: false };
+            }
+            if passed == room || !shaper.pass(LaneId(found.owner), frame.wire_len(), memory, found.flow, now) {
+                return Run { passed, refused: true };
+            }
+        }
+        Run { passed: frames.len(), refused: false }
+    }
+
+    /// A frame that did not go straight through joins its lane, or is malformed. Returns how many have left.
+    fn take_in(&mut self, frame: Frame, owner: Result<Found<u32>, Malformed>, now: Nanos) -> usize {
+        match owner {
+            Ok(Found { direction, owner, flow }) => {
+                let (len, memory) = (frame.wire_len(), self.pool.capacity());
+                self.join(direction, LaneId(owner), Arrival { packet: frame, len, memory, flow }, now)
+            }
+            Err(reason) => {
+                self.counters.malformed[reason as usize] += 1;
+                self.pool.put(frame);
+                0
+            }
+        }
     }
 
     /// A packet joins its lane. Returns how many have left: it may be the only one that may.
@@ -309,6 +336,14 @@ impl<D: Device> Line<D> {
         let held: u32 = held.map(|held| held.filling + held.sending).sum();
         (self.pool.free() + held) as usize + self.queued() + self.batch.len() == self.pool.total() as usize
     }
+}
+
+/// Frames at the head of a batch.
+struct Run {
+    /// So many go straight through.
+    passed: usize,
+    /// The next one does not.
+    refused: bool,
 }
 
 /// The lane of traffic that no container owns.

@@ -226,6 +226,11 @@ impl<R: Read, W: Write> Device for Capture<R, W> {
     }
 
     #[inline]
+    fn room(&mut self) -> usize {
+        usize::MAX
+    }
+
+    #[inline]
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -243,6 +243,11 @@ impl Device for AfXdp {
         self.queues.send(frame)
     }
 
+    #[inline]
+    fn room(&mut self) -> usize {
+        self.queues.room()
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.queues.publish();
         // In copy mode a call may send one batch only. The bound is for an interface that drops them one by one.

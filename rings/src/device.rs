@@ -53,6 +53,19 @@ pub trait Device {
     /// The ring is full: the frame comes back.
     fn send(&mut self, frame: Frame) -> Result<(), Frame>;
 
+    /// Frames that [`send`](Self::send) takes for certain before the device is called again for anything else.
+    fn room(&mut self) -> usize;
+
+    /// Takes frames to be sent, one after the other, of which there are no more than the device has [room](Self::room) for.
+    ///
+    /// # Panics
+    ///
+    /// If there are more.
+    #[inline]
+    fn send_all(&mut self, frames: impl ExactSizeIterator<Item = Frame>) {
+        frames.for_each(|frame| self.send(frame).expect("there are no more frames than room"));
+    }
+
     /// Makes all frames taken by [`send`](Self::send) leave.
     ///
     /// # Errors

@@ -67,6 +67,11 @@ impl Device for Memory {
     }
 
     #[inline]
+    fn room(&mut self) -> usize {
+        self.ring_size - self.ring.len()
+    }
+
+    #[inline]
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

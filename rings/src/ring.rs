@@ -63,6 +63,15 @@ impl<T: Copy> Producer<T> {
         Ok(())
     }
 
+    /// Entries that can be added, of which the consumer may release more meanwhile.
+    #[inline]
+    pub fn room(&mut self) -> u32 {
+        if self.is_full() {
+            self.consumed = self.ring.consumer().load(Ordering::Acquire);
+        }
+        self.ring.size().saturating_sub(self.next.wrapping_sub(self.consumed))
+    }
+
     /// Shows all added entries to the consumer.
     #[inline]
     pub fn publish(&mut self) {

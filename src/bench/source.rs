@@ -87,6 +87,17 @@ impl Device for Source {
     }
 
     #[inline]
+    fn room(&mut self) -> usize {
+        self.sent.capacity() - self.sent.len()
+    }
+
+    #[inline]
+    fn send_all(&mut self, frames: impl ExactSizeIterator<Item = Frame>) {
+        assert!(frames.len() <= self.room(), "there are no more frames than room");
+        self.sent.extend(frames);
+    }
+
+    #[inline]
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -43,6 +43,10 @@ impl Device for Failing {
         self.memory.send(frame)
     }
 
+    fn room(&mut self) -> usize {
+        self.memory.room()
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.memory.flush()?;
         self.outcome(Step::Flush)

@@ -61,3 +61,21 @@ fn a_full_ring_stops_one_direction_only() {
     let snapshot = rig.check();
     assert_eq!(lane(&snapshot, Direction::Ingress, 0).sent_packets, 4);
 }
+
+/// Packets go straight through as long as the ring has room; the rest wait, in their order.
+#[test]
+fn a_batch_that_finds_little_room_is_parted() {
+    let mut rig = Rig::new(&Rig::containers(3, |_| String::new()), 1_024, 3);
+    for number in 0..9 {
+        assert!(rig.arrive(Direction::Ingress, Kind::Container(number % 3), 100));
+        assert!(rig.arrive(Direction::Egress, Kind::Container(number % 3), 100));
+    }
+    rig.turn();
+    let snapshot = rig.check();
+    assert_eq!((snapshot.totals.sent, snapshot.totals.queued), (6, 12));
+    for _ in 0..4 {
+        Direction::ALL.map(|direction| rig.take(direction, 2));
+        rig.turn();
+    }
+    assert_eq!((rig.check().totals.sent, rig.check().totals.queued), (18, 0));
+}

@@ -78,6 +78,11 @@ impl Queues {
         Ok(())
     }
 
+    /// Frames that the transmit ring has room for.
+    pub(super) fn room(&mut self) -> usize {
+        self.tx.room() as usize
+    }
+
     /// Shows the kernel all frames to be sent.
     pub(super) fn publish(&mut self) {
         self.tx.publish();
@@ -245,6 +250,7 @@ mod tests {
     fn a_full_ring_gives_the_frame_back() {
         let (mut pool, mut queues, _kernel) = wired();
         for count in 0..5 {
+            assert_eq!(queues.room(), 4_usize.saturating_sub(count));
             let mut frame = pool.take().unwrap();
             pool.write(&mut frame, b"packet").unwrap();
             if let Err(frame) = queues.send(frame) {

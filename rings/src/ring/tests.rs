@@ -48,6 +48,8 @@ proptest! {
             match step {
                 Step::Push => {
                     let full = oracle.occupied() == size;
+                    let room = producer.room();
+                    prop_assert!(room <= size - oracle.occupied() && (room == 0) == full);
                     prop_assert_eq!(producer.push(entry), if full { Err(entry) } else { Ok(()) });
                     oracle.hidden.extend((!full).then_some(entry));
                 }
@@ -74,6 +76,7 @@ proptest! {
         let [ours, theirs] = Ring::plain(8, 0, 0_u64);
         theirs.consumer().store(index, super::Ordering::Release);
         let mut producer = Producer::new(ours);
+        prop_assert!(producer.room() <= 8);
         let accepted = (0..100).filter(|&entry| producer.push(entry).is_ok()).count();
         prop_assert!(accepted <= 8);
 
