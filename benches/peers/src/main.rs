@@ -10,6 +10,7 @@
 
 mod capture;
 mod command;
+mod floor;
 mod live;
 mod machine;
 mod memory;
@@ -20,6 +21,7 @@ mod trip;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// What went wrong, in words.
 type Failure = Box<dyn Error>;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         ["ask", address, seconds] => trip::ask(address, seconds),
         ["sink", address] => trip::sink(address),
         ["load", address] => trip::load(address),
+        ["flood", network, container] => floor::flood([network, container]),
+        ["forward", network, container] => floor::forward([network, container]),
         _ => Err("usage: portlane-peers compare PORTLANE DIRECTORY [memory] [capture] [live] [trip]".into()),
     };
     match done {
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
 
 /// Compares everything, or these parts.
 fn compare(programs: &Programs, parts: &[&str]) -> Result<(), Failure> {
+    let begun = Instant::now();
     machine::needs_two_cores()?;
     std::fs::create_dir_all(SCRATCH)?;
     quiet()?;
@@ -76,7 +81,9 @@ fn compare(programs: &Programs, parts: &[&str]) -> Result<(), Failure> {
     if wanted("trip") {
         chapters.push(trip::chapter(programs, scratch)?);
     }
-    print!("{}", report::markdown(&machine::described(programs)?, &chapters));
+    let mut machine = machine::described(programs)?;
+    machine.push(("this run took", format!("{} seconds", begun.elapsed().as_secs())));
+    print!("{}", report::markdown(&machine, &chapters));
     Ok(())
 }
 

@@ -50,6 +50,7 @@ fn chapter(programs: &Programs, load: &'static str, lanes: u32, wanted: Option<f
         measured,
         comparisons,
         limits: Vec::new(),
+        findings: Vec::new(),
     })
 }
 

@@ -13,6 +13,7 @@ pub(crate) struct Chapter {
     pub(crate) measured: Vec<Measured>,
     pub(crate) comparisons: Vec<Comparison>,
     pub(crate) limits: Vec<Limit>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl Chapter {
@@ -24,7 +25,7 @@ impl Chapter {
 /// One of the measured beside another.
 #[derive(Debug)]
 pub(crate) struct Comparison {
-    /// portlane's name in the chapter.
+    /// portlane's name in the chapter, or that of a floor.
     pub(crate) mine: String,
     pub(crate) peer: String,
     pub(crate) wanted: Option<Wanted>,
@@ -46,6 +47,15 @@ pub(crate) struct Limit {
     pub(crate) ns: f64,
 }
 
+/// Something that is not a time.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) what: String,
+    pub(crate) asked: String,
+    pub(crate) found: String,
+    pub(crate) reached: bool,
+}
+
 /// All of it.
 pub(crate) fn markdown(machine: &[(&str, String)], chapters: &[Chapter]) -> String {
     let mut text = String::from(HEAD);
@@ -59,6 +69,9 @@ pub(crate) fn markdown(machine: &[(&str, String)], chapters: &[Chapter]) -> Stri
         }
         for limit in &chapter.limits {
             text.push_str(&absolute(chapter, limit));
+        }
+        for Finding { what, asked, found, reached } in &chapter.findings {
+            let _ = writeln!(text, "| {} | {what} | | {asked} | {found} | | {} |", chapter.title, verdict(*reached));
         }
     }
     for chapter in chapters {
@@ -78,12 +91,12 @@ where there is no word of another arrangement.
 ";
 
 const RATIOS: &str = "
-## Ratios
+## Goals and ratios
 
-How many times portlane is as fast: the median of all rounds that were neighbours in time, and of the fastest round of each.
-The first decides.
+How many times who is as fast as whom: the median of all rounds that were neighbours in time, which decides, and of the
+fastest round of each. Times without a peer: the median and the fastest round, which decides.
 
-| what | portlane | beside | asked for | neighbours | fastest | |
+| what | who | beside | asked for | neighbours, median | fastest | |
 |---|---|---|---|---|---|---|
 ";
 

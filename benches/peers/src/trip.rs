@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{Running, line, run};
 use crate::live::forwarder::{FIRST_PORT, Forwarder, PORTS_EACH, Wire};
-use crate::live::{self, BRIDGE, PORTLANE};
+use crate::live::{self, BRIDGE, FORWARD, PORTLANE, TESTPMD};
 use crate::peer::{Peer, Sample, alternate};
 use crate::report::{Chapter, Comparison, Wanted};
 use crate::{Failure, Programs};
@@ -38,22 +38,29 @@ pub(crate) fn chapter(programs: &Programs, scratch: &Path) -> Result<Chapter, Fa
     end("client", WIRE.network, CLIENT)?;
     end("server", WIRE.container, &format!("{SERVER}/24"))?;
     let mut peers: Vec<Box<dyn Peer + '_>> = Vec::new();
-    for forwarder in [PORTLANE, BRIDGE, Forwarder::Testpmd] {
+    for forwarder in [PORTLANE, BRIDGE, FORWARD, TESTPMD] {
         peers.push(Box::new(Trip { programs, scratch, forwarder }));
     }
-    let compare = |peer: Forwarder, wanted| Comparison { mine: PORTLANE.name(), peer: peer.name(), wanted };
+    let compare =
+        |mine: Forwarder, peer: Forwarder, wanted| Comparison { mine: mine.name(), peer: peer.name(), wanted };
     Ok(Chapter {
         title: "Round trip of a UDP datagram of 64 bytes, over veth".to_owned(),
         about: ABOUT,
         measured: alternate(ROUNDS, &mut peers)?,
-        comparisons: vec![compare(BRIDGE, Some(Wanted::TimesAsLong(1.1))), compare(Forwarder::Testpmd, None)],
+        comparisons: vec![
+            compare(PORTLANE, BRIDGE, Some(Wanted::TimesAsLong(1.1))),
+            compare(FORWARD, BRIDGE, None),
+            compare(PORTLANE, TESTPMD, None),
+        ],
         limits: Vec::new(),
+        findings: Vec::new(),
     })
 }
 
 const ABOUT: &str = "The median of all trips of a round, each asked after the one before was answered, through a lane \
 without other traffic; another lane has some 10,000 packets a second, so that portlane does not sleep. Client, server and \
-load are not pinned; portlane's worker is, to core 1, and so is testpmd's.";
+load are not pinned; portlane's worker is, to core 1, and so are testpmd's and the floor's, a loop that passes on what it \
+receives and never sleeps.";
 
 /// An end host in a namespace of its own, with frames as they would be on a cable.
 fn end(namespace: &str, here: &str, address: &str) -> Result<(), Failure> {

@@ -1,7 +1,9 @@
 //! Who forwards between two interfaces.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::bridge::{Bridge, Bridging};
 use crate::command::{Running, line, run};
@@ -14,6 +16,11 @@ pub(crate) const PORTS_EACH: u32 = 16;
 /// Containers where their number makes no difference.
 const ORDINARY: u32 = 128;
 
+/// How long a program may take until it has XDP programs at its interfaces, and what it gets from then on until it is to
+/// forward.
+const PATIENCE: Duration = Duration::from_secs(10);
+const AFTER_ATTACHING: Duration = Duration::from_millis(300);
+
 /// What every container may send; nobody offers as much.
 pub(crate) const RATE: &str = "100mbit";
 pub(crate) const BURST: &str = "64kb";
@@ -25,6 +32,24 @@ pub(crate) struct Wire {
     pub(crate) container: &'static str,
 }
 
+/// How testpmd has packets received.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Polling {
+    /// By whoever sends them: the fastest here.
+    Sender,
+    /// By itself, in system calls: the default of net_af_xdp.
+    Busy,
+}
+
+/// A loop of `floor`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Floor {
+    /// Sends without having received.
+    Flood,
+    /// Sends what it receives.
+    Forward,
+}
+
 /// Who forwards.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Forwarder {
@@ -32,7 +57,9 @@ pub(crate) enum Forwarder {
         containers: u32,
     },
     /// DPDK's, without a look at the packets.
-    Testpmd,
+    Testpmd(Polling),
+    /// As few instructions as AF_XDP lets a program have.
+    Floor(Floor),
     Bridge(Bridge),
 }
 
@@ -40,7 +67,10 @@ impl Forwarder {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Portlane { containers } => format!("portlane run, {containers} containers"),
-            Self::Testpmd => "DPDK testpmd, io over net_af_xdp".to_owned(),
+            Self::Testpmd(Polling::Sender) => "DPDK testpmd, io over net_af_xdp, busy_budget=0".to_owned(),
+            Self::Testpmd(Polling::Busy) => "DPDK testpmd, io over net_af_xdp".to_owned(),
+            Self::Floor(Floor::Flood) => "floor: AF_XDP sends, nobody receives".to_owned(),
+            Self::Floor(Floor::Forward) => "floor: AF_XDP receives and sends".to_owned(),
             Self::Bridge(bridge) => bridge.name(),
         }
     }
@@ -49,9 +79,14 @@ impl Forwarder {
     pub(crate) fn containers(self) -> u32 {
         match self {
             Self::Portlane { containers } => containers,
-            Self::Testpmd => ORDINARY,
+            Self::Testpmd(_) | Self::Floor(_) => ORDINARY,
             Self::Bridge(bridge) => bridge.classes().unwrap_or(ORDINARY),
         }
+    }
+
+    /// Whether it needs somebody to offer packets.
+    pub(crate) fn receives(self) -> bool {
+        !matches!(self, Self::Floor(Floor::Flood))
     }
 
     /// Starts to forward.
@@ -62,9 +97,20 @@ impl Forwarder {
                 let config = scratch.join("live.toml");
                 std::fs::write(&config, configuration(containers, Some(wire)))?;
                 let arguments = ["run", "--config", &config.to_string_lossy()];
-                Ok(Started::Program(Running::start(&programs.portlane, &arguments, &log)?, wire))
+                Started::program(Running::start(&programs.portlane, &arguments, &log)?, wire, log)
             }
-            Self::Testpmd => Ok(Started::Program(Running::start("dpdk-testpmd", &testpmd(wire), &log)?, wire)),
+            Self::Testpmd(polling) => {
+                let running = Running::start("dpdk-testpmd", &testpmd(polling, wire), &log)?;
+                Started::program(running, wire, log)
+            }
+            Self::Floor(floor) => {
+                let role = match floor {
+                    Floor::Flood => "flood",
+                    Floor::Forward => "forward",
+                };
+                let arguments = [role, wire.network, wire.container];
+                Started::program(Running::start(std::env::current_exe()?, &arguments, &log)?, wire, log)
+            }
             Self::Bridge(bridge) => Ok(Started::Bridge(bridge.start(wire)?)),
         }
     }
@@ -73,15 +119,35 @@ impl Forwarder {
 /// What forwards until it is dropped.
 #[derive(Debug)]
 pub(crate) enum Started {
-    Program(Running, Wire),
+    /// With the file that has what it printed.
+    Program(Running, Wire, PathBuf),
     Bridge(Bridging),
 }
 
 impl Started {
+    /// A program, once it is ready: one that starts under full load may take very long.
+    fn program(mut running: Running, wire: Wire, log: PathBuf) -> Result<Self, Failure> {
+        let begun = Instant::now();
+        for interface in [wire.network, wire.container] {
+            while !line(&format!("ip link show {interface}"))?.contains("xdp") {
+                running.still_running().map_err(|cause| {
+                    let said = std::fs::read_to_string(&log).unwrap_or_default();
+                    format!("{cause}, having said: {}", said.trim())
+                })?;
+                if begun.elapsed() > PATIENCE {
+                    return Err(format!("nothing was attached to {interface}").into());
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        thread::sleep(AFTER_ATTACHING);
+        Ok(Self::Program(running, wire, log))
+    }
+
     /// An error if it no longer does.
     pub(crate) fn still_running(&mut self) -> Result<(), Failure> {
         match self {
-            Self::Program(program, _) => program.still_running(),
+            Self::Program(program, ..) => program.still_running(),
             Self::Bridge(_) => Ok(()),
         }
     }
@@ -89,28 +155,39 @@ impl Started {
     /// Stops, and tells what is worth telling.
     pub(crate) fn note(self) -> Result<String, Failure> {
         match self {
-            Self::Program(program, wire) => {
+            Self::Program(program, wire, log) => {
                 drop(program);
                 // Should a program have left one behind.
                 for interface in [wire.network, wire.container] {
                     line(&format!("ip link set {interface} xdp off"))?;
                 }
-                Ok(String::new())
+                let modes = std::fs::read_to_string(log)?;
+                let modes = modes.lines().filter(|line| {
+                    [wire.network, wire.container].iter().any(|name| line.strip_prefix(name).is_some_and(is_a_mode))
+                });
+                Ok(modes.map(|mode| format!(", {mode}")).collect())
             }
             Self::Bridge(bridge) => bridge.note(),
         }
     }
 }
 
-/// The settings with which it is fastest here: one core, bursts of 64, no busy polling (the sender's core receives for
-/// it), rings of 2,048.
-fn testpmd(wire: Wire) -> Vec<String> {
+/// What portlane prints after an interface's name.
+fn is_a_mode(words: &str) -> bool {
+    words.strip_prefix(": ").is_some_and(|mode| ["zero-copy", "copy", "generic"].contains(&mode))
+}
+
+/// The settings with which it is fastest here: one core, bursts of 64, rings of 2,048.
+fn testpmd(polling: Polling, wire: Wire) -> Vec<String> {
     const EAL: &str = "--no-huge --no-pci --no-telemetry --no-shconf -m 512 -l 0,1";
     const OWN: &str = "--forward-mode=io --auto-start --nb-cores=1 --burst=64 --rxd=2048 --txd=2048 \
                        --total-num-mbufs=16384 --disable-link-check";
     let Wire { network, container } = wire;
-    let ports =
-        format!("--vdev net_af_xdp0,iface={network},busy_budget=0 --vdev net_af_xdp1,iface={container},busy_budget=0");
+    let budget = match polling {
+        Polling::Sender => ",busy_budget=0",
+        Polling::Busy => "",
+    };
+    let ports = format!("--vdev net_af_xdp0,iface={network}{budget} --vdev net_af_xdp1,iface={container}{budget}");
     format!("{EAL} {ports} -- {OWN}").split_whitespace().map(str::to_owned).collect()
 }
 
