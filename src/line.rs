@@ -1,11 +1,15 @@
 //! The packet line: what happens to a frame, from the device that it came from to the device that it leaves by.
 
+mod virtual_time;
+
 use std::io;
 
 use portlane_classify::{Arriving, Classifier, Direction, FlowKey, Found, Link, Malformed, ecn};
 use portlane_rings::{Device, Frame, Pool};
 use portlane_shaper::{Arrival, Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, shed};
 use portlane_stats::histogram::{Histograms, LaneHistogram};
+
+use virtual_time::Time;
 
 /// Frames received from a device in one turn, at most.
 pub const BATCH: usize = 64;
@@ -121,6 +125,10 @@ impl<D: Device> Line<D> {
     /// One turn: everything that may leave at `now` leaves, and everything that arrived goes to its lane, or straight
     /// through. Returns how many frames were received and sent.
     ///
+    /// A device whose time is virtual may hand over frames [ahead of their time](Device::arrival). The turn then lasts until
+    /// the last of them has arrived: each is handled at its arrival, and what may leave before that leaves at its time. All is
+    /// as if each had had a turn of its own.
+    ///
     /// # Errors
     ///
     /// A device failed. Every frame is accounted for all the same.
@@ -135,23 +143,14 @@ impl<D: Device> Line<D> {
     ///
     /// As of [`turn`](Self::turn).
     pub fn turn_watched(&mut self, now: Nanos, watch: &mut impl Watch) -> io::Result<usize> {
-        for port in &mut self.ports {
-            port.device.reclaim(&mut self.pool)?;
-        }
-        self.make_room();
-        watch.passed(Stage::Reclaim);
-        let mut moved = 0;
-        for direction in Direction::ALL {
-            moved += self.dequeue(direction, now);
-        }
-        watch.passed(Stage::Dequeue);
+        let mut moved = self.depart(now, watch)?;
         for port in 0..self.ports.len() {
             let received = self.receive(port);
             watch.passed(Stage::Receive);
             self.classify(port, now);
             watch.passed(Stage::Classify);
             moved += self.batch.len();
-            moved += self.enqueue(now);
+            moved += self.enqueue(port, now)?;
             watch.passed(Stage::Enqueue);
             received?;
         }
@@ -163,7 +162,24 @@ impl<D: Device> Line<D> {
         Ok(moved)
     }
 
+    /// The first half of a turn: frames come home, and packets that wait leave.
+    #[inline]
+    fn depart(&mut self, now: Nanos, watch: &mut impl Watch) -> io::Result<usize> {
+        for port in &mut self.ports {
+            port.device.reclaim(&mut self.pool)?;
+        }
+        self.make_room();
+        watch.passed(Stage::Reclaim);
+        let mut sent = 0;
+        for direction in Direction::ALL {
+            sent += self.dequeue(direction, now);
+        }
+        watch.passed(Stage::Dequeue);
+        Ok(sent)
+    }
+
     /// Packets whose time has come leave, until the device's ring is full.
+    #[inline]
     fn dequeue(&mut self, direction: Direction, now: Nanos) -> usize {
         let mut sent = 0;
         while let Some(departure) = self.shapers[direction.index()].dequeue(now, &mut Home(&mut self.pool)) {
@@ -188,7 +204,9 @@ impl<D: Device> Line<D> {
         let Self { ports, pool, classifier, flows, shapers, batch, owners, .. } = self;
         let arriving = ports[port].arriving;
         let far = shapers.iter().any(Shaper::outgrows_cache);
-        owners.extend(batch.iter().map(|frame| {
+        let device = &ports[port].device;
+        owners.extend(batch.iter().enumerate().map(|(position, frame)| {
+            let now = device.arrival(position).map_or(now, Nanos);
             let bytes = pool.bytes(frame);
             let found = classifier.find(flows, link_of(frame), bytes, frame.wire_len(), arriving, now.0)?;
             if far {
@@ -199,11 +217,17 @@ impl<D: Device> Line<D> {
     }
 
     /// The frames of the batch go straight through, or join their owners' lanes; or they are malformed.
-    fn enqueue(&mut self, now: Nanos) -> usize {
+    fn enqueue(&mut self, port: usize, now: Nanos) -> io::Result<usize> {
         let (mut batch, mut owners) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.owners));
         let (mut frames, mut sent) = (batch.drain(..), 0);
+        let mut time = Time::at(now, owners.len());
         while let Some(&owner) = owners.get(owners.len() - frames.len()) {
-            let Run { passed, refused } = self.pass(frames.as_slice(), &owners[owners.len() - frames.len()..], now);
+            let begun = owners.len() - frames.len();
+            if self.ports[port].device.arrival(begun).is_some() {
+                sent += self.go_on(&mut time, port, begun, owner.ok().map(|found| found.direction));
+            }
+            let together = begun..time.end;
+            let Run { passed, refused } = self.pass(&frames.as_slice()[..together.len()], &owners[together], time.now);
             if let Ok(Found { direction, .. }) = owner {
                 // Their lanes count those that did not wait: no need to record it.
                 let device = &mut self.ports[self.leaves_by[direction.index()]].device;
@@ -211,13 +235,13 @@ impl<D: Device> Line<D> {
                 sent += passed;
             }
             if refused && let Some(frame) = frames.next() {
-                sent += self.take_in(frame, owners[owners.len() - frames.len() - 1], now);
+                sent += self.take_in(frame, owners[begun + passed], time.now);
             }
         }
         drop(frames);
         owners.clear();
         (self.batch, self.owners) = (batch, owners);
-        sent
+        time.failed.map(|()| sent)
     }
 
     /// How many frames at the head of the batch go straight through, all in one direction.

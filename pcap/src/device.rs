@@ -20,7 +20,7 @@ impl From<Frame> for Timed {
     }
 }
 
-/// A capture as a [`Device`] in virtual time: [`set_now`](Self::set_now) says what time it is, frames whose time has
+/// A capture as a [`Device`] in virtual time: [`set_now`](Device::set_now) says what time it is, frames whose time has
 /// come arrive, and frames sent are written with that time.
 ///
 /// Times that run backwards are held at the latest one, and counted. When the capture turns out to be cut or damaged,
@@ -37,6 +37,10 @@ pub struct Capture<R, W: Write> {
     reader: Reader<R>,
     writer: Option<Writer<W>>,
     now_ns: u64,
+    /// Frames may be received until this time, though it is yet to come.
+    until_ns: u64,
+    /// When the frames received last arrived.
+    received_ns: Vec<u64>,
     /// The latest time of a packet that was read.
     latest_ns: u64,
     /// Read ahead, the next one last; not empty until the capture ends.
@@ -51,8 +55,9 @@ pub struct Capture<R, W: Write> {
 }
 
 impl<R: Read, W: Write> Capture<R, W> {
-    /// Frames that a capture keeps for itself, or a quarter of a pool that has few.
-    pub const FRAMES: u32 = 64;
+    /// Frames that a capture keeps for itself, or a quarter of a pool that has few: those that are handled now, and those
+    /// that come next.
+    pub const FRAMES: u32 = 128;
 
     /// The capture that `reader` reads; frames sent go to `writer`, or nowhere. Takes frames of the pool's.
     pub fn new(reader: Reader<R>, writer: Option<Writer<W>>, pool: &mut Pool) -> Self {
@@ -61,6 +66,8 @@ impl<R: Read, W: Write> Capture<R, W> {
             reader,
             writer,
             now_ns: 0,
+            until_ns: 0,
+            received_ns: Vec::with_capacity(kept),
             latest_ns: 0,
             arriving: Vec::with_capacity(kept),
             leaving: Vec::with_capacity(kept),
@@ -75,10 +82,17 @@ impl<R: Read, W: Write> Capture<R, W> {
         capture
     }
 
-    /// Says what time it is, in nanoseconds since 1970.
+    /// What time it is, in nanoseconds since 1970: what was said last.
     #[inline]
-    pub fn set_now(&mut self, now_ns: u64) {
-        self.now_ns = now_ns;
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.now_ns
+    }
+
+    /// Lets frames be received that arrive until then, whatever time it is: see [`Device::arrival`]. Many at a time cost
+    /// less; their receiver must not have frames of other devices to receive.
+    pub fn receive_until(&mut self, until_ns: u64) {
+        self.until_ns = until_ns;
     }
 
     /// When the next packet arrives; `None` after the last.
@@ -207,16 +221,27 @@ fn load(packet: &Packet<'_>, pool: &mut Pool, frame: &mut Frame, tails: &mut Tai
 impl<R: Read, W: Write> Device for Capture<R, W> {
     #[inline]
     fn receive(&mut self, pool: &mut Pool, batch: &mut Vec<Frame>, max: usize) -> io::Result<()> {
+        let until = self.now_ns.max(self.until_ns);
+        self.received_ns.clear();
         for _ in 0..max {
-            match self.arriving.pop_if(|next| next.time_ns <= self.now_ns) {
-                Some(arrived) => batch.push(arrived.frame),
-                None => break,
-            }
+            let Some(Timed { frame, time_ns }) = self.arriving.pop_if(|next| next.time_ns <= until) else { break };
+            batch.push(frame);
+            self.received_ns.push(time_ns);
             if self.arriving.is_empty() {
                 self.read_ahead(pool);
             }
         }
         Ok(())
+    }
+
+    #[inline]
+    fn arrival(&self, position: usize) -> Option<u64> {
+        self.received_ns.get(position).copied()
+    }
+
+    #[inline]
+    fn set_now(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
     }
 
     #[inline]
@@ -295,12 +320,35 @@ mod tests {
     }
 
     #[test]
+    fn frames_received_ahead_say_when_they_arrive() {
+        let input = capture(&[(10, 60), (20, 61), (15, 62), (30, 63)]);
+        let mut pool = pool();
+        let mut output = Vec::new();
+        let writer = Writer::new(&mut output).unwrap();
+        let mut device = Capture::new(Reader::new(input.as_slice()).unwrap(), Some(writer), &mut pool);
+        device.receive_until(29);
+        let (mut batch, mut arrivals) = (Vec::new(), Vec::new());
+        device.receive(&mut pool, &mut batch, 64).unwrap();
+        for (position, frame) in batch.drain(..).enumerate() {
+            let arrival = device.arrival(position).unwrap();
+            arrivals.push((arrival, frame.len()));
+            device.set_now(arrival);
+            device.send(frame).unwrap();
+        }
+        assert_eq!(arrivals, [(10, 60), (20, 61), (20, 62)]);
+        assert_eq!((device.now(), device.next_arrival()), (20, Some(30)));
+        device.write_out(&pool).unwrap();
+        device.finish().unwrap().unwrap();
+        assert_eq!(output, capture(&[(10, 60), (20, 61), (20, 62)]));
+    }
+
+    #[test]
     fn packets_of_one_moment_arrive_in_order_and_no_frame_is_lost() {
         let packets: Vec<_> = (0..300).map(|len| (10, len)).chain([(20, 300), (20, 301)]).collect();
         let input = capture(&packets);
         let mut pool = Pool::new(Layout { frames: 1_024, frame_size: 2_048 }).unwrap();
         let mut device = Capture::new(Reader::new(input.as_slice()).unwrap(), Some(sink()), &mut pool);
-        assert_eq!(device.arriving.len(), 64, "packets are read ahead");
+        assert_eq!(device.arriving.len(), 128, "packets are read ahead");
         let (mut queued, mut arrived, mut batch) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(time) = device.next_arrival() {
             device.set_now(time);

@@ -46,6 +46,17 @@ pub trait Device {
     /// The device failed; frames received before that are in `batch`.
     fn receive(&mut self, pool: &mut Pool, batch: &mut Vec<Frame>, max: usize) -> io::Result<()>;
 
+    /// When the frame at this position of the last batch arrived, if the device's time is virtual: then that may be later than
+    /// now, and its packet is to be handled as if it had been received then. `None`: it has arrived.
+    #[inline]
+    fn arrival(&self, _position: usize) -> Option<u64> {
+        None
+    }
+
+    /// Says what time it is, in nanoseconds: to devices whose time is virtual.
+    #[inline]
+    fn set_now(&mut self, _now_ns: u64) {}
+
     /// Takes a frame to be sent; it leaves at the latest with the next [`flush`](Self::flush).
     ///
     /// # Errors

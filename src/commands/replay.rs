@@ -8,7 +8,7 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 use portlane_classify::Direction;
 use portlane_pcap::{Capture, Reader, Writer};
-use portlane_rings::{Layout, Losses, Pool};
+use portlane_rings::{Device, Layout, Losses, Pool};
 use portlane_shaper::{Nanos, Wake};
 use portlane_stats::render::Format;
 use portlane_stats::snapshot::{Directions, Snapshot};
@@ -33,7 +33,7 @@ const MAX_FRAMES: u32 = 524_287;
 const KEY: [u64; 2] = [0, 0];
 
 /// Turns between two looks at the progress bar.
-const PROGRESS_EVERY: u32 = 4_096;
+const PROGRESS_EVERY: u32 = 64;
 
 /// Where 64 bits of nanoseconds end. Sums of times stop there, so no packet leaves then: its wait may be longer.
 const END_OF_TIME: Nanos = Nanos(u64::MAX);
@@ -57,7 +57,8 @@ pub fn run(arguments: &Replay) -> Result<(), Failure> {
     let [capture, stats, hgrm] = outputs::create(paths, &[&arguments.input, &arguments.config])?;
     let writer = capture.map(Writer::new).transpose().map_err(|cause| unwritable(arguments, &cause))?;
 
-    let capture = Capture::new(reader, writer, &mut pool);
+    let mut capture = Capture::new(reader, writer, &mut pool);
+    capture.receive_until(END_OF_TIME.0 - 1);
     let started = Nanos(capture.next_arrival().unwrap_or(0));
     let port = Port { device: capture, arriving: arguments.direction.into() };
     let mut line = build::line(&plan, pool, vec![port], [0, 0], KEY, started);
@@ -95,6 +96,7 @@ fn play(line: &mut Replayed, started: Nanos, progress: &ProgressBar) -> io::Resu
         }
         line.ports[0].device.set_now(now.0);
         line.turn(now)?;
+        now = Nanos(line.ports[0].device.now());
         turns = turns.wrapping_add(1);
         if turns.is_multiple_of(PROGRESS_EVERY) {
             progress.set_position(line.ports[0].device.bytes_read());

@@ -113,7 +113,7 @@ fn memory_that_is_not_to_be_had() {
     let scene = Scene::new(config, &one_packet());
     fs::write(scene.path("out.pcapng"), "kept").unwrap();
     let ending = scene.end_within(500_000);
-    let message = "error: 1108 MB of memory for 524351 packets: Cannot allocate memory (os error 12): \
+    let message = "error: 1108 MB of memory for 524415 packets: Cannot allocate memory (os error 12): \
                    allow more (ulimit -v), or lower the limits of queues\n";
     assert_eq!((ending.code, ending.stderr.as_str()), (Some(2), message));
     assert_eq!((scene.files().len(), scene.bytes("out.pcapng").as_slice()), (3, &b"kept"[..]));
