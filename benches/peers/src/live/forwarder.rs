@@ -21,6 +21,10 @@ const ORDINARY: u32 = 128;
 const PATIENCE: Duration = Duration::from_secs(10);
 const AFTER_ATTACHING: Duration = Duration::from_millis(300);
 
+/// How often it is started at most, and the pause between.
+const TRIES: usize = 5;
+const BETWEEN_TRIES: Duration = Duration::from_millis(300);
+
 /// What every container may send; nobody offers as much.
 pub(crate) const RATE: &str = "100mbit";
 pub(crate) const BURST: &str = "64kb";
@@ -89,8 +93,18 @@ impl Forwarder {
         !matches!(self, Self::Floor(Floor::Flood))
     }
 
-    /// Starts to forward.
+    /// Starts to forward. The kernel may still be closing the sockets of who was there before: then once more.
     pub(crate) fn start(self, programs: &Programs, scratch: &Path, wire: Wire) -> Result<Started, Failure> {
+        for _ in 1..TRIES {
+            if let Ok(started) = self.try_start(programs, scratch, wire) {
+                return Ok(started);
+            }
+            thread::sleep(BETWEEN_TRIES);
+        }
+        self.try_start(programs, scratch, wire)
+    }
+
+    fn try_start(self, programs: &Programs, scratch: &Path, wire: Wire) -> Result<Started, Failure> {
         let log = scratch.join("forwarder.log");
         match self {
             Self::Portlane { containers } => {
