@@ -235,7 +235,16 @@ impl<P> Shaper<P> {
     }
 
     /// The next packet that may leave at `now`; `None` if none may.
+    #[inline]
     pub fn dequeue(&mut self, now: Nanos, fate: &mut impl Fate<P>) -> Option<Departure<P>> {
+        if self.queued() == 0 && self.tree.is_at_rest() {
+            (self.woken, self.still_at) = (Some(now), Some(now));
+            return None;
+        }
+        self.dequeue_queued(now, fate)
+    }
+
+    fn dequeue_queued(&mut self, now: Nanos, fate: &mut impl Fate<P>) -> Option<Departure<P>> {
         self.still_at = None;
         if self.returned.is_some() {
             return self.give_again();

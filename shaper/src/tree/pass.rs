@@ -17,6 +17,12 @@ impl Tree {
         self.rows.levels() | self.waiting.levels() == 0
     }
 
+    /// Whether the tree [is still](Self::is_still), and nobody waits for tokens: nothing changes as time goes by.
+    #[inline]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.is_still() && self.waiting.is_empty() && self.parked.is_empty()
+    }
+
     /// Whether the leaf is in credit.
     #[inline(always)]
     pub(crate) fn can_send(&self, lane: LaneId) -> bool {

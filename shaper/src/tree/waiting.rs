@@ -79,6 +79,12 @@ impl Waiting {
         self.inner.wheel.grow(inner);
     }
 
+    /// Whether nobody waits.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.leaves.wheel.is_empty() && self.inner.wheel.is_empty()
+    }
+
     /// Levels with waits that have ended, a bit each.
     #[inline]
     pub(super) fn levels(&self) -> u16 {
@@ -120,7 +126,7 @@ impl Waiting {
     /// Ends the waits that are due.
     #[inline]
     pub(super) fn expire(&mut self, now: Nanos, leaves: &mut [Leaf], inner: &[Inner], rows: &mut Rows) {
-        if self.leaves.wheel.is_empty() && self.inner.wheel.is_empty() {
+        if self.is_empty() {
             return;
         }
         self.expire_leaves(now, leaves, rows);
