@@ -74,7 +74,9 @@ fn a_batch_that_finds_little_room_is_parted() {
     let snapshot = rig.check();
     assert_eq!((snapshot.totals.sent, snapshot.totals.queued), (6, 12));
     for _ in 0..4 {
-        Direction::ALL.map(|direction| rig.take(direction, 2));
+        for direction in Direction::ALL {
+            rig.take(direction, 2);
+        }
         rig.turn();
     }
     assert_eq!((rig.check().totals.sent, rig.check().totals.queued), (18, 0));
