@@ -123,7 +123,7 @@ impl Tree {
     /// See [`Leaf::direct`](super::Leaf::direct).
     pub(super) fn is_direct(&self, leaf: u32) -> bool {
         let (leaf, link) = (&self.leaves[leaf as usize].node, &self.inner[LINK as usize].node);
-        let flat = leaf.limits.is_flat() && link.limits.is_flat();
+        let flat = leaf.limits.is_flat() && (link.limits.is_flat() || link.limits.is_open());
         flat && leaf.parent == Some(LINK) && leaf.framing == link.framing
     }
 

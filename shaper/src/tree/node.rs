@@ -75,6 +75,11 @@ impl Limits {
         }
     }
 
+    /// It never lends.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Open)
+    }
+
     /// It can send or cannot, and never borrows.
     #[inline]
     pub(super) fn is_flat(&self) -> bool {
@@ -231,7 +236,8 @@ impl Node {
                     Mode::CantSend
                 }
             }
-            _ => self.pay_from_two(bill, level, now),
+            Limits::Open => Mode::CanSend,
+            Limits::Guarantee(_) | Limits::Both { .. } => self.pay_from_two(bill, level, now),
         };
         mode != self.mode
     }
@@ -309,7 +315,7 @@ pub(super) struct Leaf {
     pub(super) deficit: [i32; LEVELS],
     pub(super) quantum: i32,
     pub(super) priority: u8,
-    /// It never borrows, and is right under a link that nobody borrows from, where a packet takes as much as here.
+    /// It has a bucket, never borrows, and is right under a link that nobody borrows from, where a packet takes as much as here.
     pub(super) direct: bool,
     /// Bytes of what passed.
     pub(super) passed_bytes: u64,

@@ -38,7 +38,7 @@ impl Tree {
         if !leaf.direct || link.mode != Mode::CanSend || leaf.deficit[0] < 0 {
             return None;
         }
-        let (Limits::Flat(own), Limits::Flat(shared)) = (&mut leaf.node.limits, &mut link.limits) else { return None };
+        let Limits::Flat(own) = &mut leaf.node.limits else { return None };
         Some(DirectWay {
             deficit: &mut leaf.deficit[0],
             quantum: &leaf.quantum,
@@ -46,7 +46,7 @@ impl Tree {
             passed: (&mut leaf.passed_packets, &mut leaf.passed_bytes),
             sent: (&mut link.sent_packets, &mut link.sent_bytes),
             own,
-            shared,
+            shared: &mut link.limits,
             wake: &mut self.wake,
         })
     }
@@ -116,7 +116,8 @@ pub(crate) struct DirectWay<'a> {
     passed: (&'a mut u64, &'a mut u64),
     sent: (&'a mut u64, &'a mut u64),
     own: &'a mut Bucket,
-    shared: &'a mut Bucket,
+    /// Flat, or open.
+    shared: &'a mut Limits,
     wake: &'a mut Option<Nanos>,
 }
 
@@ -135,8 +136,10 @@ impl DirectWay<'_> {
         }
         let cost = Cost::on_wire(*self.framing, len);
         self.own.refill(now);
-        self.shared.refill_once(now);
-        // Both pay, whatever the first has left.
-        self.own.spend(cost) & self.shared.spend(cost)
+        let own = self.own.spend(cost);
+        // The link pays whatever the leaf has left.
+        let Limits::Flat(shared) = self.shared else { return own };
+        shared.refill_once(now);
+        own & shared.spend(cost)
     }
 }
