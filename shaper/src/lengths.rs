@@ -35,16 +35,21 @@ impl Lengths {
     }
 
     /// The queue of `lane` had `before` packets and has `after`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn changed(&mut self, lane: u32, before: u32, after: u32) {
         // The highest bits differ.
         if before ^ after > before & after {
-            if let Some(list) = before.checked_ilog2() {
-                self.unlink(lane, list);
-            }
-            if let Some(list) = after.checked_ilog2() {
-                self.link(lane, list);
-            }
+            self.change_lists(lane, before, after);
+        }
+    }
+
+    #[inline(never)]
+    fn change_lists(&mut self, lane: u32, before: u32, after: u32) {
+        if let Some(list) = before.checked_ilog2() {
+            self.unlink(lane, list);
+        }
+        if let Some(list) = after.checked_ilog2() {
+            self.link(lane, list);
         }
     }
 

@@ -129,7 +129,11 @@ impl<P> Shaper<P> {
         let lane = &mut self.lanes[id.index()];
         let before = lane.spare();
         lane.enqueue(id, &mut self.store, Queued { packet, len, memory, flow, enqueued: now }, fate);
-        if lane.place() == Place::Idle {
+        let (after, place) = (lane.spare(), lane.place());
+        if place == Place::Active && after > 0 {
+            return self.lengths.changed(id.0, before, after);
+        }
+        if place == Place::Idle {
             self.settle(id, now, fate);
         } else if lane.held().packets == 0 {
             self.retire(id);
