@@ -33,7 +33,7 @@ pub(crate) enum Place {
     Parked,
 }
 
-/// A lane. What a packet touches that goes straight through is in the first two cache lines.
+/// A lane. What a packet touches that goes straight through is in the first cache line.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Lane<P> {

@@ -62,14 +62,15 @@ fn quantum(params: &FqParams) -> i32 {
     0_i32.saturating_add_unsigned(params.quantum)
 }
 
-/// The flows of a lane.
+/// The flows of a lane. The order of its fields is that of [`Lane`](crate::lane::Lane).
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct FqCodel {
-    params: Arc<FqParams>,
     /// If there is one, lists and table are empty.
     pub(super) lone: Option<Lone>,
     /// Times that a flow came into the list of new ones.
     pub(super) new_flow_count: u64,
+    params: Arc<FqParams>,
     pub(super) new: List,
     pub(super) old: List,
     table: Table,
@@ -232,6 +233,7 @@ impl FqCodel {
         &mut self,
         store: &mut Store<P>,
         totals: &mut Totals,
+        maxpacket: &mut u32,
         now: Nanos,
         outcome: &mut Outcome<'_, F>,
     ) -> Option<Queued<P>> {
@@ -248,7 +250,7 @@ impl FqCodel {
                 self.pass_to_old(flows);
                 continue;
             }
-            let mut queue = Watched { fifo: &mut flow.fifo, packets, totals, outcome };
+            let mut queue = Watched { fifo: &mut flow.fifo, packets, totals, maxpacket, outcome };
             if let Some(popped) = flow.codel.dequeue(&self.params.codel, now, &mut queue) {
                 let item = packets.remove(popped.index);
                 flow.deficit = flow.deficit.saturating_sub_unsigned(item.len);

@@ -45,8 +45,6 @@ impl<F> Outcome<'_, F> {
 #[derive(Debug, Default)]
 struct Totals {
     packets: u32,
-    /// See [`QueueStats::maxpacket`].
-    maxpacket: u32,
     bytes: u64,
     /// Of the packets' buffers.
     memory: u64,
@@ -128,11 +126,11 @@ impl Kind {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Queue {
-    /// A packet of this length is too long for an empty queue, or for any.
-    too_long: u32,
+    /// See [`QueueStats::maxpacket`].
+    maxpacket: u32,
     limit: u32,
-    totals: Totals,
     kind: Kind,
+    totals: Totals,
     limit_bytes: Size,
 }
 
@@ -141,7 +139,7 @@ impl Queue {
     pub(crate) fn new(params: &QueueParams, shared: &mut Option<Arc<FqParams>>) -> Self {
         let kind = Kind::new(&params.aqm, shared);
         let (totals, limit_bytes) = (Totals::default(), Size(0));
-        let mut queue = Self { kind, totals, too_long: 0, limit: 0, limit_bytes };
+        let mut queue = Self { maxpacket: 0, limit: 0, kind, totals, limit_bytes };
         queue.set_limits(params);
         queue
     }
@@ -149,23 +147,23 @@ impl Queue {
     fn set_limits(&mut self, params: &QueueParams) {
         self.limit = params.limit;
         self.limit_bytes = params.limit_bytes.unwrap_or(Size(u64::MAX));
-        let longest = u32::try_from(self.limit_bytes.0).unwrap_or(MAX_PACKET).min(MAX_PACKET);
-        self.too_long = if self.limit == 0 { 0 } else { longest + 1 };
     }
 
     /// A packet of this length is too long for an empty queue, or for any.
     #[inline]
     pub(crate) fn too_long(&self) -> u32 {
-        self.too_long
+        let longest = u32::try_from(self.limit_bytes.0).unwrap_or(MAX_PACKET).min(MAX_PACKET);
+        if self.limit == 0 { 0 } else { longest + 1 }
     }
 
-    /// A packet that is not [too long](Self::too_long) comes while the queue is empty and goes at once: what [`push`](Self::push) and [`dequeue`](Self::dequeue)
-    /// would do, without the queue. False, and nothing happened, where that is not known.
+    /// A packet that is not [too long](Self::too_long) comes while the queue is empty and goes at once: what
+    /// [`push`](Self::push) and [`dequeue`](Self::dequeue) would do, without the queue. False, and nothing happened, where that
+    /// is not known.
     pub(crate) fn pass(&mut self, flow: u32, len: u32, memory: u32) -> bool {
         let Kind::FqCodel(fq) = &mut self.kind else { return self.pass_quickly(flow, len, memory) };
         let passes = fq.pass(flow, len, memory);
         if passes {
-            self.totals.maxpacket = self.totals.maxpacket.max(len);
+            self.maxpacket = self.maxpacket.max(len);
         }
         passes
     }
@@ -182,8 +180,8 @@ impl Queue {
             Kind::Fifo(_) => {}
             Kind::Codel(codel) => codel.state.passed(),
         }
-        if self.totals.maxpacket < len {
-            self.totals.maxpacket = len;
+        if self.maxpacket < len {
+            self.maxpacket = len;
         }
         true
     }
@@ -250,20 +248,21 @@ impl Queue {
         now: Nanos,
         outcome: &mut Outcome<'_, F>,
     ) -> Option<Queued<P>> {
-        let totals = &mut self.totals;
+        let Self { totals, maxpacket, .. } = self;
         match &mut self.kind {
             Kind::Fifo(fifo) => {
-                let popped = codel::Source::pop(&mut Watched { fifo, packets: &mut store.packets, totals, outcome })?;
+                let popped =
+                    codel::Source::pop(&mut Watched { fifo, packets: &mut store.packets, totals, maxpacket, outcome })?;
                 Some(store.packets.remove(popped.index))
             }
             Kind::Codel(codel) => {
                 let Codel { params, state, fifo } = codel.as_mut();
-                let mut queue = Watched { fifo, packets: &mut store.packets, totals, outcome };
+                let mut queue = Watched { fifo, packets: &mut store.packets, totals, maxpacket, outcome };
                 let popped = state.dequeue(params, now, &mut queue)?;
                 Some(store.packets.remove(popped.index))
             }
             Kind::FqCodel(fq) => {
-                let item = fq.dequeue(store, totals, now, outcome);
+                let item = fq.dequeue(store, totals, maxpacket, now, outcome);
                 if totals.packets == 0 {
                     fq.isolate(&mut store.flows);
                 }
@@ -316,6 +315,7 @@ struct Watched<'a, 'b, P, F> {
     fifo: &'a mut Fifo,
     packets: &'a mut Slab<Queued<P>>,
     totals: &'a mut Totals,
+    maxpacket: &'a mut u32,
     outcome: &'a mut Outcome<'b, F>,
 }
 
@@ -340,7 +340,7 @@ impl<P, F: Fate<P>> codel::Source for Watched<'_, '_, P, F> {
     fn pop(&mut self) -> Option<Popped> {
         let (index, item) = self.fifo.pop(self.packets)?;
         self.totals.sub(item);
-        self.totals.maxpacket = self.totals.maxpacket.max(item.len);
+        *self.maxpacket = (*self.maxpacket).max(item.len);
         Some(Popped { index, enqueued: item.enqueued })
     }
 

@@ -55,7 +55,7 @@ impl Queue {
         let [limit, memory] =
             [DropReason::Limit, DropReason::Memory].map(|reason| counters.dropped_for(reason).packets);
         let stats = QueueStats {
-            maxpacket: self.totals.maxpacket,
+            maxpacket: self.maxpacket,
             drop_overlimit: limit + memory,
             drop_overmemory: memory,
             ecn_mark: counters.ecn_marks,

@@ -8,7 +8,7 @@
 //! those without are not limited either.
 
 use super::node::Slot;
-use super::{LINK, Tree};
+use super::{LEVELS, LINK, Tree};
 use crate::units::{Nanos, Rate};
 
 /// The children without a rate share at least this part of their parent's guarantee: 1/1024.
@@ -112,15 +112,16 @@ impl Tree {
         let quantum = self.quantum(leaf);
         let direct = self.is_direct(leaf);
         let leaf = &mut self.leaves[leaf as usize];
-        leaf.direct = direct;
+        leaf.node.direct = direct;
         leaf.priority = priority;
         leaf.quantum = quantum;
-        for deficit in &mut leaf.deficit {
+        for level in 0..LEVELS {
+            let deficit = leaf.deficit_at(level);
             *deficit = (*deficit).min(quantum);
         }
     }
 
-    /// See [`Leaf::direct`](super::Leaf::direct).
+    /// See [`Node::direct`](super::Node::direct).
     pub(super) fn is_direct(&self, leaf: u32) -> bool {
         let (leaf, link) = (&self.leaves[leaf as usize].node, &self.inner[LINK as usize].node);
         let flat = leaf.limits.is_flat() && (link.limits.is_flat() || link.limits.is_open());

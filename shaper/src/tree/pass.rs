@@ -30,17 +30,17 @@ impl Tree {
     }
 
     /// The way of a packet of an inactive leaf straight through, if that is as short as it mostly is: the leaf is
-    /// [direct](super::node::Leaf::direct), and the link can send as well.
+    /// [direct](super::node::Node::direct), and the link can send as well.
     #[inline(always)]
     pub(crate) fn direct_way(&mut self, lane: LaneId) -> Option<DirectWay<'_>> {
         let leaf = &mut self.leaves[lane.index()];
         let link = &mut self.inner.first_mut()?.node;
-        if !leaf.direct || link.mode != Mode::CanSend || leaf.deficit[0] < 0 {
+        if !leaf.node.direct || link.mode != Mode::CanSend || leaf.deficit < 0 {
             return None;
         }
         let Limits::Flat(own) = &mut leaf.node.limits else { return None };
         Some(DirectWay {
-            deficit: &mut leaf.deficit[0],
+            deficit: &mut leaf.deficit,
             quantum: &leaf.quantum,
             framing: &leaf.node.framing,
             passed: (&mut leaf.passed_packets, &mut leaf.passed_bytes),

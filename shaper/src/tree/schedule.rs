@@ -91,10 +91,11 @@ impl Tree {
     #[inline]
     pub(crate) fn sent(&mut self, chosen: Chosen, len: u32, more: bool, now: Nanos) {
         let leaf = &mut self.leaves[chosen.lane.index()];
-        let deficit = &mut leaf.deficit[usize::from(chosen.level)];
+        let quantum = leaf.quantum;
+        let deficit = leaf.deficit_at(usize::from(chosen.level));
         *deficit -= len.min(MAX_PACKET).cast_signed();
         if *deficit < 0 {
-            *deficit += leaf.quantum;
+            *deficit += quantum;
             self.pass_turn(chosen.lane.0, usize::from(chosen.level));
         }
         if !more {
@@ -184,11 +185,13 @@ impl Tree {
         loop {
             let lane = if level == 0 { self.rows.next_leaf(priority) } else { self.look_up(level, priority) };
             let leaf = &mut self.leaves[lane as usize];
-            if leaf.deficit[level] >= 0 {
+            let quantum = leaf.quantum;
+            let deficit = leaf.deficit_at(level);
+            if *deficit >= 0 {
                 let level = u8::try_from(level).expect("there are ten levels");
                 return Chosen { lane: LaneId(lane), level };
             }
-            leaf.deficit[level] += leaf.quantum;
+            *deficit += quantum;
             self.pass_turn(lane, level);
         }
     }

@@ -11,7 +11,7 @@ impl Tree {
         assert_eq!(active, self.active_leaves);
         for leaf in 0..u32::try_from(self.leaves.len()).unwrap() {
             self.check_node(Slot::Leaf(leaf));
-            let direct = self.leaves[leaf as usize].direct;
+            let direct = self.leaves[leaf as usize].node.direct;
             let known = self.leaves[leaf as usize].node.parent.is_some();
             assert!(!known || direct == self.is_direct(leaf), "lane {leaf} is direct: {direct}");
         }
