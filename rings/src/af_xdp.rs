@@ -1,28 +1,37 @@
-//! The AF_XDP device: queue 0 of a network interface.
+//! The AF_XDP device: a queue of a network interface.
 //!
 //! xsk-rs makes the UMEM and the sockets and keeps them alive; on the data path none of its code runs. It reaches a
 //! ring's entries through functions of libxdp, one call each, and a forwarded packet passes four rings: measured on
 //! rings in memory that is 9 ns a packet, against 3 for rings that the compiler can see through. So the rings are mapped
 //! a second time, from the sockets' descriptors (`mod ring`). The XDP program is our own too, because libxdp's stays
-//! attached when the process is killed (`mod program`).
+//! attached when the process is killed (`mod program`: takes everything; `mod steering`: chooses).
 //!
-//! Who owns what: a device holds the program's link, the membership that makes its interface promiscuous, its socket
+//! Who owns what: a device of a wire holds the program's link, the membership that makes its interface promiscuous, its socket
 //! and its rings, and lets go of them in this order. The UMEM belongs to the pool and both sockets together.
 
 mod error;
 mod interface;
+mod nic;
 mod open;
+mod owners;
 mod program;
 mod queues;
 mod socket;
+mod solicitations;
+mod steering;
 
 use std::fmt;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 pub use error::OpenError;
 pub use interface::Interface;
+pub use nic::{Nic, OpenNic, QueueChoice, open_nic};
 pub use open::{Io, Options, open_wire};
+pub use owners::Owners;
+pub use solicitations::{Solicitation, Solicitations};
+pub use steering::{Rules, Side, Steering, Verdict, Verdicts};
 
 use interface::Promiscuous;
 use program::Program;
@@ -85,19 +94,20 @@ pub struct Statistics {
     pub strays: u64,
 }
 
-/// Queue 0 of a network interface. Made by [`open_wire`].
+/// A queue of a network interface. Made by [`open_wire`] and [`open_nic`].
 ///
-/// Dropped, or when the process dies in whatever way, the interface is as it was before: no program attached, not
-/// promiscuous. The queue of the wire's first interface is free for other AF_XDP sockets once the pool is gone as well.
+/// Dropped, or when the process dies in whatever way, the interface of a wire is as it was before: no program attached, not
+/// promiscuous. The first queue that was opened is free for other AF_XDP sockets once the pool is gone as well.
 /// Frames that the kernel still held are lost to the pool.
 ///
 /// [`send`](Device::send) panics if a frame is another pool's, or without a packet: the kernel never gives one of these
 /// back.
 #[derive(Debug)]
 pub struct AfXdp {
-    /// `None` until the fill ring has been filled for the first time.
+    /// Of a wire, once its fill ring has been filled for the first time. What chooses is in [`Steering`].
     program: Option<Program>,
-    _promiscuous: Promiscuous,
+    /// Of a wire.
+    _promiscuous: Option<Promiscuous>,
     queues: Queues,
     socket: Socket,
     interface: Interface,
@@ -118,7 +128,7 @@ impl AfXdp {
         need_wakeup: bool,
         queues: Queues,
         socket: Socket,
-        promiscuous: Promiscuous,
+        promiscuous: Option<Promiscuous>,
     ) -> Self {
         Self {
             program: None,
@@ -136,7 +146,7 @@ impl AfXdp {
         }
     }
 
-    /// Lets the packets of the interface into the rings from now on.
+    /// Lets all packets of the interface into the rings from now on.
     fn steer(&mut self, program: Program) -> io::Result<()> {
         program.steer_to(self.socket.descriptor())?;
         self.program = Some(program);
@@ -291,8 +301,9 @@ impl Device for AfXdp {
 /// # Errors
 ///
 /// What ppoll(2) says; and, when nothing came, that an interface is down or gone.
-pub fn wait<const N: usize>(devices: &[&AfXdp; N], timeout: Duration) -> io::Result<bool> {
-    if socket::poll(devices.map(|device| &device.socket), timeout)? {
+pub fn wait(devices: &[&AfXdp], timeout: Duration) -> io::Result<bool> {
+    let descriptors: Vec<_> = devices.iter().map(|device| device.socket.descriptor().as_raw_fd()).collect();
+    if socket::poll_readable(&descriptors, timeout)? {
         return Ok(true);
     }
     devices.iter().try_for_each(|device| device.check())?;

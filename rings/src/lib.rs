@@ -10,7 +10,8 @@
 //! ```
 //!
 //! With the feature `af-xdp` (on by default; it needs clang, libelf and m4 to build) frames also come from network
-//! interfaces: see `open_wire`. Without it plain cargo suffices.
+//! interfaces: see `open_wire`, which takes everything, and `open_nic`, which takes what belongs to containers. Without it
+//! plain cargo suffices.
 //!
 //! This is the only crate of the workspace with `unsafe` code, but for the one instruction of `portlane-hint`: the memory
 //! of the pool, and the rings shared with the kernel.
@@ -47,7 +48,10 @@ mod pool;
 pub mod ring;
 
 #[cfg(feature = "af-xdp")]
-pub use af_xdp::{AfXdp, Interface, Io, Mode, OpenError, Options, Statistics, open_wire, wait};
+pub use af_xdp::{
+    AfXdp, Interface, Io, Mode, Nic, OpenError, OpenNic, Options, Owners, QueueChoice, Rules, Side, Solicitation,
+    Solicitations, Statistics, Steering, Verdict, Verdicts, open_nic, open_wire, wait,
+};
 pub use device::{Device, ETHERNET, Held, Losses};
 pub use frame::Frame;
 pub use memory::Memory;

@@ -4,7 +4,7 @@ use std::io;
 
 use super::Io;
 
-/// Why [`open_wire`](super::open_wire) failed. Whatever it had done is undone.
+/// Why [`open_wire`](super::open_wire) or [`open_nic`](super::open_nic) failed. Whatever it had done is undone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -66,6 +66,27 @@ pub enum OpenError {
         /// What ethtool calls them: "combined" or "rx".
         kind: &'static str,
     },
+    /// The interface does not receive on that queue.
+    #[error(
+        "interface {interface} has no queue {queue}: it receives on {queues}, counted from 0; `ethtool -l {interface}` \
+         shows them, `ethtool -L` changes their number"
+    )]
+    NoSuchQueue {
+        /// Name of the interface.
+        interface: String,
+        /// The queue that was asked for.
+        queue: u32,
+        /// Its receive queues.
+        queues: u32,
+    },
+    /// The kernel would not have the steering program.
+    #[error(
+        "the kernel refuses the steering program ({source}): it needs Linux 5.18 or later, with CONFIG_BPF_SYSCALL"
+    )]
+    Program {
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Another XDP program is attached.
     #[error(
         "interface {interface} already runs an XDP program: `bpftool net` shows whose, \
@@ -76,8 +97,12 @@ pub enum OpenError {
         interface: String,
     },
     /// Another AF_XDP socket has the queue.
-    #[error("queue 0 of interface {interface} is in use by another AF_XDP socket: stop the program that holds it")]
+    #[error(
+        "queue {queue} of interface {interface} is in use by another AF_XDP socket: stop the program that holds it"
+    )]
     QueueBusy {
+        /// Its number, from 0.
+        queue: u32,
         /// Name of the interface.
         interface: String,
     },

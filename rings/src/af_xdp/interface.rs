@@ -128,13 +128,7 @@ pub(super) struct Promiscuous {
 
 impl Promiscuous {
     pub(super) fn new(interface: u32) -> io::Result<Self> {
-        // SAFETY: makes a descriptor, touches no memory. Protocol 0: it gets no packets.
-        let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
-        if socket < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just made it for us.
-        let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+        let socket = deaf_packet_socket()?;
         let membership = libc::packet_mreq {
             mr_ifindex: interface.cast_signed(),
             mr_type: u16::try_from(libc::PACKET_MR_PROMISC).expect("it is 1"),
@@ -154,6 +148,30 @@ impl Promiscuous {
         };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(Self { _socket: socket }) }
     }
+}
+
+/// A packet socket that never receives.
+fn deaf_packet_socket() -> io::Result<OwnedFd> {
+    // SAFETY: makes a descriptor, touches no memory. Protocol 0: it gets no packets.
+    let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
+    if socket < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(socket) })
+}
+
+/// A packet socket that sends by one interface, and never receives.
+pub(super) fn packet_socket(interface: u32) -> io::Result<OwnedFd> {
+    let socket = deaf_packet_socket()?;
+    // SAFETY: all members are plain data for which zero is a value.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::sa_family_t::try_from(libc::AF_PACKET).expect("it is 17");
+    address.sll_ifindex = interface.cast_signed();
+    let size = libc::socklen_t::try_from(size_of_val(&address)).expect("a few bytes");
+    // SAFETY: the kernel reads `size` bytes of `address`.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), std::ptr::from_ref(&address).cast(), size) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
 }
 
 #[cfg(test)]

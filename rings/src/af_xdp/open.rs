@@ -73,11 +73,11 @@ impl Default for Options {
 }
 
 impl Options {
-    fn layout(&self) -> Layout {
+    pub(super) fn layout(&self) -> Layout {
         Layout { frames: self.frames, frame_size: self.frame_size }
     }
 
-    fn check(&self) -> Result<(), OpenError> {
+    pub(super) fn check(&self) -> Result<(), OpenError> {
         let wrong = |what, value, rule: String| Err(OpenError::Option { what, value, rule });
         if !self.ring_size.is_power_of_two() || self.ring_size < 64 {
             return wrong("ring size", self.ring_size, "is not a power of two from 64 on".into());
@@ -140,29 +140,39 @@ pub fn open_wire(names: [&str; 2], options: &Options) -> Result<(Pool, [AfXdp; 2
     if names[0] == names[1] {
         return Err(OpenError::SameInterface { interface: names[0].into() });
     }
-    let near = inspect(names[0], options.frame_size)?;
-    let far = inspect(names[1], options.frame_size)?;
-    let near = Side::attach(near, options.io)?;
-    let far = Side::attach(far, options.io)?;
-    let (frames, [near_socket, far_socket]) = bind([&near, &far], options)?;
+    let near = inspect_single(names[0], options.frame_size)?;
+    let far = inspect_single(names[1], options.frame_size)?;
+    let near = End::attach(near, options.io)?;
+    let far = End::attach(far, options.io)?;
+    let native = [&near, &far].iter().all(|end| end.program.hook() == Hook::Native);
+    let (frames, mut sockets) = bind(&[(&near.interface, 0), (&far.interface, 0)], native, options)?;
     let mut pool = frames.into_pool();
+    let (Some(far_socket), Some(near_socket)) = (sockets.pop(), sockets.pop()) else {
+        unreachable!("a socket is bound for each queue, or none");
+    };
     let near = near.finish(near_socket, &mut pool, options)?;
     let far = far.finish(far_socket, &mut pool, options)?;
     Ok((pool, [near, far]))
 }
 
 /// Looks an interface up, and refuses one that a wire could not serve.
-fn inspect(name: &str, frame_size: u32) -> Result<Interface, OpenError> {
+fn inspect_single(name: &str, frame_size: u32) -> Result<Interface, OpenError> {
+    let interface = inspect(name, frame_size)?;
+    if interface.receive_queues > 1 {
+        let kind = if interface.combined_queues > 0 { "combined" } else { "rx" };
+        return Err(OpenError::ManyQueues { queues: interface.receive_queues, kind, interface: interface.name });
+    }
+    Ok(interface)
+}
+
+/// Looks an interface up, and refuses one that is down, or whose packets are larger than frames.
+pub(super) fn inspect(name: &str, frame_size: u32) -> Result<Interface, OpenError> {
     let interface = Interface::query(name).map_err(|source| match source.raw_os_error() {
         Some(libc::ENODEV) => OpenError::NoSuchInterface { interface: name.into() },
         _ => OpenError::system(format!("look up interface {name}"), source),
     })?;
     if !interface.up {
         return Err(OpenError::Down { interface: interface.name });
-    }
-    if interface.receive_queues > 1 {
-        let kind = if interface.combined_queues > 0 { "combined" } else { "rx" };
-        return Err(OpenError::ManyQueues { queues: interface.receive_queues, kind, interface: interface.name });
     }
     let max = largest_mtu(frame_size);
     if interface.mtu > max {
@@ -175,68 +185,92 @@ fn inspect(name: &str, frame_size: u32) -> Result<Interface, OpenError> {
     Ok(interface)
 }
 
+/// Attaches a program where `io` says, or in the best place that there is.
+pub(super) fn attach<T>(
+    interface: &Interface,
+    io: Io,
+    mut attach: impl FnMut(Hook) -> io::Result<T>,
+) -> Result<T, OpenError> {
+    let attached = match io {
+        Io::Auto => attach(Hook::Native).or_else(|error| match error.raw_os_error() {
+            // Generic XDP would be refused for the same reason.
+            Some(libc::EBUSY | libc::EEXIST | libc::EPERM | libc::EACCES | libc::ENODEV) => Err(error),
+            _ => attach(Hook::Generic),
+        }),
+        Io::ZeroCopy | Io::Copy => attach(Hook::Native),
+        Io::Generic => attach(Hook::Generic),
+    };
+    attached.map_err(|source| match (io, source.raw_os_error()) {
+        (_, Some(libc::EBUSY | libc::EEXIST)) => OpenError::AlreadyOwned { interface: interface.name.clone() },
+        (Io::ZeroCopy | Io::Copy, Some(libc::EOPNOTSUPP)) => {
+            OpenError::Unsupported { interface: interface.name.clone(), io, source }
+        }
+        _ => OpenError::system(format!("attach an XDP program to {}", interface.name), source),
+    })
+}
+
 /// One end of a wire in the making.
-struct Side {
+struct End {
     interface: Interface,
     program: Program,
 }
 
-impl Side {
+impl End {
     fn attach(interface: Interface, io: Io) -> Result<Self, OpenError> {
-        let attach = |hook| Program::attach(interface.index, hook);
-        let attached = match io {
-            Io::Auto => attach(Hook::Native).or_else(|error| match error.raw_os_error() {
-                // Generic XDP would be refused for the same reason.
-                Some(libc::EBUSY | libc::EEXIST | libc::EPERM | libc::EACCES | libc::ENODEV) => Err(error),
-                _ => attach(Hook::Generic),
-            }),
-            Io::ZeroCopy | Io::Copy => attach(Hook::Native),
-            Io::Generic => attach(Hook::Generic),
-        };
-        let refused = |source: io::Error| match (io, source.raw_os_error()) {
-            (_, Some(libc::EBUSY | libc::EEXIST)) => OpenError::AlreadyOwned { interface: interface.name.clone() },
-            (Io::ZeroCopy | Io::Copy, Some(libc::EOPNOTSUPP)) => {
-                OpenError::Unsupported { interface: interface.name.clone(), io, source }
-            }
-            _ => OpenError::system(format!("attach an XDP program to {}", interface.name), source),
-        };
-        match attached {
-            Ok(program) => Ok(Self { interface, program }),
-            Err(error) => Err(refused(error)),
-        }
+        let program = attach(&interface, io, |hook| Program::attach(interface.index, hook))?;
+        Ok(Self { interface, program })
     }
 
     /// Maps the rings, fills the fill ring, and lets packets in.
     fn finish(self, socket: Socket, pool: &mut Pool, options: &Options) -> Result<AfXdp, OpenError> {
         let Self { interface, program } = self;
-        let name = interface.name.clone();
-        let failed = |doing: &str| {
-            let doing = format!("{doing} {name}");
-            move |source| OpenError::system(doing, source)
-        };
-        let promiscuous = Promiscuous::new(interface.index).map_err(failed("receive what is not addressed to"))?;
-        let queues =
-            Queues::map(&socket, options.layout(), options.ring_size, pool.id()).map_err(failed("map the rings of"))?;
-        // An older kernel sends fewer packets at once.
-        let _ = socket.send_at_once(options.ring_size);
-        let zero_copy = socket.is_zero_copy().map_err(failed("ask for the mode of"))?;
-        let mode = match (program.hook(), zero_copy) {
-            (Hook::Native, true) => Mode::ZeroCopy,
-            (Hook::Native, false) => Mode::Copy,
-            (Hook::Generic, _) => Mode::Generic,
-        };
-        let mut device = AfXdp::new(interface, mode, options.need_wakeup, queues, socket, promiscuous);
-        device.reclaim(pool).map_err(failed("fill the rings of"))?;
-        device.steer(program).map_err(failed("steer packets to the socket of"))?;
+        let promiscuous = Promiscuous::new(interface.index)
+            .map_err(|source| failed("receive what is not addressed to", &interface, source))?;
+        let mut device = device(&interface, program.hook(), socket, Some(promiscuous), pool, options)?;
+        device.steer(program).map_err(|source| failed("steer packets to the socket of", &interface, source))?;
         Ok(device)
     }
 }
 
-/// Binds both ends over one UMEM, in zero-copy mode if asked for or possible.
-fn bind(sides: [&Side; 2], options: &Options) -> Result<(Frames, [Socket; 2]), OpenError> {
-    let native = sides.iter().all(|side| side.program.hook() == Hook::Native);
-    let copy = || bind_when_free(sides, options, BindFlags::XDP_COPY);
-    let zero_copy = || bind_when_free(sides, options, BindFlags::XDP_ZEROCOPY);
+fn failed(doing: &str, interface: &Interface, source: io::Error) -> OpenError {
+    OpenError::system(format!("{doing} {}", interface.name), source)
+}
+
+/// Maps the rings of a queue's socket, and fills the fill ring.
+pub(super) fn device(
+    interface: &Interface,
+    hook: Hook,
+    socket: Socket,
+    promiscuous: Option<Promiscuous>,
+    pool: &mut Pool,
+    options: &Options,
+) -> Result<AfXdp, OpenError> {
+    let queues = Queues::map(&socket, options.layout(), options.ring_size, pool.id())
+        .map_err(|source| failed("map the rings of", interface, source))?;
+    // An older kernel sends fewer packets at once.
+    let _ = socket.send_at_once(options.ring_size);
+    let zero_copy = socket.is_zero_copy().map_err(|source| failed("ask for the mode of", interface, source))?;
+    let mode = match (hook, zero_copy) {
+        (Hook::Native, true) => Mode::ZeroCopy,
+        (Hook::Native, false) => Mode::Copy,
+        (Hook::Generic, _) => Mode::Generic,
+    };
+    let mut device = AfXdp::new(interface.clone(), mode, options.need_wakeup, queues, socket, promiscuous);
+    device.reclaim(pool).map_err(|source| failed("fill the rings of", interface, source))?;
+    Ok(device)
+}
+
+/// A queue of an interface.
+pub(super) type QueueOf<'a> = (&'a Interface, u32);
+
+/// Binds a socket to each queue, in their order, over one UMEM; in zero-copy mode if asked for or possible.
+pub(super) fn bind(
+    queues: &[QueueOf<'_>],
+    native: bool,
+    options: &Options,
+) -> Result<(Frames, Vec<Socket>), OpenError> {
+    let copy = || bind_when_free(queues, options, BindFlags::XDP_COPY);
+    let zero_copy = || bind_when_free(queues, options, BindFlags::XDP_ZEROCOPY);
     match options.io {
         Io::ZeroCopy => zero_copy(),
         Io::Auto if native => zero_copy().or_else(|_| copy()),
@@ -244,17 +278,21 @@ fn bind(sides: [&Side; 2], options: &Options) -> Result<(Frames, [Socket; 2]), O
     }
 }
 
-fn bind_when_free(sides: [&Side; 2], options: &Options, way: BindFlags) -> Result<(Frames, [Socket; 2]), OpenError> {
+fn bind_when_free(
+    queues: &[QueueOf<'_>],
+    options: &Options,
+    way: BindFlags,
+) -> Result<(Frames, Vec<Socket>), OpenError> {
     for _ in 1..BUSY_TRIES {
-        match bind_once(sides, options, way) {
+        match bind_once(queues, options, way) {
             Err(OpenError::QueueBusy { .. }) => thread::sleep(BUSY_PAUSE),
             settled => return settled,
         }
     }
-    bind_once(sides, options, way)
+    bind_once(queues, options, way)
 }
 
-fn bind_once(sides: [&Side; 2], options: &Options, way: BindFlags) -> Result<(Frames, [Socket; 2]), OpenError> {
+fn bind_once(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Result<(Frames, Vec<Socket>), OpenError> {
     let frames = Frames::register(options.layout(), options.ring_size).map_err(|source| {
         if source.raw_os_error() == Some(libc::ENOBUFS) {
             return too_little_locked_memory(options.layout());
@@ -262,16 +300,16 @@ fn bind_once(sides: [&Side; 2], options: &Options, way: BindFlags) -> Result<(Fr
         OpenError::system("set up memory for AF_XDP".into(), source)
     })?;
     let flags = if options.need_wakeup { way | BindFlags::XDP_USE_NEED_WAKEUP } else { way };
-    let bind = |side: &Side| {
-        let name = &side.interface.name;
-        frames.bind(name, flags).map_err(|source| match (options.io, source.raw_os_error()) {
-            (_, Some(libc::EBUSY)) => OpenError::QueueBusy { interface: name.clone() },
+    let bind = |&(interface, queue): &QueueOf<'_>| {
+        let name = &interface.name;
+        frames.bind(name, queue, flags).map_err(|source| match (options.io, source.raw_os_error()) {
+            (_, Some(libc::EBUSY)) => OpenError::QueueBusy { queue, interface: name.clone() },
             // Drivers word this refusal in many ways.
             (Io::ZeroCopy, _) => OpenError::Unsupported { interface: name.clone(), io: options.io, source },
-            _ => OpenError::system(format!("bind a socket to queue 0 of {name}"), source),
+            _ => OpenError::system(format!("bind a socket to queue {queue} of {name}"), source),
         })
     };
-    let sockets = [bind(sides[0])?, bind(sides[1])?];
+    let sockets = queues.iter().map(bind).collect::<Result<_, _>>()?;
     Ok((frames, sockets))
 }
 

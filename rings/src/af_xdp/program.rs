@@ -1,4 +1,4 @@
-//! The XDP program that steers packets into our sockets, and what attaches it.
+//! The XDP program that takes everything, and what attaches programs. The one that chooses is in `steering`.
 //!
 //! It is ours, and not libxdp's default one, because of how it leaves: it hangs on a bpf link (Linux 5.9), which the
 //! kernel cuts when the last descriptor of it is closed, however the process dies. libxdp's stays behind after a
@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "system calls, and descriptors that they return")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Commands and constants of `linux/bpf.h` and `linux/if_link.h`.
 mod abi {
@@ -83,24 +83,37 @@ pub(super) enum Hook {
     Generic,
 }
 
-/// Our program on one interface. Dropped (or the process gone), it is detached.
+/// A program on an interface. Dropped (or the process gone), it is detached.
+#[derive(Debug)]
+pub(super) struct Link {
+    _link: OwnedFd,
+}
+
+impl Link {
+    /// Attaches a loaded program.
+    ///
+    /// The kernel answers `EBUSY` or `EEXIST` when another program is there, and `EOPNOTSUPP` when the driver has no
+    /// native XDP.
+    pub(super) fn new(program: BorrowedFd<'_>, interface: u32, hook: Hook) -> io::Result<Self> {
+        create_link(program, interface, hook).map(|link| Self { _link: link })
+    }
+}
+
+/// Our program on one interface.
 #[derive(Debug)]
 pub(super) struct Program {
-    _link: OwnedFd,
+    _link: Link,
     sockets: OwnedFd,
     hook: Hook,
 }
 
 impl Program {
     /// Attaches the program; with no socket in its map yet it lets everything pass.
-    ///
-    /// The kernel answers `EBUSY` or `EEXIST` when another program is there, and `EOPNOTSUPP` when the driver has no
-    /// native XDP.
+    /// Fails as [`Link::new`].
     pub(super) fn attach(interface: u32, hook: Hook) -> io::Result<Self> {
         let sockets = create_map()?;
         let program = load(&sockets)?;
-        let link = create_link(&program, interface, hook)?;
-        Ok(Self { _link: link, sockets, hook })
+        Ok(Self { _link: Link::new(program.as_fd(), interface, hook)?, sockets, hook })
     }
 
     pub(super) fn hook(&self) -> Hook {
@@ -178,7 +191,7 @@ fn load(map: &OwnedFd) -> io::Result<OwnedFd> {
     bpf(abi::BPF_PROG_LOAD, &attributes).map(owned)
 }
 
-fn create_link(program: &OwnedFd, interface: u32, hook: Hook) -> io::Result<OwnedFd> {
+fn create_link(program: BorrowedFd<'_>, interface: u32, hook: Hook) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct CreateLink {
         program: u32,

@@ -52,9 +52,9 @@ impl Frames {
         Ok(Self { umem, descriptors, layout, ring_size })
     }
 
-    /// Binds a socket to queue 0 of an interface. The first one decides between copying and not copying: the kernel
+    /// Binds a socket to a queue of an interface. The first one decides between copying and not copying: the kernel
     /// gives all sockets of one UMEM the mode and the wake-up protocol of the first.
-    pub(super) fn bind(&self, interface: &str, flags: BindFlags) -> io::Result<Socket> {
+    pub(super) fn bind(&self, interface: &str, queue: u32, flags: BindFlags) -> io::Result<Socket> {
         let config = SocketConfig::builder()
             .rx_queue_size(self.ring_size)
             .tx_queue_size(self.ring_size)
@@ -62,9 +62,9 @@ impl Frames {
             .bind_flags(flags)
             .build();
         let name: InterfaceName = interface.parse().map_err(invalid)?;
-        // SAFETY: no two sockets of this UMEM are bound to the same queue: the interfaces of a wire differ.
+        // SAFETY: no two sockets of this UMEM are bound to the same queue: callers name each once.
         let (tx, rx, rings) =
-            unsafe { xsk_rs::Socket::new(config, &self.umem, &name, 0) }.map_err(|error| cause(&error))?;
+            unsafe { xsk_rs::Socket::new(config, &self.umem, &name, queue) }.map_err(|error| cause(&error))?;
         let (fill, completion) =
             rings.ok_or_else(|| io::Error::other("the socket came without fill and completion rings"))?;
         let socket = Socket { descriptor: rx.fd().as_raw_fd(), _queues: (tx, rx, fill, completion) };
@@ -183,9 +183,10 @@ impl Socket {
     }
 }
 
-/// Waits until one of the sockets has received something; false after `timeout`, or when a signal came.
-pub(super) fn poll<const N: usize>(sockets: [&Socket; N], timeout: Duration) -> io::Result<bool> {
-    let mut polled = sockets.map(|socket| libc::pollfd { fd: socket.descriptor, events: libc::POLLIN, revents: 0 });
+/// Waits until one of the descriptors can be read; false after `timeout`, or when a signal came.
+pub(super) fn poll_readable(descriptors: &[RawFd], timeout: Duration) -> io::Result<bool> {
+    let polled = |&fd: &RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut polled: Vec<_> = descriptors.iter().map(polled).collect();
     let timeout = libc::timespec {
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: timeout.subsec_nanos().into(),

@@ -1,0 +1,249 @@
+//! The steering program: loaded, told who owns what, asked what it has seen.
+//!
+//! Its source is `bpf/steer.bpf.c`, compiled when this crate is built. It runs in the kernel, for each frame that arrives at
+//! an interface.
+
+use std::error::Error;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use aya::maps::{ArrayOfMaps, HashMap, MapData, PerCpuArray, XskMap};
+use aya::programs::{TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader};
+
+use super::owners::{Owners, Ports};
+use super::program::{Hook, Link};
+
+/// The program, as clang has left it.
+const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
+
+/// `struct address` of `bpf/headers.h`.
+type Address = [u8; 20];
+
+/// `struct ports` of `bpf/steer.bpf.c`: a word, and a bit for each port.
+type PortBits = [u8; 4 + (1 << 13)];
+
+/// Which of the two interfaces a frame arrives at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The network's: what no container owns goes to the host's kernel.
+    Uplink,
+    /// The containers': what no container owns goes nowhere.
+    Container,
+}
+
+impl Side {
+    /// Both, in the order of the program's counters.
+    pub const ALL: [Self; 2] = [Self::Uplink, Self::Container];
+
+    /// The names of the program and of its map of sockets.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Uplink => ("uplink", "uplink_queues"),
+            Self::Container => ("container", "container_queues"),
+        }
+    }
+}
+
+macro_rules! verdicts {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// What the steering program has decided about a frame. "Left alone" is: given to the host's kernel on the uplink,
+        /// dropped on the container side.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Verdict {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Verdict {
+            /// Every verdict, in the order of the program's counters.
+            pub const ALL: [Self; [$(Self::$variant),+].len()] = [$(Self::$variant),+];
+
+            /// The name under which it is counted.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+verdicts! {
+    /// A container's: to the socket of its queue.
+    Owned = "owned",
+    /// A container's, by a queue that has no socket: left alone.
+    OtherQueue = "other_queue",
+    /// Its port is no container's: left alone.
+    ForeignPort = "foreign_port",
+    /// IP without ports (ping, for one): left alone.
+    WithoutPorts = "without_ports",
+    /// Not IP (ARP on the uplink, for one): left alone.
+    OtherProtocol = "other_protocol",
+    /// Its headers contradict themselves or its length: left alone.
+    Malformed = "malformed",
+    /// A later fragment, whose first has not been seen: left alone.
+    LostFragment = "lost_fragment",
+    /// A container asks for a neighbour's hardware address: see [`Solicitations`](super::Solicitations).
+    Asked = "asked",
+    /// The same, but too much was asked at once: dropped. It will be asked again.
+    NotHeard = "not_heard",
+}
+
+/// Frames by verdict, in the order of [`Verdict::ALL`].
+pub type Verdicts = [u64; Verdict::ALL.len()];
+
+/// The steering program.
+///
+/// Attached to interfaces by [`open_nic`](super::open_nic) only; until then it can be tried with [`judge`](Self::judge).
+/// Dropped, or when the process dies in whatever way, it is detached, and the host's kernel has all frames again.
+#[derive(Debug)]
+pub struct Steering {
+    links: Vec<Link>,
+    program: Ebpf,
+}
+
+/// The rules that a steering program goes by: apart from it, since they may be changed by another thread.
+#[derive(Debug)]
+pub struct Rules(ArrayOfMaps<MapData, RuleSet>);
+
+/// The ports of each address that has its own, and of all others.
+type RuleSet = HashMap<MapData, Address, PortBits>;
+
+impl Rules {
+    /// Puts other rules in place of those in force, all in one step: every frame is judged by the old ones or by the new
+    /// ones, and once this returns none is judged by the old ones. Fragments keep following their first one.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says; the rules are as they were.
+    pub fn replace(&mut self, owners: &Owners) -> io::Result<()> {
+        let count = u32::try_from(owners.on.len() + 1).map_err(io::Error::other)?;
+        let mut set = RuleSet::create(count, 0).map_err(system)?;
+        for (&address, ports) in &owners.on {
+            set.insert(key(Some(address)), value(ports, false), 0).map_err(system)?;
+        }
+        set.insert(key(None), value(&owners.everywhere, !owners.on.is_empty()), 0).map_err(system)?;
+        self.0.set(0, &set, 0).map_err(system)
+    }
+}
+
+impl Steering {
+    /// Loads the program with room for the sockets of `queues[0]` queues of the uplink and `queues[1]` of the container
+    /// side, and these rules.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says: that a permission lacks, or that the program is not to its liking.
+    pub fn load(owners: &Owners, queues: [u32; 2]) -> io::Result<(Self, Rules)> {
+        let mut loader = EbpfLoader::new();
+        for (side, queues) in Side::ALL.into_iter().zip(queues) {
+            loader.map_max_entries(side.names().1, queues.max(1));
+        }
+        let mut program = loader.load(OBJECT).map_err(system)?;
+        for side in Side::ALL {
+            let part: &mut Xdp = program.program_mut(side.names().0).ok_or_else(absent)?.try_into().map_err(system)?;
+            part.load().map_err(system)?;
+        }
+        let rules = program.take_map("rules").ok_or_else(absent)?;
+        let mut rules = Rules(rules.try_into().map_err(system)?);
+        rules.replace(owners)?;
+        Ok((Self { links: Vec::new(), program }, rules))
+    }
+
+    /// How many frames got which verdict, since the program was loaded.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn verdicts(&self, side: Side) -> io::Result<Verdicts> {
+        let counters = self.program.map("verdicts").ok_or_else(absent)?;
+        let counters = PerCpuArray::<_, u64>::try_from(counters).map_err(system)?;
+        let first = if side == Side::Uplink { 0 } else { Verdict::ALL.len() };
+        let mut verdicts = [0; Verdict::ALL.len()];
+        for (place, verdict) in verdicts.iter_mut().enumerate() {
+            let place = u32::try_from(first + place).map_err(io::Error::other)?;
+            *verdict = counters.get(&place, 0).map_err(system)?.iter().sum();
+        }
+        Ok(verdicts)
+    }
+
+    /// What the program would do with a frame of 14 bytes or more that arrives by queue 0. It is counted as if it had
+    /// arrived. `None` if others arrive meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says: of a frame that is too short or too long for it, for one.
+    pub fn judge(&self, side: Side, frame: &[u8]) -> io::Result<Option<Verdict>> {
+        let before = self.verdicts(side)?;
+        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
+        self.program(side)?.test_run(options).map_err(system)?;
+        let after = self.verdicts(side)?;
+        let grown = |&(now, before): &(&u64, &u64)| now != before;
+        let mut counted = Verdict::ALL.into_iter().zip(after.iter().zip(&before)).filter(|(_, pair)| grown(pair));
+        Ok(counted.next().map(|(verdict, _)| verdict).filter(|_| counted.next().is_none()))
+    }
+
+    /// Attaches the program to an interface. It goes by what is in the map of sockets: nothing yet.
+    pub(super) fn attach(&mut self, side: Side, interface: u32, hook: Hook) -> io::Result<Hook> {
+        let program = self.program(side)?.fd().map_err(system)?;
+        let link = Link::new(program.as_fd(), interface, hook)?;
+        self.links.push(link);
+        Ok(hook)
+    }
+
+    /// From now on frames of containers that arrive by this queue go to `socket`.
+    pub(super) fn steer(&mut self, side: Side, queue: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let sockets = self.program.map_mut(side.names().1).ok_or_else(absent)?;
+        let mut sockets = XskMap::try_from(sockets).map_err(system)?;
+        sockets.set(queue, socket.as_raw_fd(), 0).map_err(system)
+    }
+
+    /// Takes the ring of what containers ask.
+    pub(super) fn take_solicitations(&mut self) -> io::Result<aya::maps::RingBuf<MapData>> {
+        let ring = self.program.take_map("solicitations").ok_or_else(absent)?;
+        ring.try_into().map_err(system)
+    }
+
+    fn program(&self, side: Side) -> io::Result<&Xdp> {
+        self.program.program(side.names().0).ok_or_else(absent)?.try_into().map_err(system)
+    }
+}
+
+/// An address as the program's maps have it; version 0 stands for all others.
+fn key(address: Option<IpAddr>) -> Address {
+    let mut key = [0; 20];
+    let (version, bytes): (u32, &[u8]) = match &address {
+        Some(IpAddr::V4(address)) => (4, &address.octets()),
+        Some(IpAddr::V6(address)) => (6, &address.octets()),
+        None => (0, &[]),
+    };
+    key[..4].copy_from_slice(&version.to_ne_bytes());
+    key[4..][..bytes.len()].copy_from_slice(bytes);
+    key
+}
+
+fn value(ports: &Ports, by_address: bool) -> PortBits {
+    let mut value = [0; 4 + (1 << 13)];
+    value[..4].copy_from_slice(&u32::from(by_address).to_ne_bytes());
+    value[4..].copy_from_slice(ports.bits());
+    value
+}
+
+/// The object that was compiled has all that is asked for here.
+fn absent() -> io::Error {
+    io::Error::other("the steering program lacks a part")
+}
+
+/// The system's error at the bottom of one of aya's, or that one's words if there is none.
+fn system(error: impl Error + 'static) -> io::Error {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(error) = cause {
+        if let Some(number) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return io::Error::from_raw_os_error(number);
+        }
+        cause = error.source();
+    }
+    io::Error::other(error.to_string())
+}
