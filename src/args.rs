@@ -42,7 +42,8 @@ pub enum Command {
     /// Shape live traffic between two interfaces, over AF_XDP, until SIGINT or SIGTERM
     ///
     /// Everything that arrives on one side of [wire] leaves by the other: traffic of containers through their lanes, the
-    /// rest (ARP and all) in lane `unmatched`. Prints the mode in use for each interface: zero-copy, copy (native XDP, the
+    /// rest (ARP and all) in lane `unmatched`. With [nic] only what containers own is taken, and the host keeps the rest: see
+    /// docs/operations.md. Prints the mode in use for each interface: zero-copy, copy (native XDP, the
     /// kernel copies) or generic (the driver has no XDP). Needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
     ///
     /// Ends of a veth pair leave checksums unfinished, and AF_XDP sends frames as they are: switch that off at the far

@@ -21,5 +21,7 @@ pub mod line;
 #[cfg(feature = "af-xdp")]
 pub mod live;
 #[cfg(feature = "af-xdp")]
+pub mod neighbours;
+#[cfg(feature = "af-xdp")]
 pub mod netns;
 pub mod report;

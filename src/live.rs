@@ -7,22 +7,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use portlane_classify::{Arriving, Direction};
-use portlane_rings::{self as rings, AfXdp, Device, Losses, Options};
+use portlane_rings::{self as rings, AfXdp, Device, Losses};
 use portlane_shaper::{Nanos, Wake};
-use portlane_stats::snapshot::{Directions, Mode, Snapshot};
+use portlane_stats::snapshot::{Mode, Snapshot};
 
 use crate::build;
 use crate::clock::Clock;
-use crate::config::{Plan, Wire};
+use crate::config::Plan;
 use crate::control::questions::{Inbox, Question};
 use crate::failure::Failure;
-use crate::line::{Line, Port};
+use crate::line::Line;
 use crate::report::{self, Context};
 
-/// Positions of the ports in the line.
-const NETWORK: usize = 0;
-const CONTAINER: usize = 1;
+mod attach;
+
+use attach::{Attached, Steered, attach};
 
 /// Sleeping may end this much too late, so that a departure due sooner is waited for by spinning.
 const LATE: Nanos = Nanos::from_millis(2);
@@ -30,9 +29,11 @@ const LATE: Nanos = Nanos::from_millis(2);
 /// The longest sleep: how late a signal or a question may be noticed.
 const NAP: Nanos = Nanos::from_millis(20);
 
-/// A packet line between two interfaces.
+/// A packet line between interfaces.
 #[derive(Debug)]
 pub struct Live {
+    /// Let go of first.
+    steered: Option<Steered>,
     line: Line<AfXdp>,
     plan: Plan,
     context: Context,
@@ -40,38 +41,18 @@ pub struct Live {
 }
 
 impl Live {
-    /// Attaches to both interfaces of the plan's wire, in the network namespace of the calling thread.
+    /// Attaches to the interfaces of the plan, in the network namespace of the calling thread.
     ///
     /// # Errors
     ///
-    /// Refused if the plan has no wire, or an interface cannot be used; whatever had been attached is detached.
+    /// Refused if the plan has no interfaces, or one cannot be used; whatever had been attached is detached.
     pub fn open(plan: Plan) -> Result<Self, Failure> {
-        let Some(Wire { network, container }) = plan.wire.clone() else {
-            let remedy = "add [wire] with network = \"eth0\" and container = \"veth-web\"";
-            return Err(Failure::refused(format!("the configuration names no interfaces: {remedy}")));
-        };
-        let (pool, [outer, inner]) =
-            rings::open_wire([&network, &container], &Options::default()).map_err(Failure::refused)?;
-        let modes = [(&network, &outer), (&container, &inner)].map(|(name, device)| (name.clone(), mode(device)));
-        let ports = vec![
-            Port { device: outer, arriving: Arriving::Ingress },
-            Port { device: inner, arriving: Arriving::Egress },
-        ];
+        let Attached { steered, pool, ports, leaves_by, devices, modes } = attach(&plan)?;
         let clock = Clock::start();
         let started = clock.now();
-        let leaves_by = Direction::ALL.map(|direction| match direction {
-            Direction::Ingress => CONTAINER,
-            Direction::Egress => NETWORK,
-        });
         let line = build::line(&plan, pool, ports, leaves_by, secret_key(), started);
-        let context = Context {
-            started,
-            devices: Directions { ingress: container, egress: network },
-            modes: BTreeMap::from(modes),
-            losses: Losses::default(),
-            backwards_timestamps: 0,
-        };
-        Ok(Self { line, plan, context, clock })
+        let context = Context { started, devices, modes, ..Context::default() };
+        Ok(Self { steered, line, plan, context, clock })
     }
 
     /// How each interface is attached, by its name.
@@ -89,6 +70,9 @@ impl Live {
         let losses = self.line.ports.iter().map(|port| port.device.losses());
         let add = |sum: Losses, one: io::Result<Losses>| Ok::<_, io::Error>(sum + one?);
         self.context.losses = losses.into_iter().try_fold(Losses::default(), add).map_err(Failure::failed)?;
+        if let Some(steered) = &self.steered {
+            self.context.steering = steered.verdicts().map_err(Failure::failed)?;
+        }
         Ok(report::snapshot(&self.line, &self.plan, &self.context, self.clock.now()))
     }
 
@@ -134,7 +118,7 @@ impl Live {
     /// Sleeps until a frame arrives, or shortly before the next departure is due; false if that is too soon to sleep.
     fn rest(&mut self, now: Nanos) -> Result<bool, Failure> {
         let next = self.line.next_wake(now);
-        let devices = [&self.line.ports[NETWORK].device, &self.line.ports[CONTAINER].device];
+        let devices: Vec<_> = self.line.ports.iter().map(|port| &port.device).collect();
         if devices.iter().any(|device| device.has_unsent()) {
             return Ok(false);
         }
@@ -174,14 +158,6 @@ impl Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self(Nanos::from_micros(200))
-    }
-}
-
-fn mode(device: &AfXdp) -> Mode {
-    match device.mode() {
-        rings::Mode::ZeroCopy => Mode::ZeroCopy,
-        rings::Mode::Copy => Mode::Copy,
-        rings::Mode::Generic => Mode::Generic,
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Context {
     pub devices: Directions<String>,
     /// How each interface is attached.
     pub modes: BTreeMap<String, Mode>,
+    /// Frames by what the steering program has decided, for each interface.
+    pub steering: BTreeMap<String, BTreeMap<String, u64>>,
     /// Packets that the devices lost.
     pub losses: Losses,
     /// Timestamps held because they ran backwards.
@@ -51,6 +53,7 @@ pub fn snapshot<D: Device>(line: &Line<D>, plan: &Plan, context: &Context, now: 
         duration_ns: (now - context.started).0,
         devices: context.devices.clone(),
         mode: context.modes.clone(),
+        steering: context.steering.clone(),
         totals: reader.totals(),
         link: Directions { ingress: reader.link(Direction::Ingress), egress: reader.link(Direction::Egress) },
         groups: groups.collect(),

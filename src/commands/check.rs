@@ -11,7 +11,7 @@ use portlane_shaper::{
 use super::outputs;
 use crate::args::Check;
 use crate::build::shaper;
-use crate::config::{self, Plan};
+use crate::config::{self, Nic, Plan};
 use crate::failure::Failure;
 
 /// Runs the command.
@@ -45,9 +45,12 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     writeln!(out, "\nunmatched")?;
     tree.write_lanes(out, tree.unmatched(), [&plan.unmatched; 2], 0)?;
     writeln!(out)?;
-    match &plan.wire {
-        Some(wire) => writeln!(out, "wire            network {}, containers {}", wire.network, wire.container)?,
-        None => writeln!(out, "wire            none: for replay only")?,
+    match (&plan.wire, &plan.nic) {
+        (Some(wire), _) => writeln!(out, "wire            network {}, containers {}", wire.network, wire.container)?,
+        (None, Some(Nic { interface, queues, container })) => {
+            writeln!(out, "nic             {interface}, {queues}, shared with the host; containers {container}")?;
+        }
+        (None, None) => writeln!(out, "wire            none: for replay only")?,
     }
     writeln!(out, "http            {}", plan.listen)?;
     writeln!(out, "control         {}", plan.socket.display())?;

@@ -131,6 +131,7 @@ fn read(line: &Replayed, plan: &Plan, started: Nanos, now: Nanos) -> Snapshot {
         modes: BTreeMap::new(),
         losses: Losses::default(),
         backwards_timestamps: line.ports[0].device.backwards(),
+        ..Context::default()
     };
     report::snapshot(line, plan, &context, now)
 }

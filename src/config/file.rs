@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Problem;
+use super::interfaces::Queues;
 use super::later;
 use super::node::{Direction, Queue};
 use super::values::{List, Listed, Text};
@@ -26,12 +27,11 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) container: List<Container>,
     pub(crate) wire: Option<Wire>,
+    pub(crate) nic: Option<Nic>,
     #[serde(default)]
     pub(crate) http: Http,
     #[serde(default)]
     pub(crate) control: Control,
-    #[expect(dead_code, reason = "refused")]
-    nic: Option<later::NicTable>,
     #[expect(dead_code, reason = "refused")]
     worker: Option<later::WorkerTable>,
     #[expect(dead_code, reason = "refused")]
@@ -108,6 +108,14 @@ impl Listed for Text<IpAddr> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wire {
     pub(crate) network: Spanned<String>,
+    pub(crate) container: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nic {
+    pub(crate) interface: Spanned<String>,
+    pub(crate) queues: Option<Spanned<Queues>>,
     pub(crate) container: Spanned<String>,
 }
 

@@ -8,6 +8,7 @@ mod bounded;
 mod error;
 mod file;
 mod groups;
+mod interfaces;
 mod later;
 mod limiter;
 mod node;
@@ -16,7 +17,8 @@ mod queue;
 mod values;
 
 pub use error::ConfigError;
-pub use plan::{Container, DEFAULT_SOCKET, Group, LanePlan, LinkPlan, Plan, Wire};
+pub use interfaces::{Nic, Queues, Wire};
+pub use plan::{Container, DEFAULT_SOCKET, Group, LanePlan, LinkPlan, Plan};
 
 use std::fs;
 use std::path::Path;

@@ -11,6 +11,7 @@ use super::advice;
 use super::error::Problem;
 use super::file::{self, File};
 use super::groups::{Names, groups};
+use super::interfaces::{Nic, Wire, nic, wire};
 use super::limiter::{self, check_default, framing, share};
 use super::node;
 use super::queue::queue;
@@ -18,9 +19,6 @@ use super::values::Text;
 
 /// Where a running portlane listens for control, if the configuration does not say.
 pub const DEFAULT_SOCKET: &str = "/run/portlane/control.sock";
-
-/// The longest name of a network interface (`IFNAMSIZ` with its final zero).
-const MAX_INTERFACE_NAME: usize = 15;
 
 /// The longest path of a socket (`sun_path` of unix(7) with its final zero).
 const MAX_SOCKET_PATH: usize = 107;
@@ -43,8 +41,10 @@ pub struct Plan {
     pub unmatched: LanePlan,
     /// Owner of each port: a container's position, or the number of containers for nobody's.
     pub owners: Table<u32>,
-    /// The interfaces to join, for live traffic.
+    /// The interfaces to join, for live traffic that is taken whole.
     pub wire: Option<Wire>,
+    /// The interface that host and containers share, for live traffic of containers alone. Not beside `wire`.
+    pub nic: Option<Nic>,
     /// Where numbers are served.
     pub listen: SocketAddr,
     /// Where a running portlane is controlled.
@@ -89,15 +89,6 @@ pub struct Container {
 /// What a lane is to be.
 pub type LanePlan = LaneParams;
 
-/// Two interfaces to join.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wire {
-    /// The side that the world is on.
-    pub network: String,
-    /// The side that the containers are on.
-    pub container: String,
-}
-
 impl Plan {
     /// The tree of one direction: the lanes are those of the containers, in order, and then that of what nobody owns.
     #[must_use]
@@ -133,20 +124,22 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
     let owners = owners(&containers, &file.container.0)?;
     let queue = queue(&defaults.queue, &node::Queue::default(), "defaults", &mut warnings)?;
     advice::of_foreign_addresses(&file, &mut warnings);
+    let wire = file.wire.map(wire).transpose()?;
     let mut plan = Plan {
         link,
         groups,
         unmatched: LaneParams { queue, ..LaneParams::default() },
         containers,
         owners,
-        wire: file.wire.map(wire).transpose()?,
+        nic: file.nic.map(|written| nic(written, wire.as_ref())).transpose()?,
+        wire,
         host_addresses: file.host.addresses.0.into_iter().map(|Text(address)| address).collect(),
         listen: file.http.listen.0,
         socket: socket(file.control.socket)?,
         warnings: Vec::new(),
     };
     advice::of_over_subscription(&plan, &mut warnings);
-    if plan.wire.is_some() {
+    if plan.wire.is_some() || plan.nic.is_some() {
         advice::of_long_queues(&plan, &mut warnings);
     }
     plan.warnings = warnings;
@@ -214,21 +207,6 @@ fn owners(containers: &[Container], written: &[file::Container]) -> Result<Table
 
 fn last_named<'a>(written: &'a [file::Container], name: &str) -> Option<&'a file::Container> {
     written.iter().rfind(|container| container.id.get_ref() == name)
-}
-
-fn wire(written: file::Wire) -> Result<Wire, Problem> {
-    for side in [&written.network, &written.container] {
-        let name = side.get_ref();
-        if name.is_empty() || name.len() > MAX_INTERFACE_NAME || name.contains(['/', '\0', ' ']) {
-            let problem = Problem::at(side.span(), format!("{name:?} is no name of an interface"));
-            return Err(problem.help("`ip link` lists them"));
-        }
-    }
-    if written.network.get_ref() == written.container.get_ref() {
-        let problem = Problem::at(written.container.span(), "both sides of the wire are the same interface");
-        return Err(problem.help("name the interface that the containers are behind"));
-    }
-    Ok(Wire { network: written.network.into_inner(), container: written.container.into_inner() })
 }
 
 fn socket(written: Spanned<PathBuf>) -> Result<PathBuf, Problem> {

@@ -1,5 +1,7 @@
 //! Snapshots for tests: the kernel's trees in `tests/golden`, as egress; a CoDel lane or two, as ingress.
 
+use std::collections::BTreeMap;
+
 use crate::counters::{DropReason, LaneCounters, Volume};
 use crate::histogram::Histograms;
 use crate::lane::{
@@ -17,6 +19,7 @@ pub(crate) fn snapshot() -> Snapshot {
         duration_ns: DURATION_NS,
         devices: Directions { ingress: "veth-web".to_owned(), egress: "eth0".to_owned() },
         mode: [("eth0".to_owned(), Mode::ZeroCopy), ("veth-web".to_owned(), Mode::Generic)].into(),
+        steering: BTreeMap::new(),
         totals: totals(),
         link: Directions { ingress: carried(80, 80_000), egress: link() },
         groups: Vec::new(),
@@ -27,6 +30,15 @@ pub(crate) fn snapshot() -> Snapshot {
         ],
         unmatched: Directions { ingress: idle(), egress: unlimited() },
     }
+}
+
+/// The same on a network card that the host uses, too.
+pub(crate) fn steered() -> Snapshot {
+    let counted =
+        |verdicts: &[(&str, u64)]| verdicts.iter().map(|&(verdict, count)| (verdict.to_owned(), count)).collect();
+    let uplink = counted(&[("foreign_port", 12_345), ("malformed", 0), ("other_protocol", 7), ("owned", 90)]);
+    let containers = counted(&[("asked", 2), ("foreign_port", 0), ("owned", 477)]);
+    Snapshot { steering: [("eth0".to_owned(), uplink), ("veth-web".to_owned(), containers)].into(), ..snapshot() }
 }
 
 /// Two containers in a group: `web` has 5 Mbit/s of egress and may borrow to 10, `db` 1 and may borrow to 2.

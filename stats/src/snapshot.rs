@@ -22,6 +22,10 @@ pub struct Snapshot {
     /// How each interface is attached; empty where there is none, as in replay.
     #[serde(default)]
     pub mode: BTreeMap<String, Mode>,
+    /// What the kernel's steering program has decided about the frames that arrived at each interface, by verdict; empty
+    /// where all are taken. Of these the worker has received those that are `owned`, and no others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub steering: BTreeMap<String, BTreeMap<String, u64>>,
     /// All packets.
     pub totals: Totals,
     /// The link, which all share.

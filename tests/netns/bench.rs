@@ -59,6 +59,40 @@ impl Bench {
         Self { client, line, server, folder: TempDir::new().unwrap() }
     }
 
+    /// The line's namespace is a host, and the server a container that has the host's addresses: the interface to the client
+    /// is both's.
+    pub(crate) fn shared() -> Self {
+        Self::shared_with_queues(1)
+    }
+
+    /// The same with so many queues of the interface to the client.
+    pub(crate) fn shared_with_queues(queues: u32) -> Self {
+        let bench = Self::new();
+        let count = queues.to_string();
+        for (namespace, interface) in [(&bench.client, "eth0"), (&bench.line, SIDES[0])].iter().filter(|_| queues > 1) {
+            namespace.command("ethtool", &["-L", interface, "rx", &count, "tx", &count]).unwrap();
+        }
+        let links = bench.line.command("ip", &["-brief", "link", "show", SIDES[0]]).unwrap();
+        let hardware = links.split_ascii_whitespace().nth(2).unwrap();
+        bench.server.command("ip", &["link", "set", "eth0", "address", hardware]).unwrap();
+        bench.line.command("ip", &["address", "add", &format!("{SERVER}/24"), "dev", SIDES[0]]).unwrap();
+        bench
+    }
+
+    /// A portlane at work that takes what belongs to these containers, and nothing else.
+    pub(crate) fn start_shared(&self, containers: &str, queues: &str) -> Portlane {
+        let portlane = Portlane::launch(&self.line, &[], &self.shared_config(containers, queues));
+        portlane.wait_until_open();
+        portlane
+    }
+
+    pub(crate) fn shared_config(&self, containers: &str, queues: &str) -> PathBuf {
+        let [network, container] = SIDES;
+        let nic = format!("[nic]\ninterface = {network:?}\nqueues = {queues}\ncontainer = {container:?}\n");
+        let socket = self.socket();
+        self.write("shared.toml", &format!("{containers}{nic}[control]\nsocket = {socket:?}\n"))
+    }
+
     /// A file of the trial's own.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -13,6 +13,7 @@ mod forwarding;
 mod limits;
 mod portlane;
 mod refusals;
+mod steering;
 mod traffic;
 
 use std::io::ErrorKind;
@@ -58,6 +59,17 @@ fn main() -> ExitCode {
         trial("idle_connections_do_not_keep_the_owner_out", control::idle_connections),
         trial("anybodys_numbers_are_shared", control::shared_numbers),
         trial("only_a_stale_control_socket_is_replaced", control::found_in_its_place),
+        trial("what_is_the_hosts_never_enters", steering::hosts_own),
+        trial("what_is_a_containers_is_shaped", steering::containers_own),
+        trial("ranges_end_where_they_say", steering::edges),
+        trial("containers_say_nothing_to_the_host", steering::nothing_leaks),
+        trial("fragments_follow_their_first_one", steering::fragments),
+        trial("containers_are_told_neighbours_that_the_host_has_to_find", steering::unknown_neighbour),
+        trial("ipv6_is_steered_too", steering::ipv6).with_ignored_flag(forbidden || !has_ipv6),
+        trial("only_the_queues_that_are_named_are_served", steering::queues),
+        trial("kill_9_gives_the_host_its_traffic_back", steering::killed),
+        trial("the_documented_capabilities_are_enough", steering::privileges),
+        trial("queues_and_interfaces_that_are_not_there_are_refused", steering::refused),
         trial("the_demo_keeps_its_contract", demo::contract),
         trial("an_interrupted_demo_leaves_nothing_behind", demo::interrupted),
         trial("a_held_demo_is_asked_as_a_run_is", demo::held),

@@ -1,7 +1,7 @@
 //! Traffic of the kernel's own stack: transfers over TCP, questions and floods over UDP.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -36,8 +36,19 @@ pub(crate) fn payload(len: usize) -> Vec<u8> {
 /// Sends `payload` over a TCP connection to a port of the server, or from it; all of it must arrive as it was sent.
 /// Returns how long that took.
 pub(crate) fn transfer(bench: &Bench, port: u16, direction: Direction, payload: &[u8]) -> Duration {
+    transfer_with(bench, &bench.server, port, direction, payload)
+}
+
+/// The same where somebody else has the server's address.
+pub(crate) fn transfer_with(
+    bench: &Bench,
+    server: &Namespace,
+    port: u16,
+    direction: Direction,
+    payload: &[u8],
+) -> Duration {
     let address = SocketAddr::from((SERVER, port));
-    let listener = bench.server.within(|| TcpListener::bind(address)).unwrap().unwrap();
+    let listener = server.within(|| TcpListener::bind(address)).unwrap().unwrap();
     let client = bench.client.within(|| TcpStream::connect_timeout(&address, PATIENCE)).unwrap().unwrap();
     let (server, _) = listener.accept().unwrap();
     let (mut from, mut to) = match direction {
@@ -62,7 +73,8 @@ pub(crate) fn transfer(bench: &Bench, port: u16, direction: Direction, payload: 
 }
 
 /// A UDP socket in a namespace, which waits for `patience` at most.
-pub(crate) fn udp(namespace: &Namespace, address: Ipv4Addr, port: u16, patience: Duration) -> UdpSocket {
+pub(crate) fn udp(namespace: &Namespace, address: impl Into<IpAddr>, port: u16, patience: Duration) -> UdpSocket {
+    let address = address.into();
     let socket = namespace.within(|| UdpSocket::bind((address, port))).unwrap().unwrap();
     socket.set_read_timeout(Some(patience)).unwrap();
     socket
@@ -76,14 +88,21 @@ pub(crate) struct Echo {
 
 impl Echo {
     pub(crate) fn new(bench: &Bench, port: u16) -> Self {
-        let client = udp(&bench.client, Ipv4Addr::UNSPECIFIED, 0, PATIENCE);
-        client.connect((SERVER, port)).unwrap();
-        Self { client, server: udp(&bench.server, SERVER, port, PATIENCE) }
+        Self::between(&bench.client, &bench.server, (SERVER, port))
+    }
+
+    /// A server in any namespace that has the address.
+    pub(crate) fn between(client: &Namespace, server: &Namespace, (address, port): (impl Into<IpAddr>, u16)) -> Self {
+        let address = address.into();
+        let any = if address.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+        let client = udp(client, any, 0, PATIENCE);
+        client.connect((address, port)).unwrap();
+        Self { client, server: udp(server, address, port, PATIENCE) }
     }
 
     /// Asks once; the answer must come.
     pub(crate) fn ask(&self, question: &[u8]) {
-        let mut buffer = [0; 2_048];
+        let mut buffer = [0; 8_192];
         self.client.send(question).unwrap();
         let (len, client) = self.server.recv_from(&mut buffer).unwrap();
         self.server.send_to(&buffer[..len], client).unwrap();

@@ -32,13 +32,25 @@ fn every_format_has_its_name_and_ends_its_last_line() {
 
 #[test]
 fn json_survives_the_trip_and_can_be_rendered_elsewhere() {
-    for snapshot in [samples::snapshot(), samples::grouped(), fq_codel::marking()] {
+    for snapshot in [samples::snapshot(), samples::grouped(), samples::steered(), fq_codel::marking()] {
         let fetched: Snapshot = serde_json::from_str(&json::render(&snapshot)).unwrap();
         assert_eq!(fetched, snapshot);
         for format in Format::ALL {
             assert_eq!(format.render(&fetched), format.render(&snapshot));
         }
     }
+}
+
+#[test]
+fn what_the_steering_program_has_decided_is_shown() {
+    let lines = "steering of eth0: 12345 foreign_port, 7 other_protocol, 90 owned\n\
+                 steering of veth-web: 2 asked, 477 owned\n";
+    assert!(text::render(&samples::steered()).ends_with(lines));
+    assert!(!text::render(&samples::snapshot()).contains("steering"));
+    let json: Value = serde_json::from_str(&json::render(&samples::steered())).unwrap();
+    assert_eq!(json["steering"]["eth0"]["malformed"], 0, "what has not occurred is there, too");
+    let json: Value = serde_json::from_str(&json::render(&samples::snapshot())).unwrap();
+    assert!(json.get("steering").is_none());
 }
 
 /// What reports had before there were groups and classes is enough.

@@ -1,4 +1,5 @@
-//! Tables for people, one for each direction: a row for each lane, below those of the groups that it is in; then the totals.
+//! Tables for people, one for each direction: a row for each lane, below those of the groups that it is in; then the totals, and
+//! what the steering program has decided.
 //!
 //! The columns:
 //!
@@ -10,6 +11,8 @@
 //! | `p50`, `p99` | how long half, and all but a hundredth of the packets stayed, at most |
 //! | `limited by` | what keeps the lane from sending more: [`LimitedBy`](crate::lane::LimitedBy) |
 //! | `dropped, marked` | packets, by the reason for their drop |
+
+use std::collections::BTreeMap;
 
 use super::outline::{Item, outline};
 use super::units::{rate, time};
@@ -42,7 +45,18 @@ pub fn render(snapshot: &Snapshot) -> String {
     }
     out.push('\n');
     out.push_str(&totals(&snapshot.totals));
+    for (dev, verdicts) in &snapshot.steering {
+        out += &steering(dev, verdicts);
+    }
     out
+}
+
+/// The verdicts that occurred.
+fn steering(dev: &str, verdicts: &BTreeMap<String, u64>) -> String {
+    let occurred = verdicts.iter().filter(|(_, n)| **n > 0).map(|(verdict, n)| format!("{n} {}", printable(verdict)));
+    let words: Vec<_> = occurred.collect();
+    let words = if words.is_empty() { "nothing has arrived".to_owned() } else { words.join(", ") };
+    format!("steering of {}: {words}\n", printable(dev))
 }
 
 fn heading(snapshot: &Snapshot) -> String {

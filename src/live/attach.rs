@@ -1,0 +1,120 @@
+//! From a plan to attached interfaces.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use portlane_classify::{Arriving, Direction};
+use portlane_rings::{self as rings, AfXdp, Options, Owners, Pool, QueueChoice, Side, Steering, Verdict};
+use portlane_stats::snapshot::{Directions, Mode};
+
+use crate::config::{Nic, Plan, Queues, Wire};
+use crate::failure::Failure;
+use crate::line::Port;
+use crate::neighbours::Neighbours;
+
+/// Everything that a line needs of its interfaces.
+#[derive(Debug)]
+pub(super) struct Attached {
+    /// Of a network interface that the host uses, too. First, so that it is let go of first: then no frame is steered to a
+    /// socket that is no more.
+    pub(super) steered: Option<Steered>,
+    pub(super) pool: Pool,
+    pub(super) ports: Vec<Port<AfXdp>>,
+    /// The port that a direction leaves by, by [`Direction::index`].
+    pub(super) leaves_by: [usize; 2],
+    /// The interface that a direction leaves by.
+    pub(super) devices: Directions<String>,
+    pub(super) modes: BTreeMap<String, Mode>,
+}
+
+/// The kernel's part in choosing what is ours.
+#[derive(Debug)]
+pub(super) struct Steered {
+    program: Steering,
+    _neighbours: Neighbours,
+    /// By [`Side`].
+    interfaces: [String; 2],
+}
+
+impl Steered {
+    /// Frames by verdict, for each interface.
+    pub(super) fn verdicts(&self) -> io::Result<BTreeMap<String, BTreeMap<String, u64>>> {
+        let of = |(side, interface): (Side, &String)| {
+            let counted = Verdict::ALL.into_iter().zip(self.program.verdicts(side)?);
+            let counted = counted.filter(|&(verdict, _)| may_occur(side, verdict));
+            Ok((interface.clone(), counted.map(|(verdict, count)| (verdict.as_str().to_owned(), count)).collect()))
+        };
+        Side::ALL.into_iter().zip(&self.interfaces).map(of).collect()
+    }
+}
+
+/// Only containers are answered.
+fn may_occur(side: Side, verdict: Verdict) -> bool {
+    side == Side::Container || !matches!(verdict, Verdict::Asked | Verdict::NotHeard)
+}
+
+/// Attaches to the interfaces of the plan, in the network namespace of the calling thread.
+pub(super) fn attach(plan: &Plan) -> Result<Attached, Failure> {
+    match (&plan.wire, &plan.nic) {
+        (Some(wire), _) => whole(wire),
+        (None, Some(nic)) => shared(nic, plan),
+        (None, None) => {
+            let remedy = "add [wire] with network = \"eth0\" and container = \"veth-web\", or [nic] with interface and \
+                          container to leave the host its own";
+            Err(Failure::refused(format!("the configuration names no interfaces: {remedy}")))
+        }
+    }
+}
+
+fn whole(Wire { network, container }: &Wire) -> Result<Attached, Failure> {
+    let (pool, [outer, inner]) =
+        rings::open_wire([network, container], &Options::default()).map_err(Failure::refused)?;
+    Ok(joined(None, pool, vec![outer], vec![inner]))
+}
+
+fn shared(Nic { interface, queues, container }: &Nic, plan: &Plan) -> Result<Attached, Failure> {
+    let queues = match queues {
+        Queues::All => QueueChoice::All,
+        Queues::These(queues) => QueueChoice::These(queues.clone()),
+    };
+    let nic = rings::Nic { interface, queues: &queues, container, owners: &owners(plan) };
+    let open = rings::open_nic(&nic, &Options::default()).map_err(Failure::refused)?;
+    let uplink = open.uplink[0].interface().index;
+    let neighbours = Neighbours::answer(open.solicitations, uplink).map_err(|cause| {
+        Failure::refused(format!("the neighbours of {interface} cannot be asked for: {cause}: netlink is needed"))
+    })?;
+    let interfaces = [interface.clone(), container.clone()];
+    let steered = Steered { program: open.steering, _neighbours: neighbours, interfaces };
+    Ok(joined(Some(steered), open.pool, open.uplink, open.container))
+}
+
+/// The network's queues first, then the containers'. What leaves does so by the first of either.
+fn joined(steered: Option<Steered>, pool: Pool, network: Vec<AfXdp>, container: Vec<AfXdp>) -> Attached {
+    let name = |devices: &[AfXdp]| devices[0].interface().name.clone();
+    let devices = Directions { ingress: name(&container), egress: name(&network) };
+    let modes = [&network[0], &container[0]].map(|device| (device.interface().name.clone(), mode(device)));
+    let leaves_by = Direction::ALL.map(|direction| match direction {
+        Direction::Ingress => network.len(),
+        Direction::Egress => 0,
+    });
+    let port = |arriving| move |device| Port { device, arriving };
+    let outer = network.into_iter().map(port(Arriving::Ingress));
+    let ports = outer.chain(container.into_iter().map(port(Arriving::Egress))).collect();
+    Attached { steered, pool, ports, leaves_by, devices, modes: BTreeMap::from(modes) }
+}
+
+fn owners(plan: &Plan) -> Owners {
+    let mut owners = Owners::default();
+    for container in &plan.containers {
+        container.ports.iter().for_each(|range| owners.own(&container.addresses, range.first()..=range.last()));
+    }
+    owners
+}
+
+fn mode(device: &AfXdp) -> Mode {
+    match device.mode() {
+        rings::Mode::ZeroCopy => Mode::ZeroCopy,
+        rings::Mode::Copy => Mode::Copy,
+        rings::Mode::Generic => Mode::Generic,
+    }
+}
