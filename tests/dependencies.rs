@@ -32,7 +32,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
         &["portlane", "portlane-classify", "portlane-pcap", "portlane-rings", "portlane-shaper", "portlane-stats"],
     ),
     ("portlane-pcap", &["portlane-rings"]),
-    ("portlane-peers", &[]),
+    ("portlane-peers", &["portlane-rings"]),
     ("portlane-rings", &[]),
     ("portlane-shaper", &["portlane-hint", "portlane-stats"]),
     ("portlane-stats", &["portlane-hint"]),
