@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::prctl;
 use portlane_classify::{Arriving, Direction};
 use portlane_rings::{self as rings, AfXdp, Device, Losses, Options};
 use portlane_shaper::{Nanos, Wake};
@@ -14,21 +15,19 @@ use portlane_stats::snapshot::{Directions, Mode, Snapshot};
 
 use crate::build;
 use crate::clock::Clock;
-use crate::config::{Plan, Wire};
+use crate::config::{Idle, InterfaceDown, Plan, Wire};
 use crate::control::questions::{Inbox, Question};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::line::{Line, Port};
 use crate::report::{self, Context};
+
+mod rest;
+
+use rest::{Pause, Rest};
 
 /// Positions of the ports in the line.
 const NETWORK: usize = 0;
 const CONTAINER: usize = 1;
-
-/// Sleeping may end this much too late, so that a departure due sooner is waited for by spinning.
-const LATE: Nanos = Nanos::from_millis(2);
-
-/// The longest sleep: how late a signal or a question may be noticed.
-const NAP: Nanos = Nanos::from_millis(20);
 
 /// A packet line between two interfaces.
 #[derive(Debug)]
@@ -37,6 +36,9 @@ pub struct Live {
     plan: Plan,
     context: Context,
     clock: Clock,
+    rest: Rest,
+    /// Which interfaces were down after the last turn.
+    down: [bool; 2],
 }
 
 impl Live {
@@ -50,8 +52,12 @@ impl Live {
             let remedy = "add [wire] with network = \"eth0\" and container = \"veth-web\"";
             return Err(Failure::refused(format!("the configuration names no interfaces: {remedy}")));
         };
-        let (pool, [outer, inner]) =
+        let (pool, mut ends) =
             rings::open_wire([&network, &container], &Options::default()).map_err(Failure::refused)?;
+        if plan.running.idle == Idle::BusyPoll {
+            ends.iter_mut().try_for_each(prefer_busy_poll)?;
+        }
+        let [outer, inner] = ends;
         let modes = [(&network, &outer), (&container, &inner)].map(|(name, device)| (name.clone(), mode(device)));
         let ports = vec![
             Port { device: outer, arriving: Arriving::Ingress },
@@ -71,7 +77,7 @@ impl Live {
             losses: Losses::default(),
             backwards_timestamps: 0,
         };
-        Ok(Self { line, plan, context, clock })
+        Ok(Self { line, plan, context, clock, rest: Rest::new(started), down: [false; 2] })
     }
 
     /// How each interface is attached, by its name.
@@ -96,26 +102,65 @@ impl Live {
     ///
     /// # Errors
     ///
-    /// An interface failed: it went down, or was deleted.
+    /// An interface was deleted, or went down where that is to end the run.
     pub fn work(&mut self, stop: &AtomicBool, inbox: &Inbox) -> Result<(), Failure> {
-        let mut patience = Patience::default();
-        let mut last_moved = self.clock.now();
-        let mut slept = false;
         while !stop.load(Ordering::Relaxed) {
-            let now = self.clock.now();
-            if self.line.turn(now).map_err(Failure::failed)? > 0 {
-                if std::mem::take(&mut slept) {
-                    patience.learn(now - last_moved);
-                }
-                last_moved = now;
-            } else if now - last_moved > patience.0 && self.rest(now)? {
-                slept = true;
-            } else {
-                // Others may be waiting for this core, the receiver of the last packet for one.
-                thread::yield_now();
+            self.step(inbox)?;
+        }
+        Ok(())
+    }
+
+    /// Takes nothing more from the interfaces, and turns until all that was taken has left, or the plan's `drain` is over.
+    /// The kernel has its packets back from the beginning on.
+    ///
+    /// # Errors
+    ///
+    /// As [`work`](Self::work).
+    pub fn drain(&mut self, inbox: &Inbox) -> Result<(), Failure> {
+        self.line.ports.iter_mut().for_each(|port| port.device.stop_taking());
+        let end = self.clock.now() + self.plan.running.drain;
+        loop {
+            let moved = self.step(inbox)?;
+            let waits = self.line.queued() > 0 || self.line.ports.iter().any(|port| port.device.has_unsent());
+            if !moved && !waits || self.clock.now() >= end {
+                return Ok(());
             }
-            if let Some(question) = inbox.turn() {
-                self.answer(question)?;
+        }
+    }
+
+    /// A turn, and what is to be done between it and the next. Whether something moved.
+    #[inline]
+    fn step(&mut self, inbox: &Inbox) -> Result<bool, Failure> {
+        let now = self.clock.now();
+        let moved = self.line.turn(now).map_err(Failure::failed)? > 0;
+        self.rest.turned(moved, now);
+        self.notice_interfaces()?;
+        if !moved {
+            self.pause(now)?;
+        }
+        if let Some(question) = inbox.turn() {
+            self.answer(question)?;
+        }
+        Ok(moved)
+    }
+
+    /// Says which interface has gone down, or come up again.
+    #[inline]
+    fn notice_interfaces(&mut self) -> Result<(), Failure> {
+        for (port, down) in self.line.ports.iter().zip(&mut self.down) {
+            if port.device.is_down() == *down {
+                continue;
+            }
+            *down = !*down;
+            let name = &port.device.interface().name;
+            match (*down, self.plan.running.interface_down) {
+                (false, _) => failure::tell(format!("interface {name} is up again")),
+                (true, InterfaceDown::Wait) => {
+                    failure::tell(format!("interface {name} is down: waiting until it is up"))
+                }
+                (true, InterfaceDown::End) => {
+                    return Err(Failure::failed(format!("interface {name} is down: start again when it is up")));
+                }
             }
         }
         Ok(())
@@ -131,49 +176,24 @@ impl Live {
         Ok(())
     }
 
-    /// Sleeps until a frame arrives, or shortly before the next departure is due; false if that is too soon to sleep.
-    fn rest(&mut self, now: Nanos) -> Result<bool, Failure> {
+    /// Nothing moves: the worker spins, or sleeps until a packet comes or the next departure is due.
+    fn pause(&mut self, now: Nanos) -> Result<(), Failure> {
         let next = self.line.next_wake(now);
-        let devices = [&self.line.ports[NETWORK].device, &self.line.ports[CONTAINER].device];
-        if devices.iter().any(|device| device.has_unsent()) {
-            return Ok(false);
+        let has_unsent = self.line.ports.iter().any(|port| port.device.has_unsent());
+        let next = if has_unsent { Wake::Now } else { next };
+        let is_down = self.down.contains(&true);
+        match self.rest.pause(self.plan.running.idle, next, is_down, now) {
+            Pause::Spin => std::hint::spin_loop(),
+            Pause::Yield => thread::yield_now(),
+            Pause::Sleep(time) => {
+                let [network, container] = &mut self.line.ports[..] else { unreachable!("a wire has two ends") };
+                let devices = [&mut network.device, &mut container.device];
+                let begun = self.clock.now();
+                let by_packet = rings::wait(devices, Duration::from_nanos(time.0)).map_err(Failure::failed)?;
+                self.rest.slept(time, self.clock.now() - begun, by_packet);
+            }
         }
-        let idle = match next {
-            Wake::Now => Nanos::ZERO,
-            Wake::At(time) => time - now - LATE,
-            Wake::Never => NAP,
-        };
-        if idle == Nanos::ZERO {
-            return Ok(false);
-        }
-        rings::wait(&devices, Duration::from_nanos(idle.min(NAP).0)).map_err(Failure::failed)?;
-        Ok(true)
-    }
-}
-
-/// How long the worker spins after the last frame before it sleeps.
-///
-/// Waking up costs a packet 50 us and more, so a pause short enough had better be spun through; but a pause cannot be
-/// told in advance. So the worker goes by the pauses that it slept through: it spins longer after one that was too short
-/// to sleep, and less after one that was not, as KVM does when a guest halts (`halt_poll_ns`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Patience(Nanos);
-
-impl Patience {
-    const LEAST: Nanos = Nanos::from_micros(50);
-    /// With frames further apart than this the worker's core is idle for the most part.
-    const MOST: Nanos = Nanos::from_millis(1);
-
-    /// A pause during which the worker slept has ended.
-    fn learn(&mut self, pause: Nanos) {
-        let Nanos(now) = self.0;
-        self.0 = if pause < Self::MOST { Nanos(now * 2).min(Self::MOST) } else { Nanos(now / 2).max(Self::LEAST) };
-    }
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self(Nanos::from_micros(200))
+        Ok(())
     }
 }
 
@@ -185,42 +205,25 @@ fn mode(device: &AfXdp) -> Mode {
     }
 }
 
+fn prefer_busy_poll(device: &mut AfXdp) -> Result<(), Failure> {
+    device.prefer_busy_poll().map_err(|cause| {
+        let name = &device.interface().name;
+        let remedy = "it needs Linux 5.11 and CAP_NET_ADMIN; idle = \"busy\" spins without it";
+        Failure::refused(format!("interface {name} cannot be busy-polled: {cause}: {remedy}"))
+    })
+}
+
 /// A key that senders cannot know, so that they cannot choose what collides.
 fn secret_key() -> [u64; 2] {
     [0_u8, 1].map(|half| RandomState::new().hash_one(half))
 }
 
-/// Gives the calling thread a core of its own, the last of those allowed: the first is where interrupts usually go.
-/// Returns which; `None` if the system does not let us choose.
+/// Gives the calling thread a core of its own, the last of those allowed: the first is where interrupts usually go. Its
+/// sleeps end when they are to, not when it suits the kernel (50 us later, unless asked).
+/// Returns which core; `None` if the system does not let us choose.
 pub fn pin_to_a_core() -> Option<usize> {
+    // Where this is refused, sleeps end a little later, and the worker learns by how much.
+    let _ = prctl::set_timerslack(1);
     let core = core_affinity::get_core_ids()?.into_iter().next_back()?;
     core_affinity::set_for_current(core).then_some(core.id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_that_were_not_worth_a_sleep_are_spun_through() {
-        let mut patience = Patience::default();
-        let pause = Nanos::from_micros(500);
-        let slept = (0..10).filter(|_| {
-            let sleeps = pause > patience.0;
-            if sleeps {
-                patience.learn(pause);
-            }
-            sleeps
-        });
-        assert_eq!(slept.count(), 2);
-        patience.learn(Nanos::from_micros(999));
-        assert_eq!(patience.0, Patience::MOST);
-    }
-
-    #[test]
-    fn an_idle_worker_hardly_spins() {
-        let mut patience = Patience::default();
-        (0..10).for_each(|_| patience.learn(Nanos::from_millis(20)));
-        assert_eq!(patience.0, Patience::LEAST);
-    }
 }

@@ -103,6 +103,10 @@ pub struct AfXdp {
     interface: Interface,
     mode: Mode,
     need_wakeup: bool,
+    /// The interface was down when the kernel was asked last.
+    down: bool,
+    /// After how many empty looks at the receive ring the kernel is asked.
+    looks_per_check: u32,
     /// Looks at the receive ring since something was in it.
     empty_looks: u32,
     kicks: u64,
@@ -128,6 +132,8 @@ impl AfXdp {
             interface,
             mode,
             need_wakeup,
+            down: false,
+            looks_per_check: LOOKS_PER_CHECK,
             empty_looks: 0,
             kicks: 0,
             stalls_again: 0,
@@ -143,6 +149,32 @@ impl AfXdp {
         Ok(())
     }
 
+    /// Takes nothing more from the interface: the program is detached, and the kernel gets the packets that arrive. What
+    /// is in the receive ring can still be received, and frames can still be sent.
+    pub fn stop_taking(&mut self) {
+        self.program = None;
+    }
+
+    /// Has the kernel look for packets on the calling core, whenever [`receive`](Device::receive) finds the ring empty,
+    /// rather than wait for the interface's interrupt. For drivers with NAPI; others are as before, but for a system call
+    /// each time. What is best beside it: `napi_defer_hard_irqs` and `gro_flush_timeout` of the interface.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says: before Linux 5.11 `ENOPROTOOPT`, without `CAP_NET_ADMIN` `EPERM`.
+    pub fn prefer_busy_poll(&mut self) -> io::Result<()> {
+        self.socket.prefer_busy_poll()?;
+        self.looks_per_check = 1;
+        Ok(())
+    }
+
+    /// Whether the interface was down when the kernel was asked last: it receives nothing, and what is sent waits in the
+    /// ring. Up again, it goes on where it was. A device that sleeps asks after each [`wait`] in vain.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down
+    }
+
     /// How packets get from the interface into frames and back.
     #[must_use]
     pub fn mode(&self) -> Mode {
@@ -155,10 +187,11 @@ impl AfXdp {
         &self.interface
     }
 
-    /// True if frames wait in the transmit ring for the kernel to look at it again: a turn soon will have it do so.
+    /// True if frames wait in the transmit ring for the kernel to look at it again: a turn soon will have it do so. Not of
+    /// an interface that is down.
     #[must_use]
     pub fn has_unsent(&self) -> bool {
-        self.queues.tx.pending() > 0
+        !self.down && self.queues.tx.pending() > 0
     }
 
     /// What the socket has counted.
@@ -187,8 +220,11 @@ impl AfXdp {
     fn kick(&mut self) -> io::Result<bool> {
         self.kicks += 1;
         let before = self.queues.tx.pending();
-        let Err(error) = self.socket.kick() else { return Ok(self.queues.tx.pending() != before) };
+        let kicked = self.socket.kick();
+        self.down = kicked.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENETDOWN));
+        let Err(error) = kicked else { return Ok(self.queues.tx.pending() != before) };
         match error.raw_os_error() {
+            Some(libc::ENETDOWN) => {}
             Some(libc::EAGAIN) => self.stalls_again += 1,
             Some(libc::ENOBUFS) => self.stalls_no_buffers += 1,
             Some(libc::EBUSY) => {
@@ -201,13 +237,14 @@ impl AfXdp {
         Ok(self.queues.tx.pending() != before)
     }
 
-    /// Asks the kernel whether the interface is still there, and wakes a driver that waits for frames.
-    fn check(&self) -> io::Result<()> {
-        match self.socket.wake() {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENETDOWN | libc::ENXIO)) => {
-                Err(self.failed(&error))
-            }
-            // Any other answer comes from an interface that is alive.
+    /// Asks the kernel whether the interface is up, and still there; and wakes a driver that waits for frames.
+    fn check(&mut self) -> io::Result<()> {
+        let woken = self.socket.wake();
+        let error = woken.as_ref().err().and_then(io::Error::raw_os_error);
+        self.down = error == Some(libc::ENETDOWN);
+        match woken {
+            Err(gone) if error == Some(libc::ENXIO) => Err(self.failed(&gone)),
+            // Any other answer comes from an interface that is there.
             _ => Ok(()),
         }
     }
@@ -215,7 +252,6 @@ impl AfXdp {
     fn failed(&self, error: &io::Error) -> io::Error {
         let name = &self.interface.name;
         let words = match error.raw_os_error() {
-            Some(libc::ENETDOWN) => format!("interface {name} is down: start again when it is up"),
             Some(libc::ENXIO) => format!("interface {name} is gone: start again when it is back"),
             _ => format!("interface {name} failed: {error}"),
         };
@@ -232,7 +268,7 @@ impl Device for AfXdp {
             return Ok(());
         }
         self.empty_looks += 1;
-        if self.empty_looks == LOOKS_PER_CHECK {
+        if self.empty_looks >= self.looks_per_check {
             self.empty_looks = 0;
             self.check()?;
         }
@@ -290,12 +326,13 @@ impl Device for AfXdp {
 ///
 /// # Errors
 ///
-/// What ppoll(2) says; and, when nothing came, that an interface is down or gone.
-pub fn wait<const N: usize>(devices: &[&AfXdp; N], timeout: Duration) -> io::Result<bool> {
-    if socket::poll(devices.map(|device| &device.socket), timeout)? {
+/// What ppoll(2) says; and, when nothing came, that an interface is gone.
+pub fn wait<const N: usize>(mut devices: [&mut AfXdp; N], timeout: Duration) -> io::Result<bool> {
+    let sockets = devices.each_ref().map(|device| &device.socket);
+    if socket::poll(sockets, timeout)? {
         return Ok(true);
     }
-    devices.iter().try_for_each(|device| device.check())?;
+    devices.iter_mut().try_for_each(|device| device.check())?;
     Ok(false)
 }
 

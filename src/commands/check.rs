@@ -11,7 +11,7 @@ use portlane_shaper::{
 use super::outputs;
 use crate::args::Check;
 use crate::build::shaper;
-use crate::config::{self, Plan};
+use crate::config::{self, Plan, Running};
 use crate::failure::Failure;
 
 /// Runs the command.
@@ -46,7 +46,11 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     tree.write_lanes(out, tree.unmatched(), [&plan.unmatched; 2], 0)?;
     writeln!(out)?;
     match &plan.wire {
-        Some(wire) => writeln!(out, "wire            network {}, containers {}", wire.network, wire.container)?,
+        Some(wire) => {
+            let Running { idle, interface_down, drain } = plan.running;
+            writeln!(out, "wire            network {}, containers {}", wire.network, wire.container)?;
+            writeln!(out, "running         idle {idle}, interface_down {interface_down}, drain {drain}")?;
+        }
         None => writeln!(out, "wire            none: for replay only")?,
     }
     writeln!(out, "http            {}", plan.listen)?;

@@ -34,7 +34,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     if let Some(core) = live::pin_to_a_core() {
         outputs::print(&format!("worker on core {core}; numbers on http://{listen}/stats.json and {socket}\n"))?;
     }
-    let ended = live.work(&stop, &inbox);
+    let ended = live.work(&stop, &inbox).and_then(|()| live.drain(&inbox));
     drop(server);
     let reported = live.snapshot().and_then(|end| outputs::print(&Format::Text.render(&end)));
     ended.and(reported)

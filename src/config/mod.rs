@@ -13,10 +13,12 @@ mod limiter;
 mod node;
 mod plan;
 mod queue;
+mod running;
 mod values;
 
 pub use error::ConfigError;
 pub use plan::{Container, DEFAULT_SOCKET, Group, LanePlan, LinkPlan, Plan, Wire};
+pub use running::{Idle, InterfaceDown, Running};
 
 use std::fs;
 use std::path::Path;

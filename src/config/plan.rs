@@ -14,6 +14,7 @@ use super::groups::{Names, groups};
 use super::limiter::{self, check_default, framing, share};
 use super::node;
 use super::queue::queue;
+use super::running::{Running, drain};
 use super::values::Text;
 
 /// Where a running portlane listens for control, if the configuration does not say.
@@ -45,6 +46,8 @@ pub struct Plan {
     pub owners: Table<u32>,
     /// The interfaces to join, for live traffic.
     pub wire: Option<Wire>,
+    /// How a live portlane behaves.
+    pub running: Running,
     /// Where numbers are served.
     pub listen: SocketAddr,
     /// Where a running portlane is controlled.
@@ -140,6 +143,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         containers,
         owners,
         wire: file.wire.map(wire).transpose()?,
+        running: Running { idle: file.idle, interface_down: file.interface_down, drain: drain(file.drain.as_ref())? },
         host_addresses: file.host.addresses.0.into_iter().map(|Text(address)| address).collect(),
         listen: file.http.listen.0,
         socket: socket(file.control.socket)?,

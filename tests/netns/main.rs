@@ -10,6 +10,7 @@ mod control;
 mod demo;
 mod endings;
 mod forwarding;
+mod lifecycle;
 mod limits;
 mod portlane;
 mod refusals;
@@ -44,6 +45,10 @@ fn main() -> ExitCode {
         trial("a_flood_gets_its_limit_and_disturbs_nobody", limits::flood),
         trial("sigterm_and_sigint_restore_everything", endings::signals),
         trial("kill_9_under_load_leaves_usable_interfaces", endings::killed),
+        trial("what_was_taken_is_sent_before_the_end", lifecycle::drained),
+        trial("draining_ends_when_its_time_is_over", lifecycle::drained_in_part),
+        trial("the_kernel_forwards_after_each_of_a_hundred_kills", lifecycle::killed_a_hundred_times),
+        trial("an_interface_that_goes_down_and_comes_back_is_survived", lifecycle::interface_comes_back),
         trial("an_interface_that_is_lost_ends_the_run", endings::lost_interface),
         trial("a_full_standard_output_ends_the_run", endings::full_output),
         trial("interfaces_that_cannot_serve_are_refused", refusals::interfaces),

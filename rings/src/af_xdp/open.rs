@@ -131,7 +131,7 @@ fn largest_mtu(frame_size: u32) -> u32 {
 ///         ends[to].flush()?;
 ///         ends[from].reclaim(&mut pool)?;
 ///     }
-///     wait(&[&ends[0], &ends[1]], Duration::from_millis(100))?;
+///     wait(ends.each_mut(), Duration::from_millis(100))?;
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
