@@ -74,8 +74,7 @@ impl Live {
             started,
             devices: Directions { ingress: container, egress: network },
             modes: BTreeMap::from(modes),
-            losses: Losses::default(),
-            backwards_timestamps: 0,
+            ..Context::default()
         };
         Ok(Self { line, plan, context, clock, rest: Rest::new(started), down: [false; 2] })
     }

@@ -11,6 +11,7 @@
 //! | `limited by` | what keeps the lane from sending more: [`LimitedBy`](crate::lane::LimitedBy) |
 //! | `dropped, marked` | packets, by the reason for their drop |
 
+use super::live;
 use super::outline::{Item, outline};
 use super::units::{rate, time};
 use crate::lane::{HtbReport, LaneReport, LimitReport, Rate};
@@ -42,6 +43,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     }
     out.push('\n');
     out.push_str(&totals(&snapshot.totals));
+    out.push_str(&live::render(snapshot));
     out
 }
 
@@ -207,7 +209,7 @@ fn totals(totals: &Totals) -> String {
 }
 
 /// A name without control characters, which a terminal would obey.
-fn printable(name: &str) -> String {
+pub(super) fn printable(name: &str) -> String {
     name.replace(char::is_control, "?")
 }
 
