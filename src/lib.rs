@@ -22,4 +22,8 @@ pub mod line;
 pub mod live;
 #[cfg(feature = "af-xdp")]
 pub mod netns;
+#[cfg(feature = "af-xdp")]
+pub mod privileges;
 pub mod report;
+#[cfg(feature = "af-xdp")]
+pub mod supervisor;

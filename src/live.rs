@@ -9,18 +9,20 @@ use std::time::Duration;
 
 use nix::sys::prctl;
 use portlane_classify::{Arriving, Direction};
-use portlane_rings::{self as rings, AfXdp, Device, Losses, Options};
+use portlane_rings::{self as rings, AfXdp, Device, Interface, Losses, Options};
 use portlane_shaper::{Nanos, Wake};
 use portlane_stats::snapshot::{Directions, Mode, Snapshot};
 
 use crate::build;
 use crate::clock::Clock;
 use crate::config::{Idle, InterfaceDown, Plan, Wire};
-use crate::control::questions::{Inbox, Question};
+use crate::control::questions::{Inbox, Question, Reload, Reloaded, Request};
 use crate::failure::{self, Failure};
 use crate::line::{Line, Port};
 use crate::report::{self, Context};
 
+mod numbers;
+mod reload;
 mod rest;
 
 use rest::{Pause, Rest};
@@ -37,6 +39,7 @@ pub struct Live {
     context: Context,
     clock: Clock,
     rest: Rest,
+    core: Option<usize>,
     /// Which interfaces were down after the last turn.
     down: [bool; 2],
 }
@@ -76,7 +79,23 @@ impl Live {
             modes: BTreeMap::from(modes),
             ..Context::default()
         };
-        Ok(Self { line, plan, context, clock, rest: Rest::new(started), down: [false; 2] })
+        Ok(Self { line, plan, context, clock, rest: Rest::new(started), core: None, down: [false; 2] })
+    }
+
+    /// Gives the calling thread, which is to [`work`](Self::work), a core of its own, the last of those allowed: the first
+    /// is where interrupts usually go. Its sleeps end when they are to, not when it suits the kernel (50 us later, unless
+    /// asked). Returns which core; `None` if the system does not let us choose.
+    pub fn pin_to_a_core(&mut self) -> Option<usize> {
+        // Where this is refused, sleeps end a little later, and the worker learns by how much.
+        let _ = prctl::set_timerslack(1);
+        let core = core_affinity::get_core_ids()?.into_iter().next_back()?;
+        self.core = core_affinity::set_for_current(core).then_some(core.id);
+        self.core
+    }
+
+    /// The interfaces, as they were when opened.
+    pub fn interfaces(&self) -> impl Iterator<Item = &Interface> {
+        self.line.ports.iter().map(|port| port.device.interface())
     }
 
     /// How each interface is attached, by its name.
@@ -91,10 +110,15 @@ impl Live {
     ///
     /// An interface does not tell its statistics.
     pub fn snapshot(&mut self) -> Result<Snapshot, Failure> {
+        let now = self.clock.now();
+        self.line.forget_leaving(&self.plan, now);
         let losses = self.line.ports.iter().map(|port| port.device.losses());
         let add = |sum: Losses, one: io::Result<Losses>| Ok::<_, io::Error>(sum + one?);
         self.context.losses = losses.into_iter().try_fold(Losses::default(), add).map_err(Failure::failed)?;
-        Ok(report::snapshot(&self.line, &self.plan, &self.context, self.clock.now()))
+        let sockets = self.line.ports.iter().map(|port| numbers::socket(&port.device));
+        self.context.sockets = sockets.collect::<io::Result<_>>().map_err(Failure::failed)?;
+        self.context.workers = vec![numbers::worker(self.core, self.plan.running.idle, &self.rest.counters)];
+        Ok(report::snapshot(&self.line, &self.plan, &self.context, now))
     }
 
     /// Takes turns until `stop` is set, and answers questions between them.
@@ -137,8 +161,10 @@ impl Live {
         if !moved {
             self.pause(now)?;
         }
-        if let Some(question) = inbox.turn() {
-            self.answer(question)?;
+        match inbox.turn() {
+            Some(Request::Read(question)) => self.answer(question)?,
+            Some(Request::Reload(reload)) => self.reload(*reload),
+            None => {}
         }
         Ok(moved)
     }
@@ -173,6 +199,14 @@ impl Live {
         // Who asked may have gone.
         let _ = question.answer.send(snapshot);
         Ok(())
+    }
+
+    /// Follows another plan, if it can while it runs.
+    fn reload(&mut self, Reload { plan, answer }: Reload) {
+        let changed = reload::check(&self.plan, &plan)
+            .and_then(|()| self.line.change(&self.plan, &plan, self.clock.now()).map_err(|why| why.to_string()));
+        // Who asked may have gone.
+        let _ = answer.send(changed.map(|change| Reloaded { change, former: std::mem::replace(&mut self.plan, plan) }));
     }
 
     /// Nothing moves: the worker spins, or sleeps until a packet comes or the next departure is due.
@@ -215,14 +249,4 @@ fn prefer_busy_poll(device: &mut AfXdp) -> Result<(), Failure> {
 /// A key that senders cannot know, so that they cannot choose what collides.
 fn secret_key() -> [u64; 2] {
     [0_u8, 1].map(|half| RandomState::new().hash_one(half))
-}
-
-/// Gives the calling thread a core of its own, the last of those allowed: the first is where interrupts usually go. Its
-/// sleeps end when they are to, not when it suits the kernel (50 us later, unless asked).
-/// Returns which core; `None` if the system does not let us choose.
-pub fn pin_to_a_core() -> Option<usize> {
-    // Where this is refused, sleeps end a little later, and the worker learns by how much.
-    let _ = prctl::set_timerslack(1);
-    let core = core_affinity::get_core_ids()?.into_iter().next_back()?;
-    core_affinity::set_for_current(core).then_some(core.id)
 }

@@ -83,6 +83,26 @@ pub struct Statistics {
     pub stalls_no_buffers: u64,
     /// Entries handed back by the kernel that lay outside the pool, or that it had never been given.
     pub strays: u64,
+    /// Receive calls that returned packets, by how many: 1, 2 to 3, 4 to 7, to 64 and more.
+    pub batches: [u64; BATCH_SIZES],
+}
+
+/// Sizes of batches are counted by powers of two, to 64.
+const BATCH_SIZES: usize = 7;
+
+/// Entries in the rings of a socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Entries that each ring has room for.
+    pub size: u32,
+    /// Packets that have arrived.
+    pub rx: u32,
+    /// Frames for packets to come.
+    pub fill: u32,
+    /// Packets to be sent.
+    pub tx: u32,
+    /// Frames whose packets have been sent.
+    pub completion: u32,
 }
 
 /// Queue 0 of a network interface. Made by [`open_wire`].
@@ -109,6 +129,7 @@ pub struct AfXdp {
     looks_per_check: u32,
     /// Looks at the receive ring since something was in it.
     empty_looks: u32,
+    batches: [u64; BATCH_SIZES],
     kicks: u64,
     stalls_again: u64,
     stalls_busy: u64,
@@ -135,6 +156,7 @@ impl AfXdp {
             down: false,
             looks_per_check: LOOKS_PER_CHECK,
             empty_looks: 0,
+            batches: [0; BATCH_SIZES],
             kicks: 0,
             stalls_again: 0,
             stalls_busy: 0,
@@ -213,7 +235,21 @@ impl AfXdp {
             stalls_busy: self.stalls_busy,
             stalls_no_buffers: self.stalls_no_buffers,
             strays: self.queues.strays,
+            batches: self.batches,
         })
+    }
+
+    /// How full the rings are.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        let Queues { rx, fill, tx, completion, size, .. } = &self.queues;
+        Occupancy {
+            size: *size,
+            rx: rx.waiting(),
+            fill: fill.pending(),
+            tx: tx.pending(),
+            completion: completion.waiting(),
+        }
     }
 
     /// Has the kernel look at the transmit ring. True if it may have got on: calling again may send more.
@@ -263,7 +299,8 @@ impl Device for AfXdp {
     fn receive(&mut self, pool: &mut Pool, batch: &mut Vec<Frame>, max: usize) -> io::Result<()> {
         let before = batch.len();
         self.queues.receive(pool, batch, max);
-        if batch.len() > before {
+        if let Some(power) = (batch.len() - before).checked_ilog2() {
+            self.batches[(power as usize).min(BATCH_SIZES - 1)] += 1;
             self.empty_looks = 0;
             return Ok(());
         }

@@ -47,7 +47,7 @@ mod pool;
 pub mod ring;
 
 #[cfg(feature = "af-xdp")]
-pub use af_xdp::{AfXdp, Interface, Io, Mode, OpenError, Options, Statistics, open_wire, wait};
+pub use af_xdp::{AfXdp, Interface, Io, Mode, Occupancy, OpenError, Options, Statistics, open_wire, wait};
 pub use device::{Device, ETHERNET, Held, Losses};
 pub use frame::Frame;
 pub use memory::Memory;

@@ -59,6 +59,10 @@ impl Portlane {
         text(&self.stdout)
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn stderr(&self) -> String {
         text(&self.stderr)
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod namespace;
+mod wake_up;
 mod wire;
 
 use std::io::{BufRead, BufReader};
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         trial("an_interface_that_goes_down_goes_on_when_it_is_up", downed_interface),
         trial("what_was_taken_is_served_after_taking_has_stopped", stopped),
         trial("waiting_ends_with_the_first_packet", waiting),
+        trial("a_packet_wakes_as_fast_as_an_event", wake_up::by_packet),
         trial("an_exhausted_pool_drops_and_recovers", exhausted_pool),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -335,22 +337,25 @@ fn next_heard(wire: &mut Wire, host: &UdpSocket) -> Vec<u8> {
     heard
 }
 
-fn waiting() {
-    let bench = Bench::new();
-    // The hosts' own chatter would end the wait too.
+/// A wire on which nothing comes but what is sent by name: hosts' own chatter would end a wait too.
+fn quiet_wire(bench: &Bench) -> Wire {
     for host in [&bench.near, &bench.far] {
         host.shell("ip link set eth0 arp off addrgenmode none && ip -6 address flush dev eth0");
     }
-    let mut wire = Wire::open(&bench, &small()).unwrap();
-    let quiet = |wire: &mut Wire| !wait(wire.ends.each_mut(), Duration::from_millis(20)).unwrap();
+    let mut wire = Wire::open(bench, &small()).unwrap();
     // What they had said before may still be on its way.
     for _ in 0..50 {
-        if quiet(&mut wire) {
-            break;
+        if !wait(wire.ends.each_mut(), Duration::from_millis(20)).unwrap() {
+            return wire;
         }
         wire.turn().unwrap();
     }
-    assert!(quiet(&mut wire));
+    panic!("hosts do not fall silent");
+}
+
+fn waiting() {
+    let bench = Bench::new();
+    let mut wire = quiet_wire(&bench);
     let talkers = talkers(&bench);
     talkers[1].send(b"wake up").unwrap();
     let start = Instant::now();
