@@ -44,7 +44,12 @@ pub enum Command {
     /// Everything that arrives on one side of [wire] leaves by the other: traffic of containers through their lanes, the
     /// rest (ARP and all) in lane `unmatched`. With [nic] only what containers own is taken, and the host keeps the rest: see
     /// docs/operations.md. Prints the mode in use for each interface: zero-copy, copy (native XDP, the
-    /// kernel copies) or generic (the driver has no XDP). Needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
+    /// kernel copies) or generic (the driver has no XDP). Needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, and gives
+    /// them up once the interfaces are open.
+    ///
+    /// SIGINT and SIGTERM: takes nothing more, sends what waits for as long as `drain` says, restores the interfaces, prints a
+    /// last report. SIGHUP: reads the configuration again, all or nothing, and loses no packet; [wire], [nic], [http] and
+    /// [control] need a restart. Tells systemd how it is (NOTIFY_SOCKET, WATCHDOG_USEC).
     ///
     /// Ends of a veth pair leave checksums unfinished, and AF_XDP sends frames as they are: switch that off at the far
     /// ends (`ethtool -K IF tx off`). Tags of VLANs must be in the frames: `rxvlan off` on both interfaces, `txvlan off` at

@@ -5,6 +5,7 @@ use portlane_rings::{Device, Pool};
 use portlane_shaper::{Nanos, Shaper};
 
 use crate::config::Plan;
+use crate::line::places::Places;
 use crate::line::{Line, Port};
 
 /// First fragments remembered at a time: at 30 s each, 136 fragmented packets a second before the oldest is forgotten.
@@ -25,7 +26,7 @@ pub fn line<D: Device>(
     let classifier = Classifier::new(plan.owners.clone(), fragments, &plan.host_addresses);
     let capacity = pool.total() as usize;
     let shapers = Direction::ALL.map(|direction| shaper(plan, direction, capacity, now));
-    Line::new(pool, ports, leaves_by, classifier, FlowKey::new(key), shapers)
+    Line::new(pool, ports, leaves_by, classifier, FlowKey::new(key), shapers, Places::of(plan))
 }
 
 /// The shaper of one direction of `plan`, with room for `capacity` packets.

@@ -24,4 +24,8 @@ pub mod live;
 pub mod neighbours;
 #[cfg(feature = "af-xdp")]
 pub mod netns;
+#[cfg(feature = "af-xdp")]
+pub mod privileges;
 pub mod report;
+#[cfg(feature = "af-xdp")]
+pub mod supervisor;

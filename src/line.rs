@@ -9,6 +9,10 @@ use portlane_rings::{Device, Frame, Pool};
 use portlane_shaper::{Arrival, Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, shed};
 use portlane_stats::histogram::{Histograms, LaneHistogram};
 
+pub mod change;
+pub mod places;
+
+use places::Places;
 use virtual_time::Time;
 
 /// Frames received from a device in one turn, at most.
@@ -64,8 +68,7 @@ pub struct LineCounters {
 
 /// One worker's packet line: its devices, its pool, and the lanes of both directions.
 ///
-/// Containers are numbered as in the configuration; lane *n* of a direction is container *n*'s, and the last lane is for
-/// traffic that no container owns.
+/// A container has a lane of the same number in both directions, and so has the traffic that no container owns.
 #[derive(Debug)]
 pub struct Line<D> {
     /// The memory of all frames.
@@ -80,6 +83,8 @@ pub struct Line<D> {
     pub flows: FlowKey,
     /// The lanes, by [`Direction::index`].
     pub shapers: [Shaper<Frame>; 2],
+    /// Which lane is whose.
+    pub places: Places,
     /// Sojourn times of those that waited; see [`Line::histogram`] for whose is where.
     histograms: Histograms,
     /// What the line itself counts.
@@ -103,8 +108,9 @@ impl<D: Device> Line<D> {
         classifier: Classifier<u32>,
         flows: FlowKey,
         shapers: [Shaper<Frame>; 2],
+        places: Places,
     ) -> Self {
-        let lanes = shapers.iter().map(Shaper::lanes).sum();
+        let lanes = shapers.len() * shapers[0].lanes();
         let reserve = u32::try_from((ports.len() + 1) * BATCH).expect("a line has a few ports").min(pool.total() / 4);
         Self {
             pool,
@@ -113,6 +119,7 @@ impl<D: Device> Line<D> {
             classifier,
             flows,
             shapers,
+            places,
             histograms: Histograms::new(lanes),
             counters: LineCounters::default(),
             reserve,
@@ -295,8 +302,7 @@ impl<D: Device> Line<D> {
             shaper.put_back(Departure { packet, ..departure });
             return false;
         }
-        let histogram = direction.index() * shaper.lanes() + lane.0 as usize;
-        self.histograms.record(histogram, (now - enqueued).0);
+        self.histograms.record(histogram(direction, lane), (now - enqueued).0);
         true
     }
 
@@ -325,15 +331,10 @@ impl<D: Device> Line<D> {
         self.shapers.iter().map(Shaper::queued).sum()
     }
 
-    /// The position of a lane's histogram.
-    fn histogram(&self, direction: Direction, lane: LaneId) -> usize {
-        direction.index() * self.shapers[direction.index()].lanes() + lane.0 as usize
-    }
-
     /// The sojourn times of a lane.
     #[must_use]
     pub fn sojourns(&self, direction: Direction, lane: LaneId) -> LaneHistogram {
-        let histogram = self.histogram(direction, lane);
+        let histogram = histogram(direction, lane);
         let passed = self.shapers[direction.index()].passed(lane) - self.forgotten[histogram];
         self.histograms.lane(histogram).with_zeros(passed)
     }
@@ -341,16 +342,34 @@ impl<D: Device> Line<D> {
     /// Packets that no container owns.
     #[must_use]
     pub fn unmatched(&self) -> u64 {
-        let nobodys = |shaper: &Shaper<Frame>| shaper.counters(LaneId(last_lane(shaper))).offered.packets;
+        let nobodys = |shaper: &Shaper<Frame>| shaper.counters(self.places.unmatched).offered.packets;
         self.shapers.iter().map(nobodys).sum()
     }
 
     /// Forgets all sojourn times: those of a new measurement are to be recorded.
     pub fn restart_histograms(&mut self) {
-        let lanes = |shaper: &Shaper<Frame>| (0..=last_lane(shaper)).map(LaneId);
-        let passed = self.shapers.iter().flat_map(|shaper| lanes(shaper).map(|lane| shaper.passed(lane)));
-        self.forgotten = passed.collect();
+        let mut forgotten = vec![0; self.forgotten.len()];
+        for (direction, shaper) in Direction::ALL.into_iter().zip(&self.shapers) {
+            for lane in self.places.lanes() {
+                forgotten[histogram(direction, lane)] = shaper.passed(lane);
+            }
+        }
+        self.forgotten = forgotten;
         self.histograms = Histograms::new(self.forgotten.len());
+    }
+
+    /// Room for the sojourn times of a lane that was added, which has none yet.
+    fn begin_histograms(&mut self, lane: LaneId) {
+        let room = self.shapers.len() * self.shapers[0].lanes();
+        if room > self.forgotten.len() {
+            // Every lane there is moves; so there is room for as many more.
+            self.forgotten.resize(2 * room, 0);
+            self.histograms = self.histograms.grown(2 * room);
+        }
+        for histogram in Direction::ALL.map(|direction| histogram(direction, lane)) {
+            self.forgotten[histogram] = 0;
+            self.histograms.clear(histogram);
+        }
     }
 
     /// The law of the pool: free + filling + sending + queued = total.
@@ -370,9 +389,10 @@ struct Run {
     refused: bool,
 }
 
-/// The lane of traffic that no container owns.
-fn last_lane(shaper: &Shaper<Frame>) -> u32 {
-    u32::try_from(shaper.lanes() - 1).expect("lanes are counted in 32 bits")
+/// The position of a lane's histogram. Lanes may be added: so the two of a number are neighbours.
+#[inline]
+fn histogram(direction: Direction, lane: LaneId) -> usize {
+    Direction::ALL.len() * lane.0 as usize + direction.index()
 }
 
 /// What a frame starts with. Devices only deliver what they can name.

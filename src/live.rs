@@ -7,27 +7,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use portlane_rings::{self as rings, AfXdp, Device, Losses};
+use nix::sys::prctl;
+use portlane_rings::{self as rings, AfXdp, Device, Interface, Losses, Rules};
 use portlane_shaper::{Nanos, Wake};
 use portlane_stats::snapshot::{Mode, Snapshot};
 
 use crate::build;
 use crate::clock::Clock;
-use crate::config::Plan;
-use crate::control::questions::{Inbox, Question};
-use crate::failure::Failure;
+use crate::config::{Idle, InterfaceDown, Plan};
+use crate::control::questions::{Inbox, Question, Reload, Reloaded, Request};
+use crate::failure::{self, Failure};
 use crate::line::Line;
 use crate::report::{self, Context};
 
 mod attach;
+mod numbers;
+mod reload;
+mod rest;
+
+pub use attach::owners;
 
 use attach::{Attached, Steered, attach};
-
-/// Sleeping may end this much too late, so that a departure due sooner is waited for by spinning.
-const LATE: Nanos = Nanos::from_millis(2);
-
-/// The longest sleep: how late a signal or a question may be noticed.
-const NAP: Nanos = Nanos::from_millis(20);
+use rest::{Pause, Rest};
 
 /// A packet line between interfaces.
 #[derive(Debug)]
@@ -38,6 +39,10 @@ pub struct Live {
     plan: Plan,
     context: Context,
     clock: Clock,
+    rest: Rest,
+    core: Option<usize>,
+    /// Whose interface was down after the last turn, by port.
+    down: Vec<bool>,
 }
 
 impl Live {
@@ -47,12 +52,41 @@ impl Live {
     ///
     /// Refused if the plan has no interfaces, or one cannot be used; whatever had been attached is detached.
     pub fn open(plan: Plan) -> Result<Self, Failure> {
-        let Attached { steered, pool, ports, leaves_by, devices, modes } = attach(&plan)?;
+        let Attached { steered, pool, mut ports, leaves_by, devices, modes } = attach(&plan)?;
+        if plan.running.idle == Idle::BusyPoll {
+            ports.iter_mut().try_for_each(|port| prefer_busy_poll(&mut port.device))?;
+        }
+        let down = vec![false; ports.len()];
         let clock = Clock::start();
         let started = clock.now();
         let line = build::line(&plan, pool, ports, leaves_by, secret_key(), started);
         let context = Context { started, devices, modes, ..Context::default() };
-        Ok(Self { steered, line, plan, context, clock })
+        Ok(Self { steered, line, plan, context, clock, rest: Rest::new(started), core: None, down })
+    }
+
+    /// What the kernel chooses by, once, if it chooses: for who reloads.
+    pub fn take_rules(&mut self) -> Option<Rules> {
+        self.steered.as_mut()?.take_rules()
+    }
+
+    /// Gives the calling thread, which is to [`work`](Self::work), a core of its own, the last of those allowed: the first
+    /// is where interrupts usually go. Its sleeps end when they are to, not when it suits the kernel (50 us later, unless
+    /// asked). Returns which core; `None` if the system does not let us choose.
+    pub fn pin_to_a_core(&mut self) -> Option<usize> {
+        // Where this is refused, sleeps end a little later, and the worker learns by how much.
+        let _ = prctl::set_timerslack(1);
+        let core = core_affinity::get_core_ids()?.into_iter().next_back()?;
+        self.core = core_affinity::set_for_current(core).then_some(core.id);
+        self.core
+    }
+
+    /// The interfaces, each once, as they were when opened.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<Interface> {
+        let mut interfaces: Vec<_> = self.line.ports.iter().map(|port| port.device.interface().clone()).collect();
+        // The queues of an interface are next to each other.
+        interfaces.dedup_by_key(|interface| interface.index);
+        interfaces
     }
 
     /// How each interface is attached, by its name.
@@ -67,39 +101,96 @@ impl Live {
     ///
     /// An interface does not tell its statistics.
     pub fn snapshot(&mut self) -> Result<Snapshot, Failure> {
+        let now = self.clock.now();
+        self.line.forget_leaving(&self.plan, now);
         let losses = self.line.ports.iter().map(|port| port.device.losses());
         let add = |sum: Losses, one: io::Result<Losses>| Ok::<_, io::Error>(sum + one?);
         self.context.losses = losses.into_iter().try_fold(Losses::default(), add).map_err(Failure::failed)?;
         if let Some(steered) = &self.steered {
             self.context.steering = steered.verdicts().map_err(Failure::failed)?;
         }
-        Ok(report::snapshot(&self.line, &self.plan, &self.context, self.clock.now()))
+        let sockets = self.line.ports.iter().map(|port| numbers::socket(&port.device));
+        self.context.sockets = sockets.collect::<io::Result<_>>().map_err(Failure::failed)?;
+        self.context.workers = vec![numbers::worker(self.core, self.plan.running.idle, &self.rest.counters)];
+        Ok(report::snapshot(&self.line, &self.plan, &self.context, now))
     }
 
     /// Takes turns until `stop` is set, and answers questions between them.
     ///
     /// # Errors
     ///
-    /// An interface failed: it went down, or was deleted.
+    /// An interface was deleted, or went down where that is to end the run.
     pub fn work(&mut self, stop: &AtomicBool, inbox: &Inbox) -> Result<(), Failure> {
-        let mut patience = Patience::default();
-        let mut last_moved = self.clock.now();
-        let mut slept = false;
         while !stop.load(Ordering::Relaxed) {
-            let now = self.clock.now();
-            if self.line.turn(now).map_err(Failure::failed)? > 0 {
-                if std::mem::take(&mut slept) {
-                    patience.learn(now - last_moved);
-                }
-                last_moved = now;
-            } else if now - last_moved > patience.0 && self.rest(now)? {
-                slept = true;
-            } else {
-                // Others may be waiting for this core, the receiver of the last packet for one.
-                thread::yield_now();
+            self.step(inbox)?;
+        }
+        Ok(())
+    }
+
+    /// Takes nothing more from the interfaces, and turns until all that was taken has left, or the plan's `drain` is over.
+    /// The kernel has its packets back from the beginning on.
+    ///
+    /// # Errors
+    ///
+    /// As [`work`](Self::work).
+    pub fn drain(&mut self, inbox: &Inbox) -> Result<(), Failure> {
+        if let Some(steered) = &mut self.steered {
+            steered.stop_taking();
+        }
+        self.line.ports.iter_mut().for_each(|port| port.device.stop_taking());
+        let end = self.clock.now() + self.plan.running.drain;
+        loop {
+            let moved = self.step(inbox)?;
+            let waits = self.line.queued() > 0 || self.line.ports.iter().any(|port| port.device.has_unsent());
+            if !moved && !waits || self.clock.now() >= end {
+                return Ok(());
             }
-            if let Some(question) = inbox.turn() {
-                self.answer(question)?;
+        }
+    }
+
+    /// A turn, and what is to be done between it and the next. Whether something moved.
+    #[inline]
+    fn step(&mut self, inbox: &Inbox) -> Result<bool, Failure> {
+        let now = self.clock.now();
+        let moved = self.line.turn(now).map_err(Failure::failed)? > 0;
+        self.rest.turned(moved, now);
+        self.notice_interfaces()?;
+        if !moved {
+            self.pause(now)?;
+        }
+        match inbox.turn() {
+            Some(Request::Read(question)) => self.answer(question)?,
+            Some(Request::Reload(reload)) => self.reload(*reload),
+            None => {}
+        }
+        Ok(moved)
+    }
+
+    /// Says which interface has gone down, or come up again: when the first of its queues has, or the last.
+    #[inline]
+    fn notice_interfaces(&mut self) -> Result<(), Failure> {
+        for position in 0..self.down.len() {
+            let is_down = self.line.ports[position].device.is_down();
+            if is_down != self.down[position] {
+                self.down[position] = is_down;
+                self.notice(position)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn notice(&self, position: usize) -> Result<(), Failure> {
+        let interface = self.line.ports[position].device.interface();
+        let is_same = |other: usize| self.line.ports[other].device.interface().index == interface.index;
+        if (0..self.down.len()).any(|other| other != position && self.down[other] && is_same(other)) {
+            return Ok(());
+        }
+        let name = &interface.name;
+        match (self.down[position], self.plan.running.interface_down) {
+            (false, _) => failure::tell(format!("interface {name} is up again")),
+            (true, InterfaceDown::Wait) => failure::tell(format!("interface {name} is down: waiting until it is up")),
+            (true, InterfaceDown::End) => {
+                return Err(Failure::failed(format!("interface {name} is down: start again when it is up")));
             }
         }
         Ok(())
@@ -115,88 +206,43 @@ impl Live {
         Ok(())
     }
 
-    /// Sleeps until a frame arrives, or shortly before the next departure is due; false if that is too soon to sleep.
-    fn rest(&mut self, now: Nanos) -> Result<bool, Failure> {
+    /// Follows another plan, if it can while it runs.
+    fn reload(&mut self, Reload { plan, answer }: Reload) {
+        let changed = reload::check(&self.plan, &plan)
+            .and_then(|()| self.line.change(&self.plan, &plan, self.clock.now()).map_err(|why| why.to_string()));
+        // Who asked may have gone.
+        let _ = answer.send(changed.map(|change| Reloaded { change, former: std::mem::replace(&mut self.plan, plan) }));
+    }
+
+    /// Nothing moves: the worker spins, or sleeps until a packet comes or the next departure is due.
+    fn pause(&mut self, now: Nanos) -> Result<(), Failure> {
         let next = self.line.next_wake(now);
-        let devices: Vec<_> = self.line.ports.iter().map(|port| &port.device).collect();
-        if devices.iter().any(|device| device.has_unsent()) {
-            return Ok(false);
+        let has_unsent = self.line.ports.iter().any(|port| port.device.has_unsent());
+        let next = if has_unsent { Wake::Now } else { next };
+        let is_down = self.down.contains(&true);
+        match self.rest.pause(self.plan.running.idle, next, is_down, now) {
+            Pause::Spin => std::hint::spin_loop(),
+            Pause::Yield => thread::yield_now(),
+            Pause::Sleep(time) => {
+                let devices = self.line.ports.iter_mut().map(|port| &mut port.device);
+                let begun = self.clock.now();
+                let by_packet = rings::wait(devices, Duration::from_nanos(time.0)).map_err(Failure::failed)?;
+                self.rest.slept(time, self.clock.now() - begun, by_packet);
+            }
         }
-        let idle = match next {
-            Wake::Now => Nanos::ZERO,
-            Wake::At(time) => time - now - LATE,
-            Wake::Never => NAP,
-        };
-        if idle == Nanos::ZERO {
-            return Ok(false);
-        }
-        rings::wait(&devices, Duration::from_nanos(idle.min(NAP).0)).map_err(Failure::failed)?;
-        Ok(true)
+        Ok(())
     }
 }
 
-/// How long the worker spins after the last frame before it sleeps.
-///
-/// Waking up costs a packet 50 us and more, so a pause short enough had better be spun through; but a pause cannot be
-/// told in advance. So the worker goes by the pauses that it slept through: it spins longer after one that was too short
-/// to sleep, and less after one that was not, as KVM does when a guest halts (`halt_poll_ns`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Patience(Nanos);
-
-impl Patience {
-    const LEAST: Nanos = Nanos::from_micros(50);
-    /// With frames further apart than this the worker's core is idle for the most part.
-    const MOST: Nanos = Nanos::from_millis(1);
-
-    /// A pause during which the worker slept has ended.
-    fn learn(&mut self, pause: Nanos) {
-        let Nanos(now) = self.0;
-        self.0 = if pause < Self::MOST { Nanos(now * 2).min(Self::MOST) } else { Nanos(now / 2).max(Self::LEAST) };
-    }
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self(Nanos::from_micros(200))
-    }
+fn prefer_busy_poll(device: &mut AfXdp) -> Result<(), Failure> {
+    device.prefer_busy_poll().map_err(|cause| {
+        let name = &device.interface().name;
+        let remedy = "it needs Linux 5.11 and CAP_NET_ADMIN; idle = \"busy\" spins without it";
+        Failure::refused(format!("interface {name} cannot be busy-polled: {cause}: {remedy}"))
+    })
 }
 
 /// A key that senders cannot know, so that they cannot choose what collides.
 fn secret_key() -> [u64; 2] {
     [0_u8, 1].map(|half| RandomState::new().hash_one(half))
-}
-
-/// Gives the calling thread a core of its own, the last of those allowed: the first is where interrupts usually go.
-/// Returns which; `None` if the system does not let us choose.
-pub fn pin_to_a_core() -> Option<usize> {
-    let core = core_affinity::get_core_ids()?.into_iter().next_back()?;
-    core_affinity::set_for_current(core).then_some(core.id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_that_were_not_worth_a_sleep_are_spun_through() {
-        let mut patience = Patience::default();
-        let pause = Nanos::from_micros(500);
-        let slept = (0..10).filter(|_| {
-            let sleeps = pause > patience.0;
-            if sleeps {
-                patience.learn(pause);
-            }
-            sleeps
-        });
-        assert_eq!(slept.count(), 2);
-        patience.learn(Nanos::from_micros(999));
-        assert_eq!(patience.0, Patience::MOST);
-    }
-
-    #[test]
-    fn an_idle_worker_hardly_spins() {
-        let mut patience = Patience::default();
-        (0..10).for_each(|_| patience.learn(Nanos::from_millis(20)));
-        assert_eq!(patience.0, Patience::LEAST);
-    }
 }

@@ -13,9 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use caps::Capability;
 use portlane_rings::{Solicitation, Solicitations};
 
 use crate::failure;
+use crate::privileges;
 use table::NeighbourTable;
 
 /// How soon the end is noticed.
@@ -48,6 +50,11 @@ impl Neighbours {
         let mut desk = Desk { asked, table: NeighbourTable::of(interface)?, waiting: Vec::new() };
         let stopped = Arc::clone(&stop);
         let serve = move || {
+            // The kernel looks for neighbours for who may change its table, and for nobody else.
+            if let Err(failure) = privileges::keep(&[Capability::CAP_NET_ADMIN]) {
+                failure::tell(failure.message());
+                return;
+            }
             while !stopped.load(Ordering::Relaxed) {
                 if let Err(error) = desk.round() {
                     failure::tell(format!("portlane: what containers ask for is no longer answered: {error}"));

@@ -1,16 +1,18 @@
 //! From a line's counters to a [`Snapshot`] that can be printed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use portlane_classify::{Direction, Malformed};
 use portlane_rings::{Device, Frame, Losses};
 use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape, Shaper};
 use portlane_stats::histogram::LaneHistogram;
 use portlane_stats::lane::{LaneReading, LaneReport, LimitedBy, Rate as Average};
+use portlane_stats::live::{SocketReport, WorkerReport};
 use portlane_stats::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
 
 use crate::config::Plan;
 use crate::line::Line;
+use crate::line::places::Place;
 
 mod settings;
 
@@ -25,6 +27,10 @@ pub struct Context {
     pub modes: BTreeMap<String, Mode>,
     /// Frames by what the steering program has decided, for each interface.
     pub steering: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The AF_XDP sockets, by interface and queue.
+    pub sockets: BTreeMap<String, SocketReport>,
+    /// The workers.
+    pub workers: Vec<WorkerReport>,
     /// Packets that the devices lost.
     pub losses: Losses,
     /// Timestamps held because they ran backwards.
@@ -34,26 +40,25 @@ pub struct Context {
 /// Reads everything that `line` has counted, as of `now`.
 #[must_use]
 pub fn snapshot<D: Device>(line: &Line<D>, plan: &Plan, context: &Context, now: Nanos) -> Snapshot {
-    let reader = Reader { line, plan, context, now };
+    let reader = Reader { line, plan, context, now, positions: positions(line) };
     let groups = plan.groups.iter().zip(0..).map(|(group, number)| GroupReport {
         id: group.id.clone(),
         group: reader.group_name(group.group),
         ingress: reader.group(Direction::Ingress, number),
         egress: reader.group(Direction::Egress, number),
     });
-    let containers = plan.containers.iter().zip(0..).map(|(container, lane)| ContainerReport {
-        id: container.id.clone(),
-        group: reader.group_name(container.group),
-        ingress: reader.lane(Direction::Ingress, lane, &container.lanes[Direction::Ingress.index()]),
-        egress: reader.lane(Direction::Egress, lane, &container.lanes[Direction::Egress.index()]),
-    });
-    let nobody = plan.owners.unmatched();
+    let containers = plan.containers.iter().zip(&line.places.containers);
+    let containers = containers.map(|(of, &place)| reader.container(&of.id, place, &of.lanes));
+    let leaving = line.places.leaving.iter().map(|one| reader.container(&one.id, one.place, &one.lanes));
+    let nobody = Place { lane: line.places.unmatched, since: None };
     Snapshot {
         time_ns: now.0,
         duration_ns: (now - context.started).0,
         devices: context.devices.clone(),
         mode: context.modes.clone(),
         steering: context.steering.clone(),
+        sockets: context.sockets.clone(),
+        workers: context.workers.clone(),
         totals: reader.totals(),
         link: Directions { ingress: reader.link(Direction::Ingress), egress: reader.link(Direction::Egress) },
         groups: groups.collect(),
@@ -62,14 +67,14 @@ pub fn snapshot<D: Device>(line: &Line<D>, plan: &Plan, context: &Context, now: 
             ingress: reader.lane(Direction::Ingress, nobody, &plan.unmatched),
             egress: reader.lane(Direction::Egress, nobody, &plan.unmatched),
         },
+        leaving: leaving.collect(),
     }
 }
 
 /// The sojourn times of all lanes together.
 #[must_use]
 pub fn sojourns<D: Device>(line: &Line<D>) -> LaneHistogram {
-    let lanes = |direction: Direction| (0..).map(LaneId).take(line.shapers[direction.index()].lanes());
-    let each = |direction: Direction| lanes(direction).map(move |lane| line.sojourns(direction, lane));
+    let each = |direction: Direction| line.places.lanes().map(move |lane| line.sojourns(direction, lane));
     LaneHistogram::merged(Direction::ALL.into_iter().flat_map(each))
 }
 
@@ -78,20 +83,22 @@ struct Reader<'a, D> {
     plan: &'a Plan,
     context: &'a Context,
     now: Nanos,
+    /// The position in the plan of each group of the shapers.
+    positions: HashMap<GroupId, usize>,
+}
+
+fn positions<D>(line: &Line<D>) -> HashMap<GroupId, usize> {
+    line.places.groups.iter().copied().zip(0..).collect()
 }
 
 impl<D: Device> Reader<'_, D> {
     fn totals(&self) -> Totals {
         let counters = &self.line.counters;
-        let lanes = || {
-            self.line
-                .shapers
-                .iter()
-                .flat_map(|shaper| (0..).map(LaneId).take(shaper.lanes()).map(|id| shaper.counters(id)))
-        };
+        let places = &self.line.places;
+        let lanes = || self.line.shapers.iter().flat_map(|shaper| places.lanes().map(|id| shaper.counters(id)));
         let malformed = Malformed::ALL.iter().zip(counters.malformed).filter(|&(_, count)| count > 0);
-        let dropped: u64 = lanes().map(|lane| lane.dropped_total().packets).sum();
-        let sent: u64 = lanes().map(|lane| lane.sent.packets).sum();
+        let dropped = lanes().map(|lane| lane.dropped_total().packets).sum::<u64>() + places.gone.dropped;
+        let sent = lanes().map(|lane| lane.sent.packets).sum::<u64>() + places.gone.sent;
         let losses = self.context.losses;
         Totals {
             received: counters.received + losses.missed,
@@ -114,10 +121,19 @@ impl<D: Device> Reader<'_, D> {
         group.map(|GroupId(position)| self.plan.groups[position as usize].id.clone())
     }
 
-    fn lane(&self, direction: Direction, lane: u32, params: &LaneParams) -> LaneReport {
-        let (id, shaper) = (LaneId(lane), self.shaper(direction));
+    fn container(&self, id: &str, place: Place, [ingress, egress]: &[LaneParams; 2]) -> ContainerReport {
+        ContainerReport {
+            id: id.to_owned(),
+            group: self.group_name(ingress.group),
+            ingress: self.lane(Direction::Ingress, place, ingress),
+            egress: self.lane(Direction::Egress, place, egress),
+        }
+    }
+
+    fn lane(&self, direction: Direction, Place { lane: id, since }: Place, params: &LaneParams) -> LaneReport {
+        let shaper = self.shaper(direction);
         let counters = shaper.counters(id);
-        let elapsed = (self.now - self.context.started).0;
+        let elapsed = (self.now - since.unwrap_or(self.context.started)).0;
         LaneReport::new(LaneReading {
             counters: &counters,
             queued: shaper.backlog(id),
@@ -137,28 +153,32 @@ impl<D: Device> Reader<'_, D> {
             Limited::Rate => LimitedBy::Rate,
             Limited::Ceil => LimitedBy::Ceil,
             Limited::Codel => LimitedBy::Codel,
-            Limited::Node(NodeId::Group(group)) => LimitedBy::Group(self.plan.groups[group.0 as usize].id.clone()),
+            Limited::Node(NodeId::Group(group)) => {
+                LimitedBy::Group(self.plan.groups[self.positions[&group]].id.clone())
+            }
             Limited::Node(NodeId::Link | NodeId::Lane(_)) => LimitedBy::Link,
         }
     }
 
     fn link(&self, direction: Direction) -> NodeReport {
         let params = &self.plan.link.params[direction.index()];
-        self.inner(direction, NodeId::Link, params.shape)
+        self.inner(direction, NodeId::Link, self.plan.groups.len(), params.shape)
     }
 
-    fn group(&self, direction: Direction, group: u32) -> NodeReport {
-        let params = &self.plan.groups[group as usize].params[direction.index()];
-        self.inner(direction, NodeId::Group(GroupId(group)), params.shape)
+    /// The group at a position of the plan.
+    fn group(&self, direction: Direction, position: usize) -> NodeReport {
+        let params = &self.plan.groups[position].params[direction.index()];
+        self.inner(direction, NodeId::Group(self.line.places.groups[position]), position, params.shape)
     }
 
-    fn inner(&self, direction: Direction, id: NodeId, shape: Option<Shape>) -> NodeReport {
+    fn inner(&self, direction: Direction, id: NodeId, position: usize, shape: Option<Shape>) -> NodeReport {
         let node = self.shaper(direction).node(id, self.now);
         NodeReport {
             limit: shape.map(settings::htb),
             sent_packets: node.sent.packets,
             sent_bytes: node.sent.bytes,
             class: settings::class(&node),
+            former: self.line.places.former[position][direction.index()],
         }
     }
 }

@@ -88,8 +88,7 @@ impl<V: Copy + PartialEq> Classifier<V> {
     /// may go [either](Arriving::Either) way; they may be empty.
     #[must_use]
     pub fn new(table: Table<V>, fragments: Fragments, host_addresses: &[IpAddr]) -> Self {
-        let host_addresses: Vec<_> = host_addresses.iter().map(|&address| (address, 1)).collect();
-        Self { table, fragments, host_addresses: AddressMap::new(&host_addresses) }
+        Self { table, fragments, host_addresses: address_set(host_addresses) }
     }
 
     /// Everything about a frame at once: what [`parse`](crate::parse()), [`classify`](Self::classify) and
@@ -169,6 +168,12 @@ impl<V: Copy + PartialEq> Classifier<V> {
         }
     }
 
+    /// Puts a new table and new addresses of the host in place. Remembered fragments stay: they remember ports, not owners.
+    pub fn replace(&mut self, table: Table<V>, host_addresses: &[IpAddr]) {
+        self.table = table;
+        self.host_addresses = address_set(host_addresses);
+    }
+
     /// Puts a new table in place and returns the one before. Remembered fragments stay: they
     /// remember ports, not owners.
     pub fn replace_table(&mut self, table: Table<V>) -> Table<V> {
@@ -241,4 +246,10 @@ impl<V: Copy + PartialEq> Classifier<V> {
             None => self.table.unmatched(),
         }
     }
+}
+
+/// A map in which these addresses have the value 1, and others 0.
+fn address_set(addresses: &[IpAddr]) -> AddressMap {
+    let addresses: Vec<_> = addresses.iter().map(|&address| (address, 1)).collect();
+    AddressMap::new(&addresses)
 }

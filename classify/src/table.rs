@@ -102,6 +102,22 @@ impl<V: Copy> Table<V> {
         }
     }
 
+    /// The same table with other names for the owners.
+    #[must_use]
+    pub fn map<W: Copy>(&self, name: impl Fn(V) -> W) -> Table<W> {
+        let renamed = |owners: &[V; PORTS]| -> Box<[W; PORTS]> {
+            let owners: Vec<W> = owners.iter().map(|&owner| name(owner)).collect();
+            owners.into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("as many as before"))
+        };
+        Table {
+            unmatched: name(self.unmatched),
+            everywhere: renamed(&self.everywhere),
+            has_addresses: self.has_addresses,
+            arrays: self.arrays.clone(),
+            on_addresses: self.on_addresses.iter().map(|owners| renamed(owners)).collect(),
+        }
+    }
+
     /// What [`lookup`](Self::lookup) returns for a port that nobody owns.
     #[inline]
     #[must_use]

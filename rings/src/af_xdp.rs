@@ -31,9 +31,10 @@ pub use nic::{Nic, OpenNic, QueueChoice, open_nic};
 pub use open::{Io, Options, open_wire};
 pub use owners::Owners;
 pub use solicitations::{Solicitation, Solicitations};
-pub use steering::{Rules, Side, Steering, Verdict, Verdicts};
+pub use steering::{NewRules, Rules, Side, Steering, Verdict, Verdicts};
 
 use interface::Promiscuous;
+use open::QueueOf;
 use program::Program;
 use queues::Queues;
 use socket::Socket;
@@ -92,6 +93,26 @@ pub struct Statistics {
     pub stalls_no_buffers: u64,
     /// Entries handed back by the kernel that lay outside the pool, or that it had never been given.
     pub strays: u64,
+    /// Receive calls that returned packets, by how many: 1, 2 to 3, 4 to 7, to 64 and more.
+    pub batches: [u64; BATCH_SIZES],
+}
+
+/// Sizes of batches are counted by powers of two, to 64.
+const BATCH_SIZES: usize = 7;
+
+/// Entries in the rings of a socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Entries that each ring has room for.
+    pub size: u32,
+    /// Packets that have arrived.
+    pub rx: u32,
+    /// Frames for packets to come.
+    pub fill: u32,
+    /// Packets to be sent.
+    pub tx: u32,
+    /// Frames whose packets have been sent.
+    pub completion: u32,
 }
 
 /// A queue of a network interface. Made by [`open_wire`] and [`open_nic`].
@@ -111,10 +132,16 @@ pub struct AfXdp {
     queues: Queues,
     socket: Socket,
     interface: Interface,
+    queue: u32,
     mode: Mode,
     need_wakeup: bool,
+    /// The interface was down when the kernel was asked last.
+    down: bool,
+    /// After how many empty looks at the receive ring the kernel is asked.
+    looks_per_check: u32,
     /// Looks at the receive ring since something was in it.
     empty_looks: u32,
+    batches: [u64; BATCH_SIZES],
     kicks: u64,
     stalls_again: u64,
     stalls_busy: u64,
@@ -123,7 +150,7 @@ pub struct AfXdp {
 
 impl AfXdp {
     fn new(
-        interface: Interface,
+        (interface, queue): QueueOf<'_>,
         mode: Mode,
         need_wakeup: bool,
         queues: Queues,
@@ -135,10 +162,14 @@ impl AfXdp {
             _promiscuous: promiscuous,
             queues,
             socket,
-            interface,
+            interface: interface.clone(),
+            queue,
             mode,
             need_wakeup,
+            down: false,
+            looks_per_check: LOOKS_PER_CHECK,
             empty_looks: 0,
+            batches: [0; BATCH_SIZES],
             kicks: 0,
             stalls_again: 0,
             stalls_busy: 0,
@@ -153,6 +184,32 @@ impl AfXdp {
         Ok(())
     }
 
+    /// Takes nothing more from the interface of a wire: the program is detached, and the kernel gets the packets that
+    /// arrive. (Where a program chooses, it is [`Steering::stop_taking`] that does this.) What is in the receive ring can still be received, and frames can still be sent.
+    pub fn stop_taking(&mut self) {
+        self.program = None;
+    }
+
+    /// Has the kernel look for packets on the calling core, whenever [`receive`](Device::receive) finds the ring empty,
+    /// rather than wait for the interface's interrupt. For drivers with NAPI; others are as before, but for a system call
+    /// each time. What is best beside it: `napi_defer_hard_irqs` and `gro_flush_timeout` of the interface.
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says: before Linux 5.11 `ENOPROTOOPT`, without `CAP_NET_ADMIN` `EPERM`.
+    pub fn prefer_busy_poll(&mut self) -> io::Result<()> {
+        self.socket.prefer_busy_poll()?;
+        self.looks_per_check = 1;
+        Ok(())
+    }
+
+    /// Whether the interface was down when the kernel was asked last: it receives nothing, and what is sent waits in the
+    /// ring. Up again, it goes on where it was. A device that sleeps asks after each [`wait`] in vain.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down
+    }
+
     /// How packets get from the interface into frames and back.
     #[must_use]
     pub fn mode(&self) -> Mode {
@@ -165,10 +222,17 @@ impl AfXdp {
         &self.interface
     }
 
-    /// True if frames wait in the transmit ring for the kernel to look at it again: a turn soon will have it do so.
+    /// The number of the queue.
+    #[must_use]
+    pub fn queue(&self) -> u32 {
+        self.queue
+    }
+
+    /// True if frames wait in the transmit ring for the kernel to look at it again: a turn soon will have it do so. Not of
+    /// an interface that is down.
     #[must_use]
     pub fn has_unsent(&self) -> bool {
-        self.queues.tx.pending() > 0
+        !self.down && self.queues.tx.pending() > 0
     }
 
     /// What the socket has counted.
@@ -190,15 +254,32 @@ impl AfXdp {
             stalls_busy: self.stalls_busy,
             stalls_no_buffers: self.stalls_no_buffers,
             strays: self.queues.strays,
+            batches: self.batches,
         })
+    }
+
+    /// How full the rings are.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        let Queues { rx, fill, tx, completion, size, .. } = &self.queues;
+        Occupancy {
+            size: *size,
+            rx: rx.waiting(),
+            fill: fill.pending(),
+            tx: tx.pending(),
+            completion: completion.waiting(),
+        }
     }
 
     /// Has the kernel look at the transmit ring. True if it may have got on: calling again may send more.
     fn kick(&mut self) -> io::Result<bool> {
         self.kicks += 1;
         let before = self.queues.tx.pending();
-        let Err(error) = self.socket.kick() else { return Ok(self.queues.tx.pending() != before) };
+        let kicked = self.socket.kick();
+        self.down = kicked.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENETDOWN));
+        let Err(error) = kicked else { return Ok(self.queues.tx.pending() != before) };
         match error.raw_os_error() {
+            Some(libc::ENETDOWN) => {}
             Some(libc::EAGAIN) => self.stalls_again += 1,
             Some(libc::ENOBUFS) => self.stalls_no_buffers += 1,
             Some(libc::EBUSY) => {
@@ -211,13 +292,14 @@ impl AfXdp {
         Ok(self.queues.tx.pending() != before)
     }
 
-    /// Asks the kernel whether the interface is still there, and wakes a driver that waits for frames.
-    fn check(&self) -> io::Result<()> {
-        match self.socket.wake() {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENETDOWN | libc::ENXIO)) => {
-                Err(self.failed(&error))
-            }
-            // Any other answer comes from an interface that is alive.
+    /// Asks the kernel whether the interface is up, and still there; and wakes a driver that waits for frames.
+    fn check(&mut self) -> io::Result<()> {
+        let woken = self.socket.wake();
+        let error = woken.as_ref().err().and_then(io::Error::raw_os_error);
+        self.down = error == Some(libc::ENETDOWN);
+        match woken {
+            Err(gone) if error == Some(libc::ENXIO) => Err(self.failed(&gone)),
+            // Any other answer comes from an interface that is there.
             _ => Ok(()),
         }
     }
@@ -225,7 +307,6 @@ impl AfXdp {
     fn failed(&self, error: &io::Error) -> io::Error {
         let name = &self.interface.name;
         let words = match error.raw_os_error() {
-            Some(libc::ENETDOWN) => format!("interface {name} is down: start again when it is up"),
             Some(libc::ENXIO) => format!("interface {name} is gone: start again when it is back"),
             _ => format!("interface {name} failed: {error}"),
         };
@@ -237,12 +318,13 @@ impl Device for AfXdp {
     fn receive(&mut self, pool: &mut Pool, batch: &mut Vec<Frame>, max: usize) -> io::Result<()> {
         let before = batch.len();
         self.queues.receive(pool, batch, max);
-        if batch.len() > before {
+        if let Some(power) = (batch.len() - before).checked_ilog2() {
+            self.batches[(power as usize).min(BATCH_SIZES - 1)] += 1;
             self.empty_looks = 0;
             return Ok(());
         }
         self.empty_looks += 1;
-        if self.empty_looks == LOOKS_PER_CHECK {
+        if self.empty_looks >= self.looks_per_check {
             self.empty_looks = 0;
             self.check()?;
         }
@@ -300,13 +382,14 @@ impl Device for AfXdp {
 ///
 /// # Errors
 ///
-/// What ppoll(2) says; and, when nothing came, that an interface is down or gone.
-pub fn wait(devices: &[&AfXdp], timeout: Duration) -> io::Result<bool> {
+/// What ppoll(2) says; and, when nothing came, that an interface is gone.
+pub fn wait<'a>(devices: impl IntoIterator<Item = &'a mut AfXdp>, timeout: Duration) -> io::Result<bool> {
+    let mut devices: Vec<_> = devices.into_iter().collect();
     let descriptors: Vec<_> = devices.iter().map(|device| device.socket.descriptor().as_raw_fd()).collect();
     if socket::poll_readable(&descriptors, timeout)? {
         return Ok(true);
     }
-    devices.iter().try_for_each(|device| device.check())?;
+    devices.iter_mut().try_for_each(|device| device.check())?;
     Ok(false)
 }
 

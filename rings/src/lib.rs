@@ -49,8 +49,8 @@ pub mod ring;
 
 #[cfg(feature = "af-xdp")]
 pub use af_xdp::{
-    AfXdp, Interface, Io, Mode, Nic, OpenError, OpenNic, Options, Owners, QueueChoice, Rules, Side, Solicitation,
-    Solicitations, Statistics, Steering, Verdict, Verdicts, open_nic, open_wire, wait,
+    AfXdp, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, OpenNic, Options, Owners, QueueChoice, Rules,
+    Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, open_nic, open_wire, wait,
 };
 pub use device::{Device, ETHERNET, Held, Losses};
 pub use frame::Frame;

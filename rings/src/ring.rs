@@ -132,6 +132,13 @@ impl<T: Copy> Consumer<T> {
         Some(entry)
     }
 
+    /// Entries that wait to be taken.
+    #[inline]
+    pub fn waiting(&self) -> u32 {
+        let count = self.ring.producer().load(Ordering::Relaxed).wrapping_sub(self.next);
+        if count > self.ring.size() { 0 } else { count }
+    }
+
     /// Gives the slots of all taken entries back to the producer.
     #[inline]
     pub fn release(&mut self) {

@@ -11,7 +11,7 @@ use portlane_shaper::{
 use super::outputs;
 use crate::args::Check;
 use crate::build::shaper;
-use crate::config::{self, Nic, Plan};
+use crate::config::{self, Nic, Plan, Running};
 use crate::failure::Failure;
 
 /// Runs the command.
@@ -45,19 +45,26 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     writeln!(out, "\nunmatched")?;
     tree.write_lanes(out, tree.unmatched(), [&plan.unmatched; 2], 0)?;
     writeln!(out)?;
-    match (&plan.wire, &plan.nic) {
-        (Some(wire), _) => writeln!(out, "wire            network {}, containers {}", wire.network, wire.container)?,
-        (None, Some(Nic { interface, queues, container })) => {
-            writeln!(out, "nic             {interface}, {queues}, shared with the host; containers {container}")?;
-        }
-        (None, None) => writeln!(out, "wire            none: for replay only")?,
-    }
+    write_interfaces(out, plan)?;
     writeln!(out, "http            {}", plan.listen)?;
     writeln!(out, "control         {}", plan.socket.display())?;
     for warning in &plan.warnings {
         writeln!(out, "\nwarning: {warning}")?;
     }
     Ok(())
+}
+
+/// The interfaces, and how a run on them behaves.
+fn write_interfaces(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
+    match (&plan.wire, &plan.nic) {
+        (Some(wire), _) => writeln!(out, "wire            network {}, containers {}", wire.network, wire.container)?,
+        (None, Some(Nic { interface, queues, container })) => {
+            writeln!(out, "nic             {interface}, {queues}, shared with the host; containers {container}")?;
+        }
+        (None, None) => return writeln!(out, "wire            none: for replay only"),
+    }
+    let Running { idle, interface_down, drain } = plan.running;
+    writeln!(out, "running         idle {idle}, interface_down {interface_down}, drain {drain}")
 }
 
 /// Where each group and container stands.

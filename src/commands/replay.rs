@@ -1,6 +1,5 @@
 //! `portlane replay`: a capture through the lanes, in virtual time.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -8,7 +7,7 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 use portlane_classify::Direction;
 use portlane_pcap::{Capture, Reader, Writer};
-use portlane_rings::{Device, Layout, Losses, Pool};
+use portlane_rings::{Device, Layout, Pool};
 use portlane_shaper::{Nanos, Wake};
 use portlane_stats::render::Format;
 use portlane_stats::snapshot::{Directions, Snapshot};
@@ -128,8 +127,6 @@ fn read(line: &Replayed, plan: &Plan, started: Nanos, now: Nanos) -> Snapshot {
     let context = Context {
         started,
         devices: Directions { ingress: "replay".to_owned(), egress: "replay".to_owned() },
-        modes: BTreeMap::new(),
-        losses: Losses::default(),
         backwards_timestamps: line.ports[0].device.backwards(),
         ..Context::default()
     };

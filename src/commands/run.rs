@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use portlane_stats::render::Format;
+use sd_notify::NotifyState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::outputs;
@@ -11,7 +12,9 @@ use crate::args::Run;
 use crate::config;
 use crate::control::server::Server;
 use crate::failure::{self, Failure};
-use crate::live::{self, Live};
+use crate::live::Live;
+use crate::privileges;
+use crate::supervisor::{Charge, Supervisor, notify, reload_on_hangup};
 
 /// Runs the command.
 ///
@@ -24,18 +27,27 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     for warning in &plan.warnings {
         failure::tell(format!("warning: {warning}"));
     }
-    let stop = stop_on_signals()?;
-    let (server, (_, inbox)) = Server::start(&plan)?;
+    let (stop, hangup) = (stop_on_signals()?, reload_on_hangup()?);
+    let (server, (requests, inbox)) = Server::start(&plan)?;
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
     let mut live = Live::open(plan)?;
+    let (config, pulse) = (arguments.config.clone(), inbox.pulse());
+    let (interfaces, rules) = (live.interfaces(), live.take_rules());
+    let supervisor = Supervisor::start(Charge { config, hangup, requests, pulse, interfaces, rules })?;
+    privileges::give_up()?;
     for (interface, mode) in live.modes() {
         outputs::print(&format!("{interface}: {}\n", mode.as_str()))?;
     }
-    if let Some(core) = live::pin_to_a_core() {
+    if let Some(core) = live.pin_to_a_core() {
         outputs::print(&format!("worker on core {core}; numbers on http://{listen}/stats.json and {socket}\n"))?;
     }
-    let ended = live.work(&stop, &inbox);
-    drop(server);
+    notify(&[NotifyState::Ready]);
+    let worked = live.work(&stop, &inbox);
+    notify(&[NotifyState::Stopping]);
+    let ended = worked.and_then(|()| live.drain(&inbox));
+    // Whoever still waits for the worker learns that it is gone.
+    drop(inbox);
+    drop((supervisor, server));
     let reported = live.snapshot().and_then(|end| outputs::print(&Format::Text.render(&end)));
     ended.and(reported)
 }

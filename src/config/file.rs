@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use portlane_classify::PortRange;
+use portlane_shaper::Nanos;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -12,11 +13,17 @@ use super::error::Problem;
 use super::interfaces::Queues;
 use super::later;
 use super::node::{Direction, Queue};
+use super::running::{Idle, InterfaceDown};
 use super::values::{List, Listed, Text};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
+    #[serde(default)]
+    pub(crate) idle: Idle,
+    #[serde(default)]
+    pub(crate) interface_down: InterfaceDown,
+    pub(crate) drain: Option<Spanned<Text<Nanos>>>,
     pub(crate) link: Option<Direction>,
     #[serde(default)]
     pub(crate) host: Host,

@@ -14,11 +14,13 @@ mod limiter;
 mod node;
 mod plan;
 mod queue;
+mod running;
 mod values;
 
 pub use error::ConfigError;
 pub use interfaces::{Nic, Queues, Wire};
 pub use plan::{Container, DEFAULT_SOCKET, Group, LanePlan, LinkPlan, Plan};
+pub use running::{Idle, InterfaceDown, Running};
 
 use std::fs;
 use std::path::Path;

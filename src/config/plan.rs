@@ -15,6 +15,7 @@ use super::interfaces::{Nic, Wire, nic, wire};
 use super::limiter::{self, check_default, framing, share};
 use super::node;
 use super::queue::queue;
+use super::running::{Running, drain};
 use super::values::Text;
 
 /// Where a running portlane listens for control, if the configuration does not say.
@@ -45,6 +46,8 @@ pub struct Plan {
     pub wire: Option<Wire>,
     /// The interface that host and containers share, for live traffic of containers alone. Not beside `wire`.
     pub nic: Option<Nic>,
+    /// How a live portlane behaves.
+    pub running: Running,
     /// Where numbers are served.
     pub listen: SocketAddr,
     /// Where a running portlane is controlled.
@@ -133,6 +136,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         owners,
         nic: file.nic.map(|written| nic(written, wire.as_ref())).transpose()?,
         wire,
+        running: Running { idle: file.idle, interface_down: file.interface_down, drain: drain(file.drain.as_ref())? },
         host_addresses: file.host.addresses.0.into_iter().map(|Text(address)| address).collect(),
         listen: file.http.listen.0,
         socket: socket(file.control.socket)?,

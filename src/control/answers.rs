@@ -8,7 +8,7 @@ use crossbeam::channel::Sender;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, Instant};
 
-use super::questions::Question;
+use super::questions::{self, Question};
 
 /// How long the worker may take to answer. It does so between two turns, but may have to wait for its core.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ impl Answers {
     ///
     /// The task is not a request's own: a request that is given up after its question was asked would leave no answer to
     /// share, and whoever asks and leaves would get a snapshot built each time.
-    pub(super) fn start(questions: Sender<Question>) -> Self {
+    pub(super) fn start(questions: Sender<questions::Request>) -> Self {
         let (sender, requests) = mpsc::channel(TAKEN_IN);
         tokio::spawn(answer_in_turn(requests, questions));
         Self(sender)
@@ -51,7 +51,7 @@ impl Answers {
 
 /// Asks the worker one question at a time. Requests that come meanwhile find the answer to it, or, if it is too old for
 /// them, to the next.
-async fn answer_in_turn(mut requests: mpsc::Receiver<Request>, questions: Sender<Question>) {
+async fn answer_in_turn(mut requests: mpsc::Receiver<Request>, questions: Sender<questions::Request>) {
     let mut last: Option<(Instant, Answer)> = None;
     while let Some(Request { came, age, reply }) = requests.recv().await {
         if reply.is_closed() {
@@ -67,10 +67,10 @@ async fn answer_in_turn(mut requests: mpsc::Receiver<Request>, questions: Sender
     }
 }
 
-async fn ask(questions: &Sender<Question>) -> Answer {
+async fn ask(questions: &Sender<questions::Request>) -> Answer {
     let (question, answer) = oneshot::channel();
     let question = Question { answer: question, restart_sojourn: false };
-    questions.try_send(question).ok()?;
+    questions.try_send(questions::Request::Read(question)).ok()?;
     let snapshot = time::timeout(PATIENCE, answer).await.ok()?.ok()?;
     serde_json::to_vec(&snapshot).ok().map(Bytes::from)
 }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn answer(inbox: &Inbox, time_ns: u64) {
-        let question = inbox.turn().unwrap();
+        let Some(questions::Request::Read(question)) = inbox.turn() else { panic!("a question") };
         question.answer.send(snapshot(time_ns)).unwrap();
     }
 

@@ -9,6 +9,9 @@ use portlane_stats::snapshot::Snapshot;
 use tokio::sync::oneshot;
 use tokio::time::{self, Instant};
 
+use crate::config::Plan;
+use crate::line::change::Change;
+
 /// A question to the worker.
 #[derive(Debug)]
 pub struct Question {
@@ -18,41 +21,70 @@ pub struct Question {
     pub restart_sojourn: bool,
 }
 
-/// Where questions are asked, and where the worker takes them.
-pub type Questions = (Sender<Question>, Inbox);
+/// Another plan for the worker.
+#[derive(Debug)]
+pub struct Reload {
+    /// What it is to be, from now on.
+    pub plan: Plan,
+    /// Where the answer goes: a refusal says why, and everything is as before.
+    pub answer: oneshot::Sender<Result<Reloaded, String>>,
+}
 
-/// A channel on which this many questions may wait for the worker.
+/// What became of a reload.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// What changed.
+    pub change: Change,
+    /// The plan that was: given back, since to forget a large one takes time that the worker has not.
+    pub former: Plan,
+}
+
+/// What is wanted of the worker.
+#[derive(Debug)]
+pub enum Request {
+    /// To tell what it has counted.
+    Read(Question),
+    /// To follow another plan.
+    Reload(Box<Reload>),
+}
+
+/// Where requests are made, and where the worker takes them.
+pub type Questions = (Sender<Request>, Inbox);
+
+/// A channel on which this many requests may wait for the worker.
 #[must_use]
 pub fn channel(waiting: usize) -> Questions {
-    let (sender, questions) = channel::bounded(waiting);
-    (sender, Inbox { questions, pulse: Pulse::default() })
+    let (sender, requests) = channel::bounded(waiting);
+    (sender, Inbox { requests, pulse: Pulse::default() })
 }
 
 /// The worker's end.
 #[derive(Debug)]
 pub struct Inbox {
-    questions: Receiver<Question>,
+    requests: Receiver<Request>,
     pulse: Pulse,
 }
 
 impl Inbox {
-    /// Shows that the worker has taken a turn, and returns a question that somebody still waits for.
+    /// Shows that the worker has taken a turn, and returns a request, unless it is a question that nobody waits for any more.
     #[inline]
     #[must_use]
-    pub fn turn(&self) -> Option<Question> {
+    pub fn turn(&self) -> Option<Request> {
         self.pulse.beat();
-        self.questions.try_recv().ok().filter(|question| !question.answer.is_closed())
+        let abandoned = |request: &Request| matches!(request, Request::Read(question) if question.answer.is_closed());
+        self.requests.try_recv().ok().filter(|request| !abandoned(request))
     }
 
     /// How others see that the worker takes turns.
-    pub(super) fn pulse(&self) -> Pulse {
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
     }
 }
 
 /// The number of turns taken, seen from any thread.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pulse(Arc<AtomicU64>);
+pub struct Pulse(Arc<AtomicU64>);
 
 impl Pulse {
     /// How often it is looked at while it is waited for.
@@ -62,6 +94,12 @@ impl Pulse {
     #[inline]
     fn beat(&self) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Turns taken so far.
+    #[must_use]
+    pub fn beats(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 
     /// Whether a turn is taken within `patience` from now.
@@ -86,7 +124,7 @@ mod tests {
         let (sender, inbox) = channel(2);
         let ask = || {
             let (answer, waiting) = oneshot::channel();
-            sender.send(Question { answer, restart_sojourn: false }).unwrap();
+            sender.send(Request::Read(Question { answer, restart_sojourn: false })).unwrap();
             waiting
         };
         drop(ask());

@@ -18,10 +18,11 @@ use super::questions::{self, Pulse, Questions};
 use super::socket::ControlSocket;
 use crate::config::Plan;
 use crate::failure::{self, Failure};
+use crate::privileges;
 
-/// Questions that may wait for the worker at a time. One is asked at a time: another waits only if the worker let its asker
-/// wait in vain, and then there is no use in asking on.
-const MAX_WAITING: usize = 1;
+/// Requests that may wait for the worker at a time: a question and a reload. One question is asked at a time: another waits
+/// only if the worker let its asker wait in vain, and then there is no use in asking on.
+const MAX_WAITING: usize = 2;
 
 /// Connections at a time. Those of anybody, and those of the socket's owner, whom the others cannot keep out.
 const MAX_TCP: usize = 32;
@@ -60,6 +61,10 @@ impl Server {
         let (asked, pulse) = (questions.clone(), inbox.pulse());
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
+            if let Err(failure) = privileges::give_up() {
+                failure::tell(failure.message());
+                return;
+            }
             runtime.block_on(async {
                 let source = Source { answers: Answers::start(asked), pulse, age: ANYBODYS_AGE };
                 tokio::select! {

@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 use super::topology::Topology;
 use super::traffic::{Customer, Traffic};
 use crate::config::{Container, Plan};
-use crate::control::questions::{self, Question, Questions};
+use crate::control::questions::{self, Question, Questions, Request};
 use crate::failure::Failure;
-use crate::live::{self, Live};
+use crate::live::Live;
 
 /// Traffic flows this long before measuring, so that bursts are spent, slow start is over and queues are full.
 const WARM_UP: Duration = Duration::from_secs(5);
@@ -143,7 +143,7 @@ enum Sojourn {
 struct LineThread {
     thread: Option<thread::JoinHandle<io::Result<Result<Snapshot, Failure>>>>,
     stop: Arc<AtomicBool>,
-    questions: Sender<Question>,
+    questions: Sender<Request>,
 }
 
 impl LineThread {
@@ -164,7 +164,7 @@ impl LineThread {
                 }
             };
             let _ = opened.send(Ok(()));
-            live::pin_to_a_core();
+            live.pin_to_a_core();
             live.work(&stopped, &inbox)?;
             live.snapshot()
         };
@@ -176,7 +176,7 @@ impl LineThread {
     fn ask(&self, sojourn: Sojourn) -> Result<Snapshot, Failure> {
         let (question, answer) = oneshot::channel();
         let question = Question { answer: question, restart_sojourn: sojourn == Sojourn::Restart };
-        self.questions.send(question).map_err(|_| silent())?;
+        self.questions.send(Request::Read(question)).map_err(|_| silent())?;
         answer.blocking_recv().map_err(|_| silent())
     }
 

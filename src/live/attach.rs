@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use portlane_classify::{Arriving, Direction};
-use portlane_rings::{self as rings, AfXdp, Options, Owners, Pool, QueueChoice, Side, Steering, Verdict};
+use portlane_rings::{self as rings, AfXdp, Options, Owners, Pool, QueueChoice, Rules, Side, Steering, Verdict};
 use portlane_stats::snapshot::{Directions, Mode};
 
 use crate::config::{Nic, Plan, Queues, Wire};
@@ -31,12 +31,23 @@ pub(super) struct Attached {
 #[derive(Debug)]
 pub(super) struct Steered {
     program: Steering,
+    /// Until they are taken.
+    rules: Option<Rules>,
     _neighbours: Neighbours,
     /// By [`Side`].
     interfaces: [String; 2],
 }
 
 impl Steered {
+    /// The kernel has its packets back. What the program has decided can still be read.
+    pub(super) fn stop_taking(&mut self) {
+        self.program.stop_taking();
+    }
+
+    pub(super) fn take_rules(&mut self) -> Option<Rules> {
+        self.rules.take()
+    }
+
     /// Frames by verdict, for each interface.
     pub(super) fn verdicts(&self) -> io::Result<BTreeMap<String, BTreeMap<String, u64>>> {
         let of = |(side, interface): (Side, &String)| {
@@ -84,7 +95,7 @@ fn shared(Nic { interface, queues, container }: &Nic, plan: &Plan) -> Result<Att
         Failure::refused(format!("the neighbours of {interface} cannot be asked for: {cause}: netlink is needed"))
     })?;
     let interfaces = [interface.clone(), container.clone()];
-    let steered = Steered { program: open.steering, _neighbours: neighbours, interfaces };
+    let steered = Steered { program: open.steering, rules: Some(open.rules), _neighbours: neighbours, interfaces };
     Ok(joined(Some(steered), open.pool, open.uplink, open.container))
 }
 
@@ -103,7 +114,9 @@ fn joined(steered: Option<Steered>, pool: Pool, network: Vec<AfXdp>, container: 
     Attached { steered, pool, ports, leaves_by, devices, modes: BTreeMap::from(modes) }
 }
 
-fn owners(plan: &Plan) -> Owners {
+/// Whose ports are whose, as the kernel is told of them.
+#[must_use]
+pub fn owners(plan: &Plan) -> Owners {
     let mut owners = Owners::default();
     for container in &plan.containers {
         container.ports.iter().for_each(|range| owners.own(&container.addresses, range.first()..=range.last()));

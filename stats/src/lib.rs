@@ -41,6 +41,7 @@
 pub mod counters;
 pub mod histogram;
 pub mod lane;
+pub mod live;
 pub mod render;
 pub mod snapshot;
 

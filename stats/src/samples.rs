@@ -8,6 +8,7 @@ use crate::lane::{
     ClassReport, CodelReport, HtbReport, LaneReading, LaneReport, LimitReport, LimitedBy, PeakReport, QueueReport,
     Rate, TbfReport,
 };
+use crate::live::{Rings, SocketReport, WorkerReport};
 use crate::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
 
 const DURATION_NS: u64 = 2_000_000_000;
@@ -20,6 +21,8 @@ pub(crate) fn snapshot() -> Snapshot {
         devices: Directions { ingress: "veth-web".to_owned(), egress: "eth0".to_owned() },
         mode: [("eth0".to_owned(), Mode::ZeroCopy), ("veth-web".to_owned(), Mode::Generic)].into(),
         steering: BTreeMap::new(),
+        sockets: BTreeMap::new(),
+        workers: Vec::new(),
         totals: totals(),
         link: Directions { ingress: carried(80, 80_000), egress: link() },
         groups: Vec::new(),
@@ -29,6 +32,7 @@ pub(crate) fn snapshot() -> Snapshot {
             container("slow", idle(), backlogged()),
         ],
         unmatched: Directions { ingress: idle(), egress: unlimited() },
+        leaving: Vec::new(),
     }
 }
 
@@ -72,6 +76,33 @@ pub(crate) fn grouped() -> Snapshot {
 
 fn container(id: &str, ingress: LaneReport, egress: LaneReport) -> ContainerReport {
     ContainerReport { id: id.to_owned(), group: None, ingress, egress }
+}
+
+/// The first, live: with a socket and a worker.
+pub(crate) fn live() -> Snapshot {
+    Snapshot { sockets: [("eth0:0".to_owned(), socket())].into(), workers: vec![worker()], ..snapshot() }
+}
+
+fn socket() -> SocketReport {
+    SocketReport {
+        rx_ring_full: 3,
+        kicks: 12,
+        rings: Rings { size: 2_048, rx: 5, fill: 2_040, tx: 0, completion: 1 },
+        batches: [7, 0, 2, 0, 0, 0, 1],
+        ..SocketReport::default()
+    }
+}
+
+fn worker() -> WorkerReport {
+    WorkerReport {
+        core: Some(1),
+        idle: "adaptive".to_owned(),
+        turns: 1_000,
+        busy_turns: 10,
+        sleeps: 20,
+        woken_by_packet: 9,
+        slept_ns: 1_900_000_000,
+    }
 }
 
 /// 90 packets to `web`; 477 from all; 3 malformed.

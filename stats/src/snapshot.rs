@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::Volume;
 use crate::lane::{ClassReport, HtbReport, LaneReport};
+use crate::live::{SocketReport, WorkerReport};
 
 /// Everything that is reported, at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,12 @@ pub struct Snapshot {
     /// where all are taken. Of these the worker has received those that are `owned`, and no others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub steering: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The AF_XDP sockets, by interface and queue: `eth0:0`. None in replay.
+    #[serde(default)]
+    pub sockets: BTreeMap<String, SocketReport>,
+    /// The workers. None in replay.
+    #[serde(default)]
+    pub workers: Vec<WorkerReport>,
     /// All packets.
     pub totals: Totals,
     /// The link, which all share.
@@ -37,6 +44,9 @@ pub struct Snapshot {
     pub containers: Vec<ContainerReport>,
     /// Traffic that no container owns.
     pub unmatched: Directions<LaneReport>,
+    /// Containers that the configuration no longer has, and that still have packets.
+    #[serde(default)]
+    pub leaving: Vec<ContainerReport>,
 }
 
 /// Something for each direction, as seen from the containers.
@@ -114,6 +124,36 @@ pub struct NodeReport {
     pub limit: Option<HtbReport>,
     /// Its credit and its counters.
     pub class: ClassReport,
+    /// What it sent for members that have left it.
+    #[serde(default)]
+    pub former: Former,
+}
+
+/// What a node sent for members that have left it, less what members that came later had sent before they did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// Packets.
+    pub packets: i64,
+    /// Bytes.
+    pub bytes: i64,
+    /// Packets that those members sent on loan from the node.
+    pub borrowed: i64,
+}
+
+impl Former {
+    /// Counts what a member had sent that is no longer one.
+    pub fn add(&mut self, sent: Volume, borrowed: u64) {
+        self.packets = self.packets.wrapping_add_unsigned(sent.packets);
+        self.bytes = self.bytes.wrapping_add_unsigned(sent.bytes);
+        self.borrowed = self.borrowed.wrapping_add_unsigned(borrowed);
+    }
+
+    /// Counts what a member had sent that was none.
+    pub fn sub(&mut self, sent: Volume, borrowed: u64) {
+        self.packets = self.packets.wrapping_sub_unsigned(sent.packets);
+        self.bytes = self.bytes.wrapping_sub_unsigned(sent.bytes);
+        self.borrowed = self.borrowed.wrapping_sub_unsigned(borrowed);
+    }
 }
 
 impl NodeReport {
@@ -197,23 +237,30 @@ pub enum Unbalanced {
 }
 
 impl Snapshot {
-    /// The lanes of one direction: every container's, then the unmatched one, with the names they go by.
+    /// The lanes of one direction: every container's, then the unmatched one, with the names they go by. Those of
+    /// containers that are leaving come after the others'.
     pub fn ingress(&self) -> impl Iterator<Item = (&str, &LaneReport)> {
-        let containers = self.containers.iter().map(|c| (c.id.as_str(), &c.ingress));
+        let containers = self.with_leaving().map(|c| (c.id.as_str(), &c.ingress));
         containers.chain([("unmatched", &self.unmatched.ingress)])
     }
 
     /// The same for the other direction.
     pub fn egress(&self) -> impl Iterator<Item = (&str, &LaneReport)> {
-        let containers = self.containers.iter().map(|c| (c.id.as_str(), &c.egress));
+        let containers = self.with_leaving().map(|c| (c.id.as_str(), &c.egress));
         containers.chain([("unmatched", &self.unmatched.egress)])
+    }
+
+    /// The containers, then those that are leaving.
+    pub fn with_leaving(&self) -> impl Iterator<Item = &ContainerReport> {
+        self.containers.iter().chain(&self.leaving)
     }
 
     /// Checks the laws:
     ///
     /// - all packets, and every lane: received or offered = sent + dropped + queued (of lanes, in bytes too)
     /// - every lane: sent = lended + borrowed
-    /// - every group and the link: sent is what its members sent, and what they borrowed it lended or borrowed
+    /// - every group and the link: sent is what its members sent, former ones included, and what they borrowed it lended or
+    ///   borrowed
     ///
     /// # Errors
     ///
@@ -233,7 +280,7 @@ impl Snapshot {
         of: impl Fn(&'a GroupReport) -> &'a NodeReport,
     ) -> Result<(), Unbalanced> {
         let mut members: HashMap<Option<&str>, Members> = HashMap::new();
-        let parents = self.containers.iter().map(|container| container.group.as_deref()).chain([None]);
+        let parents = self.with_leaving().map(|container| container.group.as_deref()).chain([None]);
         for ((id, lane), parent) in lanes.zip(parents) {
             check_lane(&format!("{id} {direction}"), lane)?;
             members.entry(parent).or_default().add(lane.sent(), lane.class.borrowed);
@@ -244,7 +291,8 @@ impl Snapshot {
         }
         let groups = self.groups.iter().map(|group| (Some(group.id.as_str()), of(group)));
         for (id, node) in groups.chain([(None, link)]) {
-            let members = members.remove(&id).unwrap_or_default();
+            let mut members = members.remove(&id).unwrap_or_default();
+            members.add_former(node.former);
             members.check(&format!("{} {direction}", id.unwrap_or("link")), node)?;
         }
         Ok(())
@@ -262,6 +310,13 @@ impl Members {
     fn add(&mut self, sent: Volume, borrowed: u64) {
         self.sent = self.sent.plus(sent);
         self.borrowed = self.borrowed.saturating_add(borrowed);
+    }
+
+    /// Wraps where the sum of all members, former ones included, does not.
+    fn add_former(&mut self, former: Former) {
+        self.sent.packets = self.sent.packets.wrapping_add_signed(former.packets);
+        self.sent.bytes = self.sent.bytes.wrapping_add_signed(former.bytes);
+        self.borrowed = self.borrowed.wrapping_add_signed(former.borrowed);
     }
 
     fn check(&self, who: &str, node: &NodeReport) -> Result<(), Unbalanced> {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod ahead;
+mod changes;
 mod conservation;
 mod failures;
 mod links;

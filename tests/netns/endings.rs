@@ -61,7 +61,7 @@ pub(crate) fn lost_interface() {
         (&["set", "container", "down"], "container", &[DOWN]),
     ] {
         let bench = Bench::new();
-        let portlane = bench.start(FREE_CONTAINER);
+        let portlane = bench.start(&format!("interface_down = \"end\"\n{FREE_CONTAINER}"));
         bench.ping();
         bench.line.command("ip", &[&["link"], change].concat()).unwrap();
         let ended = portlane.ended();

@@ -10,15 +10,19 @@ mod control;
 mod demo;
 mod endings;
 mod forwarding;
+mod idle;
+mod lifecycle;
 mod limits;
 mod portlane;
 mod refusals;
+mod reloads;
+mod service;
 mod steering;
 mod traffic;
 
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use ::portlane::netns::Namespace;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -29,6 +33,7 @@ fn main() -> ExitCode {
     // Anything else than a lacking permission is a failure of the trials, not a reason to skip them.
     let forbidden = Namespace::new().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
     let has_ipv6 = Path::new("/proc/sys/net/ipv6").exists();
+    let has_systemd = Command::new("systemd-analyze").arg("--version").output().is_ok();
     let trial = |name: &str, test: fn()| {
         let run = move || -> Result<(), Failed> {
             test();
@@ -45,8 +50,24 @@ fn main() -> ExitCode {
         trial("a_flood_gets_its_limit_and_disturbs_nobody", limits::flood),
         trial("sigterm_and_sigint_restore_everything", endings::signals),
         trial("kill_9_under_load_leaves_usable_interfaces", endings::killed),
+        trial("what_was_taken_is_sent_before_the_end", lifecycle::drained),
+        trial("draining_ends_when_its_time_is_over", lifecycle::drained_in_part),
+        trial("the_kernel_forwards_after_each_of_a_hundred_kills", lifecycle::killed_a_hundred_times),
+        trial("an_interface_that_goes_down_and_comes_back_is_survived", lifecycle::interface_comes_back),
         trial("an_interface_that_is_lost_ends_the_run", endings::lost_interface),
         trial("a_full_standard_output_ends_the_run", endings::full_output),
+        trial("an_interface_that_is_renamed_is_served_as_before", service::renamed_interface),
+        trial("reloads_under_load_lose_nothing", reloads::under_load),
+        trial("a_reload_that_is_refused_changes_nothing", reloads::refused),
+        trial("a_reload_changes_what_the_kernel_chooses", reloads::of_a_shared_card),
+        trial("the_service_manager_is_told", service::notifies),
+        trial("a_run_keeps_no_privileges", service::gives_up_privileges),
+        trial("threads_on_a_shared_card_keep_what_they_need", service::keeps_few_privileges),
+        trial("a_run_needs_no_more_than_its_capabilities", service::runs_unprivileged),
+        trial("the_service_unit_is_valid", service::unit_is_valid).with_ignored_flag(forbidden || !has_systemd),
+        trial("an_idle_run_takes_next_to_nothing", idle::adaptive),
+        trial("a_busy_run_takes_its_core", idle::busy),
+        trial("sockets_and_workers_are_told_of", idle::numbers),
         trial("interfaces_that_cannot_serve_are_refused", refusals::interfaces),
         trial("what_another_portlane_has_is_refused", refusals::taken),
         trial("missing_privileges_are_refused", refusals::privileges),

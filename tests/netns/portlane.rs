@@ -59,6 +59,14 @@ impl Portlane {
         text(&self.stdout)
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        text(&self.stderr)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let id = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         signal::kill(id, signal).unwrap();

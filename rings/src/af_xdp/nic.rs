@@ -113,7 +113,7 @@ fn serve(
     pool: &mut Pool,
     options: &Options,
 ) -> Result<AfXdp, OpenError> {
-    let device = device(interface, hook, socket, None, pool, options)?;
+    let device = device((interface, queue), hook, socket, None, pool, options)?;
     steering.steer(side, queue, device.socket.descriptor()).map_err(|source| {
         OpenError::system(format!("steer packets to the socket of queue {queue} of {}", interface.name), source)
     })?;

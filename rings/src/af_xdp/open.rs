@@ -131,7 +131,7 @@ fn largest_mtu(frame_size: u32) -> u32 {
 ///         ends[to].flush()?;
 ///         ends[from].reclaim(&mut pool)?;
 ///     }
-///     wait(&[&ends[0], &ends[1]], Duration::from_millis(100))?;
+///     wait(ends.each_mut(), Duration::from_millis(100))?;
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -226,7 +226,7 @@ impl End {
         let Self { interface, program } = self;
         let promiscuous = Promiscuous::new(interface.index)
             .map_err(|source| failed("receive what is not addressed to", &interface, source))?;
-        let mut device = device(&interface, program.hook(), socket, Some(promiscuous), pool, options)?;
+        let mut device = device((&interface, 0), program.hook(), socket, Some(promiscuous), pool, options)?;
         device.steer(program).map_err(|source| failed("steer packets to the socket of", &interface, source))?;
         Ok(device)
     }
@@ -238,7 +238,7 @@ fn failed(doing: &str, interface: &Interface, source: io::Error) -> OpenError {
 
 /// Maps the rings of a queue's socket, and fills the fill ring.
 pub(super) fn device(
-    interface: &Interface,
+    (interface, queue): QueueOf<'_>,
     hook: Hook,
     socket: Socket,
     promiscuous: Option<Promiscuous>,
@@ -255,7 +255,7 @@ pub(super) fn device(
         (Hook::Native, false) => Mode::Copy,
         (Hook::Generic, _) => Mode::Generic,
     };
-    let mut device = AfXdp::new(interface.clone(), mode, options.need_wakeup, queues, socket, promiscuous);
+    let mut device = AfXdp::new((interface, queue), mode, options.need_wakeup, queues, socket, promiscuous);
     device.reclaim(pool).map_err(|source| failed("fill the rings of", interface, source))?;
     Ok(device)
 }

@@ -122,6 +122,23 @@ impl Socket {
         checked(unsafe { libc::setsockopt(self.descriptor, libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, value, len) })
     }
 
+    /// Calls that find nothing poll the driver's queue: for 20 us at most, one batch.
+    pub(super) fn prefer_busy_poll(&self) -> io::Result<()> {
+        const MICROS: libc::c_int = 20;
+        const BATCH: libc::c_int = 64;
+        self.set(libc::SO_PREFER_BUSY_POLL, 1)?;
+        self.set(libc::SO_BUSY_POLL, MICROS)?;
+        self.set(libc::SO_BUSY_POLL_BUDGET, BATCH)
+    }
+
+    /// Sets an option of the level `SOL_SOCKET`.
+    fn set(&self, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+        let len = libc::socklen_t::try_from(size_of_val(&value)).expect("a few bytes");
+        let value = ptr::from_ref(&value).cast();
+        // SAFETY: the kernel reads the four bytes of `value`.
+        checked(unsafe { libc::setsockopt(self.descriptor, libc::SOL_SOCKET, name, value, len) })
+    }
+
     /// Layout of the mappings of the rings.
     pub(super) fn offsets(&self) -> io::Result<libc::xdp_mmap_offsets> {
         const NOWHERE: libc::xdp_ring_offset = libc::xdp_ring_offset { producer: 0, consumer: 0, desc: 0, flags: 0 };

@@ -119,13 +119,37 @@ impl Rules {
     ///
     /// What the kernel says; the rules are as they were.
     pub fn replace(&mut self, owners: &Owners) -> io::Result<()> {
+        self.put(NewRules::prepare(owners)?)
+    }
+
+    /// The second half of [`replace`](Self::replace).
+    ///
+    /// # Errors
+    ///
+    /// As for `replace`. Of rules that could be prepared, nothing is to be expected.
+    pub fn put(&mut self, rules: NewRules) -> io::Result<()> {
+        self.0.set(0, &rules.0, 0).map_err(system)
+    }
+}
+
+/// Rules that are in the kernel, but not in force.
+#[derive(Debug)]
+pub struct NewRules(RuleSet);
+
+impl NewRules {
+    /// The first half of [`Rules::replace`], which is what can be refused: for want of memory, or of `CAP_BPF`.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn prepare(owners: &Owners) -> io::Result<Self> {
         let count = u32::try_from(owners.on.len() + 1).map_err(io::Error::other)?;
         let mut set = RuleSet::create(count, 0).map_err(system)?;
         for (&address, ports) in &owners.on {
             set.insert(key(Some(address)), value(ports, false), 0).map_err(system)?;
         }
         set.insert(key(None), value(&owners.everywhere, !owners.on.is_empty()), 0).map_err(system)?;
-        self.0.set(0, &set, 0).map_err(system)
+        Ok(Self(set))
     }
 }
 
@@ -150,6 +174,11 @@ impl Steering {
         let mut rules = Rules(rules.try_into().map_err(system)?);
         rules.replace(owners)?;
         Ok((Self { links: Vec::new(), program }, rules))
+    }
+
+    /// Detaches the program: the host's kernel has all frames again. What it has decided can still be read.
+    pub fn stop_taking(&mut self) {
+        self.links.clear();
     }
 
     /// How many frames got which verdict, since the program was loaded.

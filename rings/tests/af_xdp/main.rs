@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod namespace;
+mod wake_up;
 mod wire;
 
 use std::io::{BufRead, BufReader};
@@ -10,7 +11,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use portlane_rings::{Device, Io, Mode, OpenError, Options, open_wire, wait};
+use portlane_rings::{AfXdp, Device, Io, Mode, OpenError, Options, open_wire, wait};
 
 use namespace::Bench;
 use wire::{SIDES, Wire};
@@ -45,8 +46,10 @@ fn main() -> ExitCode {
         trial("a_small_locked_memory_limit_is_explained", locked_memory),
         trial("missing_privileges_are_explained", missing_privileges),
         trial("an_interface_that_vanishes_is_an_error", vanished_interface),
-        trial("an_interface_that_goes_down_is_an_error", downed_interface),
+        trial("an_interface_that_goes_down_goes_on_when_it_is_up", downed_interface),
+        trial("what_was_taken_is_served_after_taking_has_stopped", stopped),
         trial("waiting_ends_with_the_first_packet", waiting),
+        trial("a_packet_wakes_as_fast_as_an_event", wake_up::by_packet),
         trial("an_exhausted_pool_drops_and_recovers", exhausted_pool),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -297,35 +300,66 @@ fn downed_interface() {
     let talkers = talkers(&bench);
     converse(&mut wire, &talkers, 10, 100);
     bench.line.shell("ip link set right down");
-    talkers[0].send(b"to nowhere").unwrap();
-    assert_eq!(wire.turn().unwrap_err().to_string(), "interface right is down: start again when it is up");
-    assert_eq!(wire.first_error().to_string(), "interface right is down: start again when it is up");
+    talkers[0].send(b"wait").unwrap();
+    wire.turn_until(|wire| wire.ends[1].is_down());
+    assert!(!wire.ends[0].is_down() && !wire.ends[1].has_unsent());
+    bench.line.shell("ip link set right up");
+    wire.turn_until(|wire| !wire.ends[1].is_down());
+    assert_eq!(next_heard(&mut wire, &talkers[1]), b"wait");
+    converse(&mut wire, &talkers, 10, 100);
+}
+
+/// The kernel has the interface's packets again; those taken before still pass.
+fn stopped() {
+    let bench = Bench::new();
+    let mut wire = Wire::open(&bench, &small()).unwrap();
+    let talkers = talkers(&bench);
+    converse(&mut wire, &talkers, 10, 100);
+    talkers[0].send(b"taken").unwrap();
+    assert!(wait(wire.ends.each_mut(), Duration::from_secs(10)).unwrap());
+    wire.ends.iter_mut().for_each(AfXdp::stop_taking);
+    assert!(!bench.has_programs());
+    talkers[0].send(b"not taken").unwrap();
+    assert_eq!(next_heard(&mut wire, &talkers[1]), b"taken");
+    (0..100).for_each(|_| wire.turn().unwrap());
+    assert!(talkers[1].recv(&mut [0; 64]).is_err());
+}
+
+/// What a host hears next.
+fn next_heard(wire: &mut Wire, host: &UdpSocket) -> Vec<u8> {
+    let mut heard = vec![0; 64];
+    let mut len = None;
+    wire.turn_until(|_| {
+        len = host.recv(&mut heard).ok();
+        len.is_some()
+    });
+    heard.truncate(len.unwrap());
+    heard
+}
+
+/// A wire on which nothing comes but what is sent by name: hosts' own chatter would end a wait too.
+fn quiet_wire(bench: &Bench) -> Wire {
+    for host in [&bench.near, &bench.far] {
+        host.shell("ip link set eth0 arp off addrgenmode none && ip -6 address flush dev eth0");
+    }
+    let mut wire = Wire::open(bench, &small()).unwrap();
+    // What they had said before may still be on its way.
+    for _ in 0..50 {
+        if !wait(wire.ends.each_mut(), Duration::from_millis(20)).unwrap() {
+            return wire;
+        }
+        wire.turn().unwrap();
+    }
+    panic!("hosts do not fall silent");
 }
 
 fn waiting() {
     let bench = Bench::new();
-    // The hosts' own chatter would end the wait too.
-    for host in [&bench.near, &bench.far] {
-        host.shell("ip link set eth0 arp off addrgenmode none && ip -6 address flush dev eth0");
-    }
-    let mut wire = Wire::open(&bench, &small()).unwrap();
-    let quiet = |wire: &Wire| {
-        let [near, far] = &wire.ends;
-        !wait(&[near, far], Duration::from_millis(20)).unwrap()
-    };
-    // What they had said before may still be on its way.
-    for _ in 0..50 {
-        if quiet(&wire) {
-            break;
-        }
-        wire.turn().unwrap();
-    }
-    assert!(quiet(&wire));
-    let [near, far] = &wire.ends;
+    let mut wire = quiet_wire(&bench);
     let talkers = talkers(&bench);
     talkers[1].send(b"wake up").unwrap();
     let start = Instant::now();
-    assert!(wait(&[near, far], Duration::from_secs(10)).unwrap());
+    assert!(wait(wire.ends.each_mut(), Duration::from_secs(10)).unwrap());
     assert!(start.elapsed() < Duration::from_secs(5));
     wire.turn().unwrap();
 }

@@ -38,11 +38,23 @@ impl Wire {
         Ok(())
     }
 
+    /// Turns until something is so, waiting in between as an idle worker does.
+    pub(crate) fn turn_until(&mut self, mut is_so: impl FnMut(&Self) -> bool) {
+        for _ in 0..500 {
+            wait(self.ends.each_mut(), Duration::from_millis(10)).unwrap();
+            self.turn().unwrap();
+            if is_so(self) {
+                return;
+            }
+        }
+        panic!("not so after 500 turns");
+    }
+
     /// Turns until an error comes, waiting in between as an idle worker does.
     pub(crate) fn first_error(&mut self) -> io::Error {
         for _ in 0..100 {
-            let [near, far] = &self.ends;
-            if let Err(error) = wait(&[near, far], Duration::from_millis(10)).and_then(|_| self.turn()) {
+            let waited = wait(self.ends.each_mut(), Duration::from_millis(10));
+            if let Err(error) = waited.and_then(|_| self.turn()) {
                 return error;
             }
         }

@@ -63,6 +63,40 @@ impl Histograms {
         }
     }
 
+    /// The same histograms with room for lanes `0..lanes`, no fewer than before.
+    #[must_use]
+    pub fn grown(&self, lanes: usize) -> Self {
+        let mut grown = Self::new(lanes);
+        for lane in (0..self.peaks.len()).filter(|&lane| self.peaks[lane] > 0) {
+            grown.peaks[lane] = self.peaks[lane];
+            for bucket in 0..BUCKETS {
+                let (place, total) = (grown.place(lane, bucket), self.total(lane, bucket));
+                let [low, high] = [total & u64::from(u16::MAX), total >> u16::BITS];
+                grown.counts[place] = u16::try_from(low).expect("its 16 low bits");
+                grown.carried[place] = high;
+                grown.has_carried[lane] |= high > 0;
+            }
+        }
+        grown
+    }
+
+    /// Forgets what a lane has recorded.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    pub fn clear(&mut self, lane: usize) {
+        if self.peaks[lane] == 0 {
+            return;
+        }
+        self.catch_up();
+        self.peaks[lane] = 0;
+        self.has_carried[lane] = false;
+        let places = self.place(lane, 0)..self.place(lane, BUCKETS);
+        self.counts[places.clone()].fill(0);
+        self.carried[places].fill(0);
+    }
+
     /// Records that a frame spent `ns` nanoseconds in `lane`.
     ///
     /// # Panics
@@ -173,6 +207,22 @@ mod tests {
             let place = all.place(1, bucket_of(1_000));
             all.carried[place] = 1 << 40;
             assert_eq!(all.total(1, bucket_of(1_000)), (1 << 56) + 200_000 % (1 << 16));
+        }
+    }
+
+    #[test]
+    fn what_grows_forgets_nothing_and_what_is_cleared_all() {
+        for lanes in [3, MANY_LANES] {
+            let mut all = Histograms::new(lanes);
+            (0..70_000).for_each(|_| all.record(1, 1_000));
+            all.record(2, 5);
+            let mut grown = all.grown(2 * lanes);
+            grown.record(2 * lanes - 1, 7);
+            assert_eq!([0, 1, 2].map(|lane| grown.lane(lane)), [0, 1, 2].map(|lane| all.lane(lane)));
+            grown.clear(1);
+            assert_eq!([1, 2, 2 * lanes - 1].map(|lane| grown.lane(lane).count()), [0, 1, 1]);
+            grown.record(1, 9);
+            assert_eq!((grown.lane(1).count(), grown.lane(1).max()), (1, 9));
         }
     }
 

@@ -22,6 +22,7 @@ use std::str::FromStr;
 use crate::snapshot::Snapshot;
 
 pub mod json;
+mod live;
 pub mod mesos;
 mod outline;
 pub mod tc;

@@ -26,12 +26,12 @@ impl<'a> Item<'a> {
     }
 }
 
-/// All groups and containers; on each level groups come first. What names a group that does not exist is in none, and groups
+/// All groups and containers, those that are leaving too; on each level groups come first. What names a group that does not exist is in none, and groups
 /// in a circle, which no tree has, are left out with what is in them.
 pub(super) fn outline<'a>(snapshot: &'a Snapshot) -> Vec<Entry<'a>> {
     let known: HashSet<&str> = snapshot.groups.iter().map(|group| group.id.as_str()).collect();
     let mut below: HashMap<Option<&str>, Vec<Item<'a>>> = HashMap::new();
-    let items = snapshot.groups.iter().map(Item::Group).chain(snapshot.containers.iter().map(Item::Container));
+    let items = snapshot.groups.iter().map(Item::Group).chain(snapshot.with_leaving().map(Item::Container));
     for item in items {
         below.entry(item.parent().filter(|id| known.contains(id))).or_default().push(item);
     }

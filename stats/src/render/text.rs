@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 
+use super::live;
 use super::outline::{Item, outline};
 use super::units::{rate, time};
 use crate::lane::{HtbReport, LaneReport, LimitReport, Rate};
@@ -48,6 +49,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     for (dev, verdicts) in &snapshot.steering {
         out += &steering(dev, verdicts);
     }
+    out.push_str(&live::render(snapshot));
     out
 }
 
@@ -221,7 +223,7 @@ fn totals(totals: &Totals) -> String {
 }
 
 /// A name without control characters, which a terminal would obey.
-fn printable(name: &str) -> String {
+pub(super) fn printable(name: &str) -> String {
     name.replace(char::is_control, "?")
 }
 

@@ -38,7 +38,7 @@ struct Parents<'a> {
 
 impl<'a> Parents<'a> {
     fn new(snapshot: &'a Snapshot, link: &NodeReport) -> Self {
-        let minors = (FIRST_CONTAINER..).skip(snapshot.containers.len());
+        let minors = (FIRST_CONTAINER..).skip(snapshot.with_leaving().count());
         Self {
             top: link.limit.as_ref().map(|_| class_handle(LINK)),
             groups: snapshot.groups.iter().map(|group| group.id.as_str()).zip(minors.map(class_handle)).collect(),
@@ -72,7 +72,7 @@ impl<'a> Side<'a> {
             Some(Group { handle, parent: parents.of(group.group.as_deref()), node: of(group) })
         });
         // The last lane is the unmatched one.
-        let places = snapshot.containers.iter().zip(FIRST_CONTAINER..);
+        let places = snapshot.with_leaving().zip(FIRST_CONTAINER..);
         let places = places.map(|(container, minor)| (minor, parents.of(container.group.as_deref())));
         let places = places.chain([(UNMATCHED, parents.top)]);
         let lanes = places.zip(lanes).map(|((minor, parent), (_, report))| Lane { minor, parent, report });

@@ -1,0 +1,86 @@
+//! How a live portlane behaves: while nothing happens, when an interface goes down, and at its end.
+
+use std::fmt;
+
+use portlane_shaper::Nanos;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::Problem;
+use super::values::Text;
+
+/// How long queues may drain at the end, if the configuration does not say.
+const DEFAULT_DRAIN: Nanos = Nanos::from_millis(1_000);
+
+/// The longest that they may: whoever stops a service (systemd after 90 s) kills what does not stop.
+const LONGEST_DRAIN: Nanos = Nanos::from_millis(60_000);
+
+/// How a live portlane behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// What the worker does while nothing happens.
+    pub idle: Idle,
+    /// What becomes of a run whose interface goes down.
+    pub interface_down: InterfaceDown,
+    /// How long queues may drain at the end.
+    pub drain: Nanos,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self { idle: Idle::default(), interface_down: InterfaceDown::default(), drain: DEFAULT_DRAIN }
+    }
+}
+
+/// What the worker does while nothing happens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Idle {
+    /// It spins for as long as that is worth it, then sleeps until a packet comes or the next departure is due.
+    #[default]
+    Adaptive,
+    /// It spins, and never sleeps.
+    Busy,
+    /// It spins, and has the kernel look for packets on its core (`SO_PREFER_BUSY_POLL`), for drivers that can.
+    BusyPoll,
+}
+
+impl fmt::Display for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Adaptive => "adaptive",
+            Self::Busy => "busy",
+            Self::BusyPoll => "busy-poll",
+        })
+    }
+}
+
+/// What becomes of a run whose interface goes down. One that is deleted ends the run in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InterfaceDown {
+    /// It waits until the interface is up again.
+    #[default]
+    Wait,
+    /// It ends, with exit code 1.
+    End,
+}
+
+impl fmt::Display for InterfaceDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Wait => "wait",
+            Self::End => "end",
+        })
+    }
+}
+
+pub(super) fn drain(written: Option<&Spanned<Text<Nanos>>>) -> Result<Nanos, Problem> {
+    let Some(written) = written else { return Ok(DEFAULT_DRAIN) };
+    let Text(drain) = *written.get_ref();
+    if drain <= LONGEST_DRAIN {
+        return Ok(drain);
+    }
+    let problem = Problem::at(written.span(), format!("drain is {drain}, and the most is {LONGEST_DRAIN}"));
+    Err(problem.help("what waits longer than that had better be lost: give a time, as in drain = \"1s\""))
+}

@@ -1,0 +1,42 @@
+//! What sockets and the worker count, as reported.
+
+use std::io;
+
+use portlane_rings::AfXdp;
+use portlane_stats::live::{Rings, SocketReport, WorkerReport};
+
+use super::rest::RestCounters;
+use crate::config::Idle;
+
+/// A socket, by the name of its interface and its queue.
+pub(super) fn socket(device: &AfXdp) -> io::Result<(String, SocketReport)> {
+    let (counted, rings) = (device.statistics()?, device.occupancy());
+    let report = SocketReport {
+        rx_dropped: counted.rx_dropped,
+        rx_invalid_descs: counted.rx_invalid_descs,
+        rx_ring_full: counted.rx_ring_full,
+        rx_fill_ring_empty_descs: counted.rx_fill_ring_empty_descs,
+        tx_invalid_descs: counted.tx_invalid_descs,
+        tx_ring_empty_descs: counted.tx_ring_empty_descs,
+        kicks: counted.kicks,
+        stalls_again: counted.stalls_again,
+        stalls_busy: counted.stalls_busy,
+        stalls_no_buffers: counted.stalls_no_buffers,
+        strays: counted.strays,
+        rings: Rings { size: rings.size, rx: rings.rx, fill: rings.fill, tx: rings.tx, completion: rings.completion },
+        batches: counted.batches,
+    };
+    Ok((format!("{}:{}", device.interface().name, device.queue()), report))
+}
+
+pub(super) fn worker(core: Option<usize>, idle: Idle, counters: &RestCounters) -> WorkerReport {
+    WorkerReport {
+        core,
+        idle: idle.to_string(),
+        turns: counters.turns,
+        busy_turns: counters.busy_turns,
+        sleeps: counters.sleeps,
+        woken_by_packet: counters.woken_by_packet,
+        slept_ns: counters.slept.0,
+    }
+}

@@ -1,0 +1,47 @@
+//! What cannot change while a run goes on.
+
+use crate::config::{Idle, Plan};
+
+/// Refuses a plan that the run cannot follow, and says what to do.
+pub(super) fn check(old: &Plan, new: &Plan) -> Result<(), String> {
+    let polls = |plan: &Plan| plan.running.idle == Idle::BusyPoll;
+    let fixed = [
+        ("[wire]", old.wire != new.wire),
+        ("[nic]", old.nic != new.nic),
+        ("[http] listen", old.listen != new.listen),
+        ("[control] socket", old.socket != new.socket),
+        ("idle, to or from \"busy-poll\",", polls(old) != polls(new)),
+    ];
+    match fixed.into_iter().find(|&(_, changes)| changes) {
+        Some((what, _)) => {
+            Err(format!("{what} cannot change while portlane runs: restart it, or leave that as it was"))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use crate::config::{self, Plan};
+
+    fn plan(head: &str, tail: &str) -> Plan {
+        config::parse(&format!("{head}\n[[container]]\nid = \"web\"\nports = [\"80\"]\n{tail}"), "test").unwrap()
+    }
+
+    #[test]
+    fn what_is_open_stays_open() {
+        let old = plan("", "");
+        for (head, tail, named) in [
+            ("", "[wire]\nnetwork = \"a\"\ncontainer = \"b\"\n", "[wire] "),
+            ("", "[nic]\ninterface = \"a\"\ncontainer = \"b\"\n", "[nic] "),
+            ("", "[http]\nlisten = \"127.0.0.1:1\"\n", "[http] listen "),
+            ("", "[control]\nsocket = \"/tmp/other\"\n", "[control] socket "),
+            ("idle = \"busy-poll\"", "", "idle, to or from \"busy-poll\", "),
+        ] {
+            let refused = check(&old, &plan(head, tail)).unwrap_err();
+            assert!(refused.starts_with(named), "{refused}");
+        }
+        assert_eq!(check(&old, &plan("idle = \"busy\"\ndrain = \"3s\"", "egress = { rate = \"1mbit\" }\n")), Ok(()));
+    }
+}

@@ -1,0 +1,226 @@
+//! What concerns a run besides its packets, on a thread of its own: the configuration is read again on SIGHUP, the service
+//! manager is told how things are, and changes of the interfaces are noticed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use caps::Capability;
+use crossbeam::channel::{self, RecvTimeoutError, Sender};
+use portlane_rings::{Interface, NewRules, Rules};
+use sd_notify::NotifyState;
+use signal_hook::consts::SIGHUP;
+use tokio::sync::oneshot;
+
+use crate::config::{self, Plan};
+use crate::control::questions::{Pulse, Reload, Reloaded, Request};
+use crate::failure::{self, Failure};
+use crate::line::change::Change;
+use crate::live;
+use crate::privileges;
+
+mod interfaces;
+
+use interfaces::Watched;
+
+/// How often there is a look at everything.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How often interfaces are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The running supervisor; it stops when dropped.
+#[derive(Debug)]
+pub struct Supervisor {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a supervisor needs to know.
+#[derive(Debug)]
+pub struct Charge {
+    /// The configuration.
+    pub config: PathBuf,
+    /// Set by SIGHUP: see [`reload_on_hangup`].
+    pub hangup: Arc<AtomicBool>,
+    /// Where the worker takes requests.
+    pub requests: Sender<Request>,
+    /// Whether the worker takes turns.
+    pub pulse: Pulse,
+    /// The interfaces in use.
+    pub interfaces: Vec<Interface>,
+    /// What the kernel chooses by, if it chooses.
+    pub rules: Option<Rules>,
+}
+
+impl Supervisor {
+    /// Starts it, and returns when it has given up its privileges. It lives in the network namespace of the calling thread. Of
+    /// that one's capabilities it keeps `CAP_BPF` if there are rules, since other rules are another map in the kernel.
+    ///
+    /// # Errors
+    ///
+    /// Failed if there is no thread to be had, or its privileges are not as they have to be.
+    pub fn start(charge: Charge) -> Result<Self, Failure> {
+        let (stop, stopped) = channel::bounded(0);
+        let (ready, begun) = channel::bounded(1);
+        let watch = move || {
+            let kept: &[_] = if charge.rules.is_some() { &[Capability::CAP_BPF] } else { &[] };
+            let kept = privileges::keep(kept);
+            let goes_on = kept.is_ok();
+            // Who started it waits.
+            let _ = ready.send(kept);
+            if !goes_on {
+                return;
+            }
+            let mut shift = Shift::new(charge);
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                shift.tick();
+            }
+        };
+        let thread = thread::Builder::new().name("portlane-watch".to_owned()).spawn(watch).map_err(Failure::failed)?;
+        begun.recv().map_err(Failure::failed)??;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed; there is nothing to add.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A flag that SIGHUP sets.
+///
+/// # Errors
+///
+/// Failed if the handler cannot be installed.
+pub fn reload_on_hangup() -> Result<Arc<AtomicBool>, Failure> {
+    let hangup = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&hangup)).map_err(Failure::failed)?;
+    Ok(hangup)
+}
+
+/// Tells the service manager, if one has started this process (`NOTIFY_SOCKET`).
+pub fn notify(states: &[NotifyState<'_>]) {
+    if let Err(cause) = sd_notify::notify(states) {
+        failure::tell(format!("the service manager cannot be told: {cause}"));
+    }
+}
+
+/// The supervisor at work.
+struct Shift {
+    charge: Charge,
+    watched: Vec<Watched>,
+    looked: Instant,
+    watchdog: Option<Watchdog>,
+}
+
+impl Shift {
+    fn new(mut charge: Charge) -> Self {
+        let watched = charge.interfaces.drain(..).map(Watched::new).collect();
+        let watchdog = sd_notify::watchdog_enabled().map(|patience| Watchdog::new(patience, charge.pulse.beats()));
+        Self { charge, watched, looked: Instant::now(), watchdog }
+    }
+
+    fn tick(&mut self) {
+        if self.charge.hangup.swap(false, Ordering::Relaxed) {
+            self.reload();
+        }
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.watched.iter_mut().filter_map(Watched::look).for_each(failure::tell);
+        }
+        if let Some(watchdog) = &mut self.watchdog
+            && watchdog.is_fed_by(self.charge.pulse.beats(), Instant::now())
+        {
+            notify(&[NotifyState::Watchdog]);
+        }
+    }
+
+    fn reload(&mut self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(_) => notify(&[NotifyState::Reloading]),
+        }
+        match self.try_reload() {
+            Ok(Change { added, changed, removed }) => failure::tell(format!(
+                "configuration reloaded: containers: {added} added, {changed} changed, {removed} removed"
+            )),
+            Err(why) => failure::tell(format!("{}\nnot reloaded: portlane goes on as before", why.message())),
+        }
+        notify(&[NotifyState::Ready]);
+    }
+
+    /// The rules in the kernel change last: what the kernel may refuse of them has been prepared before.
+    fn try_reload(&mut self) -> Result<Change, Failure> {
+        let plan = config::load(&self.charge.config).map_err(Failure::refused)?;
+        let warnings = plan.warnings.clone();
+        let refused = |cause| Failure::refused(format!("the kernel does not take the ports of containers: {cause}"));
+        let steers = self.charge.rules.is_some() && plan.nic.is_some();
+        let prepared = steers.then(|| NewRules::prepare(&live::owners(&plan))).transpose().map_err(refused)?;
+        let Reloaded { change, former } = self.follow(plan)?;
+        if let (Some(rules), Some(prepared)) = (&mut self.charge.rules, prepared)
+            && let Err(cause) = rules.put(prepared)
+        {
+            self.follow(former)?;
+            return Err(refused(cause));
+        }
+        warnings.iter().for_each(|warning| failure::tell(format!("warning: {warning}")));
+        Ok(change)
+    }
+
+    /// Has the worker follow another plan.
+    fn follow(&self, plan: Plan) -> Result<Reloaded, Failure> {
+        let (answer, answered) = oneshot::channel();
+        let silent = || Failure::failed("the worker does not answer");
+        self.charge.requests.send(Request::Reload(Box::new(Reload { plan, answer }))).map_err(|_| silent())?;
+        answered.blocking_recv().map_err(|_| silent())?.map_err(Failure::refused)
+    }
+}
+
+/// The service manager's watchdog: it is to hear of a worker that takes turns, and of no other.
+#[derive(Debug)]
+struct Watchdog {
+    interval: Duration,
+    fed: Instant,
+    beats: u64,
+}
+
+impl Watchdog {
+    /// Told every third of the time, a busy machine may be late twice.
+    fn new(patience: Duration, beats: u64) -> Self {
+        Self { interval: patience / 3, fed: Instant::now(), beats }
+    }
+
+    /// Whether it is time to tell, and there is something to be told: the worker has taken turns.
+    fn is_fed_by(&mut self, beats: u64, now: Instant) -> bool {
+        let is_fed = now.duration_since(self.fed) >= self.interval && beats != self.beats;
+        if is_fed {
+            (self.fed, self.beats) = (now, beats);
+        }
+        is_fed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_hears_of_a_worker_that_takes_turns() {
+        let mut watchdog = Watchdog::new(Duration::from_secs(3), 7);
+        let at = |millis| watchdog.fed + Duration::from_millis(millis);
+        let [early, late, later, last] = [at(999), at(1_000), at(1_500), at(2_000)];
+        assert!(!watchdog.is_fed_by(8, early), "not yet");
+        assert!(watchdog.is_fed_by(8, late));
+        assert!(!watchdog.is_fed_by(9, later), "not yet again");
+        assert!(!watchdog.is_fed_by(8, last), "no turn was taken");
+        assert!(watchdog.is_fed_by(9, last));
+    }
+}

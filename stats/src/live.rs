@@ -1,0 +1,71 @@
+//! What live traffic alone counts: AF_XDP sockets, and the workers that serve them.
+
+use serde::{Deserialize, Serialize};
+
+/// Sizes of batches are counted by powers of two: 1, 2 to 3, and so on, to 64 and more.
+pub const BATCH_SIZES: usize = 7;
+
+/// One AF_XDP socket: the kernel's counters (`XDP_STATISTICS`), ours, and how full its rings are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketReport {
+    /// Packets dropped by the kernel for other reasons than those below: longer than a frame, for one.
+    pub rx_dropped: u64,
+    /// Packets dropped because an entry of the fill ring was invalid.
+    pub rx_invalid_descs: u64,
+    /// Packets dropped because the receive ring was full: the worker was late.
+    pub rx_ring_full: u64,
+    /// Times that the kernel wanted a frame to fill and found none: the worker was late, or short of frames.
+    pub rx_fill_ring_empty_descs: u64,
+    /// Packets not sent because their entry of the transmit ring was invalid.
+    pub tx_invalid_descs: u64,
+    /// Times that the kernel looked for a packet to send and found none.
+    pub tx_ring_empty_descs: u64,
+    /// System calls made to have packets sent.
+    pub kicks: u64,
+    /// Of these, how many ended with `EAGAIN`: not all could be sent at once.
+    pub stalls_again: u64,
+    /// Of these, how many ended with `EBUSY`: the interface dropped a packet.
+    pub stalls_busy: u64,
+    /// Of these, how many ended with `ENOBUFS`: no memory, or a full interface.
+    pub stalls_no_buffers: u64,
+    /// Entries handed back by the kernel that lay outside the pool, or that it had never been given.
+    pub strays: u64,
+    /// How full the rings are.
+    pub rings: Rings,
+    /// Receive calls that returned packets, by how many: 1, 2 to 3, 4 to 7, to 64 and more.
+    pub batches: [u64; BATCH_SIZES],
+}
+
+/// Entries in the rings of a socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rings {
+    /// Entries that each has room for.
+    pub size: u32,
+    /// Packets that have arrived.
+    pub rx: u32,
+    /// Frames for packets to come.
+    pub fill: u32,
+    /// Packets to be sent.
+    pub tx: u32,
+    /// Frames whose packets have been sent.
+    pub completion: u32,
+}
+
+/// One worker.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerReport {
+    /// The core that it is pinned to.
+    pub core: Option<usize>,
+    /// What it does while nothing happens: `adaptive`, `busy` or `busy-poll`.
+    pub idle: String,
+    /// Turns taken.
+    pub turns: u64,
+    /// Turns in which something was received or sent.
+    pub busy_turns: u64,
+    /// Times that it slept.
+    pub sleeps: u64,
+    /// Of these, how many a packet ended; the others ended by themselves, or by a signal.
+    pub woken_by_packet: u64,
+    /// How long it slept, all in all, nanoseconds.
+    pub slept_ns: u64,
+}

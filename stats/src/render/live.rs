@@ -1,0 +1,73 @@
+//! Sockets and workers, a line or two for each.
+
+use super::text::printable;
+use super::units::time;
+use crate::live::{Rings, SocketReport, WorkerReport};
+use crate::snapshot::Snapshot;
+
+/// The lines; none where nothing is live.
+pub(super) fn render(snapshot: &Snapshot) -> String {
+    let workers = snapshot.workers.iter().map(worker);
+    workers.chain(snapshot.sockets.iter().map(|(name, of)| socket(&printable(name), of))).collect()
+}
+
+fn worker(worker: &WorkerReport) -> String {
+    let WorkerReport { core, idle, turns, busy_turns, sleeps, woken_by_packet, slept_ns } = worker;
+    let core = core.map_or_else(|| "no core of its own".to_owned(), |core| format!("core {core}"));
+    let (idle, slept) = (printable(idle), time(slept_ns / 1000));
+    format!(
+        "worker on {core}, {idle}: {turns} turns, {busy_turns} with packets; slept {sleeps} times for {slept}, woken by a \
+         packet {woken_by_packet} times\n"
+    )
+}
+
+fn socket(name: &str, socket: &SocketReport) -> String {
+    let Rings { size, rx, fill, tx, completion } = socket.rings;
+    let mut line = format!(
+        "socket {name}: rx {rx}, fill {fill}, tx {tx}, completion {completion} of {size}; batches {}",
+        batches(socket)
+    );
+    for (name, count) in counters(socket).into_iter().filter(|&(_, count)| count > 0) {
+        line += &format!("; {name} {count}");
+    }
+    line + "\n"
+}
+
+/// Counters by the kernel's names, and ours.
+fn counters(socket: &SocketReport) -> [(&'static str, u64); 11] {
+    [
+        ("rx_dropped", socket.rx_dropped),
+        ("rx_invalid_descs", socket.rx_invalid_descs),
+        ("rx_ring_full", socket.rx_ring_full),
+        ("rx_fill_ring_empty_descs", socket.rx_fill_ring_empty_descs),
+        ("tx_invalid_descs", socket.tx_invalid_descs),
+        ("tx_ring_empty_descs", socket.tx_ring_empty_descs),
+        ("kicks", socket.kicks),
+        ("stalls_again", socket.stalls_again),
+        ("stalls_busy", socket.stalls_busy),
+        ("stalls_no_buffers", socket.stalls_no_buffers),
+        ("strays", socket.strays),
+    ]
+}
+
+/// How often each size was received: `7x1 2x4-7`.
+fn batches(socket: &SocketReport) -> String {
+    let sizes = ["1", "2-3", "4-7", "8-15", "16-31", "32-63", "64"];
+    let used = socket.batches.iter().zip(sizes).filter(|&(&count, _)| count > 0);
+    let words: Vec<_> = used.map(|(count, size)| format!("{count}x{size}")).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::samples;
+
+    #[test]
+    fn sockets_and_workers_are_told_of() {
+        assert_eq!(
+            super::render(&samples::live()),
+            "worker on core 1, adaptive: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a packet 9 times\n\
+             socket eth0:0: rx 5, fill 2040, tx 0, completion 1 of 2048; batches 7x1 2x4-7 1x64; rx_ring_full 3; kicks 12\n"
+        );
+    }
+}
