@@ -11,7 +11,7 @@ pub(crate) type Counts = BTreeMap<String, f64>;
 /// A count has changed if it is higher or lower than the recorded one by more than this part of it. Counts are exact, so this
 /// is no allowance for noise: it lets small shifts of inlining pass, and little else. A load with its bounds check is some six
 /// instructions a packet.
-const TOLERANCE: f64 = 0.01;
+const TOLERANCE: f64 = 0.005;
 
 /// What was recorded, and with what it was built.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
