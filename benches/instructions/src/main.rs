@@ -28,7 +28,7 @@ const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.toml");
 
 const ABOUT: &str =
     "# Instructions a packet, as counted by callgrind. Written by `make instructions-record`; `make instructions`,
-# and with it CI, fails where a count is more than 1 % above the one here.
+# and with it CI, fails where a count is more than half a percent above the one here.
 ";
 
 /// Packets that are counted: enough for drops and turns of the wheel to come in their proportion.
