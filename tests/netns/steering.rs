@@ -191,6 +191,15 @@ pub(crate) fn queues() {
     let (snapshot, _) = bench.settled_books();
     assert_owned_alone(&snapshot);
     assert_eq!(snapshot.totals.received, 2 * u64::from(FLOWS));
+    assert_eq!(snapshot.sockets.keys().collect::<Vec<_>>(), ["container:0", "network:0", "network:1"]);
+    for state in ["down", "up"] {
+        bench.line.command("ip", &["link", "set", NETWORK, state]).unwrap();
+        let said = format!("interface {NETWORK} is {state}");
+        // Of an interface it is told, not of each queue.
+        eventually(|| portlane.stderr().contains(&said), || format!("not noticed: {}", portlane.stderr()));
+    }
+    ask_all();
+    assert_eq!(portlane.stderr().lines().count(), 2, "{}", portlane.stderr());
     portlane.signal(Signal::SIGTERM);
     assert_eq!(portlane.ended().code, Some(0));
 
