@@ -25,3 +25,4 @@ pub mod neighbours;
 #[cfg(feature = "af-xdp")]
 pub mod netns;
 pub mod report;
+pub mod workers;

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use portlane_classify::{Direction, Malformed};
 use portlane_rings::{Device, Frame, Losses};
 use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape, Shaper};
+use portlane_stats::counters::LaneCounters;
 use portlane_stats::histogram::LaneHistogram;
 use portlane_stats::lane::{LaneReading, LaneReport, LimitedBy, Rate as Average};
 use portlane_stats::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
 
 use crate::config::Plan;
 use crate::line::Line;
+use crate::workers::Owners;
 
 mod settings;
 
@@ -34,7 +36,20 @@ pub struct Context {
 /// Reads everything that `line` has counted, as of `now`.
 #[must_use]
 pub fn snapshot<D: Device>(line: &Line<D>, plan: &Plan, context: &Context, now: Nanos) -> Snapshot {
-    let reader = Reader { line, plan, context, now };
+    snapshot_of_all(&[line], &Owners::assign(plan, 1), plan, context, now)
+}
+
+/// Reads everything that the lines of several workers have counted, as of `now`. What is on its way between them counts as
+/// queued.
+#[must_use]
+pub fn snapshot_of_all<D: Device>(
+    lines: &[&Line<D>],
+    owners: &Owners,
+    plan: &Plan,
+    context: &Context,
+    now: Nanos,
+) -> Snapshot {
+    let reader = Reader { lines, owners, plan, context, now };
     let groups = plan.groups.iter().zip(0..).map(|(group, number)| GroupReport {
         id: group.id.clone(),
         group: reader.group_name(group.group),
@@ -74,40 +89,50 @@ pub fn sojourns<D: Device>(line: &Line<D>) -> LaneHistogram {
 }
 
 struct Reader<'a, D> {
-    line: &'a Line<D>,
+    lines: &'a [&'a Line<D>],
+    owners: &'a Owners,
     plan: &'a Plan,
     context: &'a Context,
     now: Nanos,
 }
 
-impl<D: Device> Reader<'_, D> {
+impl<'a, D: Device> Reader<'a, D> {
     fn totals(&self) -> Totals {
-        let counters = &self.line.counters;
-        let lanes = || {
-            self.line
-                .shapers
-                .iter()
-                .flat_map(|shaper| (0..).map(LaneId).take(shaper.lanes()).map(|id| shaper.counters(id)))
+        let of_lines = |count: fn(&Line<D>) -> u64| self.lines.iter().map(|line| count(line)).sum::<u64>();
+        let of_lanes = |count: fn(&LaneCounters) -> u64| -> u64 {
+            let shapers = self.lines.iter().flat_map(|line| &line.shapers);
+            let lanes =
+                |shaper: &'a Shaper<Frame>| (0..).map(LaneId).take(shaper.lanes()).map(|id| shaper.counters(id));
+            shapers.flat_map(lanes).map(|lane| count(&lane)).sum()
         };
-        let malformed = Malformed::ALL.iter().zip(counters.malformed).filter(|&(_, count)| count > 0);
-        let dropped: u64 = lanes().map(|lane| lane.dropped_total().packets).sum();
-        let sent: u64 = lanes().map(|lane| lane.sent.packets).sum();
+        let malformed = Malformed::ALL.iter().map(|&reason| {
+            (reason, self.lines.iter().map(|line| line.counters.malformed[reason as usize]).sum::<u64>())
+        });
+        let malformed: BTreeMap<_, _> = malformed
+            .filter(|&(_, count)| count > 0)
+            .map(|(reason, count)| (reason.as_str().to_owned(), count))
+            .collect();
+        let handoff = of_lines(|line| line.counters.handoff);
+        let under_way = of_lines(|line| line.counters.handed_over) - of_lines(|line| line.counters.taken_over);
         let losses = self.context.losses;
+        let by_lanes = of_lanes(|lane| lane.dropped_total().packets);
         Totals {
-            received: counters.received + losses.missed,
-            sent: sent.saturating_sub(losses.unsent),
-            dropped: dropped + counters.malformed.iter().sum::<u64>() + losses.missed + losses.unsent,
-            queued: self.line.queued() as u64,
-            unmatched: self.line.unmatched(),
-            malformed: malformed.map(|(reason, count)| (reason.as_str().to_owned(), count)).collect(),
+            received: of_lines(|line| line.counters.received) + losses.missed,
+            sent: of_lanes(|lane| lane.sent.packets).saturating_sub(losses.unsent),
+            dropped: by_lanes + malformed.values().sum::<u64>() + handoff + losses.missed + losses.unsent,
+            queued: of_lines(|line| line.queued() as u64) + under_way,
+            unmatched: of_lines(Line::unmatched),
+            malformed,
+            handoff,
             missed: losses.missed,
             unsent: losses.unsent,
             backwards_timestamps: self.context.backwards_timestamps,
         }
     }
 
-    fn shaper(&self, direction: Direction) -> &Shaper<Frame> {
-        &self.line.shapers[direction.index()]
+    /// The line of the worker who owns a lane.
+    fn line(&self, lane: LaneId) -> &Line<D> {
+        self.lines[self.owners.of_lane(lane.0)]
     }
 
     fn group_name(&self, group: Option<GroupId>) -> Option<String> {
@@ -115,7 +140,8 @@ impl<D: Device> Reader<'_, D> {
     }
 
     fn lane(&self, direction: Direction, lane: u32, params: &LaneParams) -> LaneReport {
-        let (id, shaper) = (LaneId(lane), self.shaper(direction));
+        let id = LaneId(lane);
+        let (line, shaper) = (self.line(id), &self.line(id).shapers[direction.index()]);
         let counters = shaper.counters(id);
         let elapsed = (self.now - self.context.started).0;
         LaneReport::new(LaneReading {
@@ -123,7 +149,7 @@ impl<D: Device> Reader<'_, D> {
             queued: shaper.backlog(id),
             sent_rate: Average::average(counters.sent, elapsed),
             dequeued_rate: Average::average(counters.dequeued, elapsed),
-            sojourn: &self.line.sojourns(direction, id),
+            sojourn: &line.sojourns(direction, id),
             limit: settings::limit(params),
             class: settings::class(&shaper.node(NodeId::Lane(id), self.now)),
             queue: settings::queue(shaper, id, &params.queue, self.now),
@@ -132,7 +158,7 @@ impl<D: Device> Reader<'_, D> {
     }
 
     fn limited_by(&self, direction: Direction, id: LaneId) -> LimitedBy {
-        match self.shaper(direction).limited_by(id, self.now) {
+        match self.line(id).shapers[direction.index()].limited_by(id, self.now) {
             Limited::Nothing => LimitedBy::Nothing,
             Limited::Rate => LimitedBy::Rate,
             Limited::Ceil => LimitedBy::Ceil,
@@ -144,16 +170,26 @@ impl<D: Device> Reader<'_, D> {
 
     fn link(&self, direction: Direction) -> NodeReport {
         let params = &self.plan.link.params[direction.index()];
-        self.inner(direction, NodeId::Link, params.shape)
+        let mut parts = self.lines.iter().map(|line| self.inner(line, direction, NodeId::Link, params.shape));
+        let first = parts.next().expect("there is a worker");
+        // Of a link with a rate all but the first are zero.
+        parts.fold(first, |mut sum, part| {
+            sum.sent_packets += part.sent_packets;
+            sum.sent_bytes += part.sent_bytes;
+            sum.class.lended += part.class.lended;
+            sum.class.borrowed += part.class.borrowed;
+            sum
+        })
     }
 
     fn group(&self, direction: Direction, group: u32) -> NodeReport {
         let params = &self.plan.groups[group as usize].params[direction.index()];
-        self.inner(direction, NodeId::Group(GroupId(group)), params.shape)
+        let line = self.lines[self.owners.of_group(group)];
+        self.inner(line, direction, NodeId::Group(GroupId(group)), params.shape)
     }
 
-    fn inner(&self, direction: Direction, id: NodeId, shape: Option<Shape>) -> NodeReport {
-        let node = self.shaper(direction).node(id, self.now);
+    fn inner(&self, line: &Line<D>, direction: Direction, id: NodeId, shape: Option<Shape>) -> NodeReport {
+        let node = line.shapers[direction.index()].node(id, self.now);
         NodeReport {
             limit: shape.map(settings::htb),
             sent_packets: node.sent.packets,

@@ -10,3 +10,4 @@ mod links;
 mod rig;
 mod rings;
 mod shortage;
+mod workers;
