@@ -104,6 +104,12 @@ impl Pool {
         self.frames + guests - lent
     }
 
+    /// Frames of this part that others have, those in rings included.
+    #[must_use]
+    pub fn lent(&self) -> u32 {
+        self.others.iter().flat_map(|others| others.each.iter().flatten()).map(|other| other.lent).sum()
+    }
+
     /// Whether a frame is of this part.
     #[inline]
     #[must_use]
