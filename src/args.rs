@@ -69,6 +69,9 @@ pub enum Command {
     /// egress; the time from turn to turn follows from --load. Lanes and flows come in random order with a fixed seed: what
     /// is counted is the same in every run, on every machine.
     ///
+    /// With --workers the link has no limit, containers are divided among the workers, and what counts is how many packets they
+    /// take together beside one of them alone.
+    ///
     /// Times are of 25 rounds, after a warm-up in which queues come to rest: the lowest is the one to compare. They include
     /// the device, whose own part is measured too. The floor is a minimal loop over the same packets that shares no code
     /// with portlane: compare machines by it.
@@ -173,11 +176,15 @@ pub struct Bench {
     /// How much is offered
     #[arg(long, value_enum, default_value_t = Load::Default)]
     pub load: Load,
+    /// Workers, each on a core of its own. More than one: how much faster they are together, with containers of their own,
+    /// and with every packet handed over to the next
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub workers: u32,
     /// Print one JSON object instead of a page
     #[arg(long)]
     pub json: bool,
     /// Write the sojourn times of all lanes together as HdrHistogram's percentile text, in microseconds
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "workers")]
     pub hgrm: Option<PathBuf>,
 }
 

@@ -24,7 +24,8 @@ pub fn line<D: Device>(
 ) -> Line<D> {
     let fragments = Fragments::new(FRAGMENTS, DEFAULT_FRAGMENT_LIFETIME_NS, key);
     let classifier = Classifier::new(plan.owners.clone(), fragments, &plan.host_addresses);
-    let capacity = pool.total() as usize;
+    // Lanes may hold frames of other workers too.
+    let capacity = pool.total_of_all() as usize;
     let shapers = Direction::ALL.map(|direction| shaper(plan, direction, capacity, now));
     Line::new(pool, ports, leaves_by, classifier, FlowKey::new(key), shapers, Places::of(plan))
 }

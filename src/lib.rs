@@ -29,3 +29,4 @@ pub mod privileges;
 pub mod report;
 #[cfg(feature = "af-xdp")]
 pub mod supervisor;
+pub mod workers;

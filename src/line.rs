@@ -1,5 +1,6 @@
 //! The packet line: what happens to a frame, from the device that it came from to the device that it leaves by.
 
+mod handover;
 mod virtual_time;
 
 use std::io;
@@ -12,6 +13,7 @@ use portlane_stats::histogram::{Histograms, LaneHistogram};
 pub mod change;
 pub mod places;
 
+pub use handover::Neighbours;
 use places::Places;
 use virtual_time::Time;
 
@@ -64,6 +66,12 @@ pub struct LineCounters {
     pub received: u64,
     /// Dropped for a malformed header, by [`Malformed`]'s position in [`Malformed::ALL`].
     pub malformed: [u64; Malformed::ALL.len()],
+    /// Handed over to other workers, who own their lanes.
+    pub handed_over: u64,
+    /// Taken over from other workers.
+    pub taken_over: u64,
+    /// Dropped because their worker had no room for more: it was late.
+    pub handoff: u64,
 }
 
 /// One worker's packet line: its devices, its pool, and the lanes of both directions.
@@ -89,6 +97,8 @@ pub struct Line<D> {
     histograms: Histograms,
     /// What the line itself counts.
     pub counters: LineCounters,
+    /// The other workers, if there are.
+    neighbours: Option<Box<Neighbours>>,
     /// Free frames that the line tries to have when it receives.
     reserve: u32,
     /// The frames of one receive call, and whose they are; empty between turns.
@@ -122,6 +132,7 @@ impl<D: Device> Line<D> {
             places,
             histograms: Histograms::new(lanes),
             counters: LineCounters::default(),
+            neighbours: None,
             reserve,
             batch: Vec::with_capacity(BATCH),
             owners: Vec::with_capacity(BATCH),
@@ -151,12 +162,14 @@ impl<D: Device> Line<D> {
     /// As of [`turn`](Self::turn).
     pub fn turn_watched(&mut self, now: Nanos, watch: &mut impl Watch) -> io::Result<usize> {
         let mut moved = self.depart(now, watch)?;
+        moved += self.take_over(now)?;
         for port in 0..self.ports.len() {
             let received = self.receive(port);
             watch.passed(Stage::Receive);
             self.classify(port, now);
             watch.passed(Stage::Classify);
             moved += self.batch.len();
+            self.hand_over();
             moved += self.enqueue(port, now)?;
             watch.passed(Stage::Enqueue);
             received?;
@@ -175,6 +188,7 @@ impl<D: Device> Line<D> {
         for port in &mut self.ports {
             port.device.reclaim(&mut self.pool)?;
         }
+        self.pool.exchange();
         self.make_room();
         watch.passed(Stage::Reclaim);
         let mut sent = 0;
@@ -372,12 +386,12 @@ impl<D: Device> Line<D> {
         }
     }
 
-    /// The law of the pool: free + filling + sending + queued = total.
+    /// The law of the pool: free + filling + sending + queued = total; of several workers, [what each has](Pool::here).
     #[must_use]
     pub fn balances(&self) -> bool {
         let held = self.ports.iter().map(|port| port.device.held());
         let held: u32 = held.map(|held| held.filling + held.sending).sum();
-        (self.pool.free() + held) as usize + self.queued() + self.batch.len() == self.pool.total() as usize
+        (self.pool.free() + held) as usize + self.queued() + self.batch.len() == self.pool.here() as usize
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use portlane_classify::{Direction, Malformed};
 use portlane_rings::{Device, Frame, Losses};
 use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape, Shaper};
+use portlane_stats::counters::LaneCounters;
 use portlane_stats::histogram::LaneHistogram;
 use portlane_stats::lane::{LaneReading, LaneReport, LimitedBy, Rate as Average};
 use portlane_stats::live::{SocketReport, WorkerReport};
@@ -13,6 +14,7 @@ use portlane_stats::snapshot::{ContainerReport, Directions, GroupReport, Mode, N
 use crate::config::Plan;
 use crate::line::Line;
 use crate::line::places::Place;
+use crate::workers::Owners;
 
 mod settings;
 
@@ -40,17 +42,31 @@ pub struct Context {
 /// Reads everything that `line` has counted, as of `now`.
 #[must_use]
 pub fn snapshot<D: Device>(line: &Line<D>, plan: &Plan, context: &Context, now: Nanos) -> Snapshot {
-    let reader = Reader { line, plan, context, now, positions: positions(line) };
+    snapshot_of_all(&[line], &Owners::assign(plan, 1), plan, context, now)
+}
+
+/// Reads everything that the lines of several workers have counted, as of `now`. What is on its way between them counts as
+/// queued.
+#[must_use]
+pub fn snapshot_of_all<D: Device>(
+    lines: &[&Line<D>],
+    owners: &Owners,
+    plan: &Plan,
+    context: &Context,
+    now: Nanos,
+) -> Snapshot {
+    let first = lines[0];
+    let reader = Reader { lines, owners, plan, context, now, positions: positions(first) };
     let groups = plan.groups.iter().zip(0..).map(|(group, number)| GroupReport {
         id: group.id.clone(),
         group: reader.group_name(group.group),
         ingress: reader.group(Direction::Ingress, number),
         egress: reader.group(Direction::Egress, number),
     });
-    let containers = plan.containers.iter().zip(&line.places.containers);
+    let containers = plan.containers.iter().zip(&first.places.containers);
     let containers = containers.map(|(of, &place)| reader.container(&of.id, place, &of.lanes));
-    let leaving = line.places.leaving.iter().map(|one| reader.container(&one.id, one.place, &one.lanes));
-    let nobody = Place { lane: line.places.unmatched, since: None };
+    let leaving = first.places.leaving.iter().map(|one| reader.container(&one.id, one.place, &one.lanes));
+    let nobody = Place { lane: first.places.unmatched, since: None };
     Snapshot {
         time_ns: now.0,
         duration_ns: (now - context.started).0,
@@ -79,7 +95,8 @@ pub fn sojourns<D: Device>(line: &Line<D>) -> LaneHistogram {
 }
 
 struct Reader<'a, D> {
-    line: &'a Line<D>,
+    lines: &'a [&'a Line<D>],
+    owners: &'a Owners,
     plan: &'a Plan,
     context: &'a Context,
     now: Nanos,
@@ -91,30 +108,49 @@ fn positions<D>(line: &Line<D>) -> HashMap<GroupId, usize> {
     line.places.groups.iter().copied().zip(0..).collect()
 }
 
-impl<D: Device> Reader<'_, D> {
+impl<'a, D: Device> Reader<'a, D> {
     fn totals(&self) -> Totals {
-        let counters = &self.line.counters;
-        let places = &self.line.places;
-        let lanes = || self.line.shapers.iter().flat_map(|shaper| places.lanes().map(|id| shaper.counters(id)));
-        let malformed = Malformed::ALL.iter().zip(counters.malformed).filter(|&(_, count)| count > 0);
-        let dropped = lanes().map(|lane| lane.dropped_total().packets).sum::<u64>() + places.gone.dropped;
-        let sent = lanes().map(|lane| lane.sent.packets).sum::<u64>() + places.gone.sent;
+        let of_lines = |count: fn(&Line<D>) -> u64| self.lines.iter().map(|line| count(line)).sum::<u64>();
+        let of_lanes = |count: fn(&LaneCounters) -> u64| -> u64 {
+            let of_line = |line: &Line<D>| -> u64 {
+                let of_shaper =
+                    |shaper: &Shaper<Frame>| line.places.lanes().map(|id| count(&shaper.counters(id))).sum::<u64>();
+                line.shapers.iter().map(of_shaper).sum()
+            };
+            self.lines.iter().map(|line| of_line(line)).sum()
+        };
+        let malformed = Malformed::ALL.iter().map(|&reason| {
+            (reason, self.lines.iter().map(|line| line.counters.malformed[reason as usize]).sum::<u64>())
+        });
+        let malformed: BTreeMap<_, _> = malformed
+            .filter(|&(_, count)| count > 0)
+            .map(|(reason, count)| (reason.as_str().to_owned(), count))
+            .collect();
+        let handoff = of_lines(|line| line.counters.handoff);
+        let under_way = of_lines(|line| line.counters.handed_over) - of_lines(|line| line.counters.taken_over);
+        let sent = of_lanes(|lane| lane.sent.packets) + of_lines(|line| line.places.gone.sent);
         let losses = self.context.losses;
+        let by_lanes = of_lanes(|lane| lane.dropped_total().packets) + of_lines(|line| line.places.gone.dropped);
         Totals {
-            received: counters.received + losses.missed,
+            received: of_lines(|line| line.counters.received) + losses.missed,
             sent: sent.saturating_sub(losses.unsent),
-            dropped: dropped + counters.malformed.iter().sum::<u64>() + losses.missed + losses.unsent,
-            queued: self.line.queued() as u64,
-            unmatched: self.line.unmatched(),
-            malformed: malformed.map(|(reason, count)| (reason.as_str().to_owned(), count)).collect(),
+            dropped: by_lanes + malformed.values().sum::<u64>() + handoff + losses.missed + losses.unsent,
+            queued: of_lines(|line| line.queued() as u64) + under_way,
+            unmatched: of_lines(Line::unmatched),
+            malformed,
+            handoff,
             missed: losses.missed,
             unsent: losses.unsent,
             backwards_timestamps: self.context.backwards_timestamps,
         }
     }
 
-    fn shaper(&self, direction: Direction) -> &Shaper<Frame> {
-        &self.line.shapers[direction.index()]
+    /// The line of the worker who owns a lane. Of several their plan does not change, and lanes are those that it names.
+    fn line(&self, lane: LaneId) -> &Line<D> {
+        match self.lines {
+            [only] => only,
+            lines => lines[self.owners.of_lane(lane.0)],
+        }
     }
 
     fn group_name(&self, group: Option<GroupId>) -> Option<String> {
@@ -131,7 +167,7 @@ impl<D: Device> Reader<'_, D> {
     }
 
     fn lane(&self, direction: Direction, Place { lane: id, since }: Place, params: &LaneParams) -> LaneReport {
-        let shaper = self.shaper(direction);
+        let (line, shaper) = (self.line(id), &self.line(id).shapers[direction.index()]);
         let counters = shaper.counters(id);
         let elapsed = (self.now - since.unwrap_or(self.context.started)).0;
         LaneReport::new(LaneReading {
@@ -139,7 +175,7 @@ impl<D: Device> Reader<'_, D> {
             queued: shaper.backlog(id),
             sent_rate: Average::average(counters.sent, elapsed),
             dequeued_rate: Average::average(counters.dequeued, elapsed),
-            sojourn: &self.line.sojourns(direction, id),
+            sojourn: &line.sojourns(direction, id),
             limit: settings::limit(params),
             class: settings::class(&shaper.node(NodeId::Lane(id), self.now)),
             queue: settings::queue(shaper, id, &params.queue, self.now),
@@ -148,7 +184,7 @@ impl<D: Device> Reader<'_, D> {
     }
 
     fn limited_by(&self, direction: Direction, id: LaneId) -> LimitedBy {
-        match self.shaper(direction).limited_by(id, self.now) {
+        match self.line(id).shapers[direction.index()].limited_by(id, self.now) {
             Limited::Nothing => LimitedBy::Nothing,
             Limited::Rate => LimitedBy::Rate,
             Limited::Ceil => LimitedBy::Ceil,
@@ -162,23 +198,47 @@ impl<D: Device> Reader<'_, D> {
 
     fn link(&self, direction: Direction) -> NodeReport {
         let params = &self.plan.link.params[direction.index()];
-        self.inner(direction, NodeId::Link, self.plan.groups.len(), params.shape)
+        let mut parts = self
+            .lines
+            .iter()
+            .map(|line| self.inner(line, direction, NodeId::Link, self.plan.groups.len(), params.shape));
+        let first = parts.next().expect("there is a worker");
+        // Of a link with a rate all but the first are zero.
+        parts.fold(first, |mut sum, part| {
+            sum.sent_packets += part.sent_packets;
+            sum.sent_bytes += part.sent_bytes;
+            sum.class.lended += part.class.lended;
+            sum.class.borrowed += part.class.borrowed;
+            sum
+        })
     }
 
     /// The group at a position of the plan.
-    fn group(&self, direction: Direction, position: usize) -> NodeReport {
-        let params = &self.plan.groups[position].params[direction.index()];
-        self.inner(direction, NodeId::Group(self.line.places.groups[position]), position, params.shape)
+    fn group(&self, direction: Direction, position: u32) -> NodeReport {
+        let params = &self.plan.groups[position as usize].params[direction.index()];
+        let line = match self.lines {
+            [only] => only,
+            lines => lines[self.owners.of_group(position)],
+        };
+        let id = NodeId::Group(line.places.groups[position as usize]);
+        self.inner(line, direction, id, position as usize, params.shape)
     }
 
-    fn inner(&self, direction: Direction, id: NodeId, position: usize, shape: Option<Shape>) -> NodeReport {
-        let node = self.shaper(direction).node(id, self.now);
+    fn inner(
+        &self,
+        line: &Line<D>,
+        direction: Direction,
+        id: NodeId,
+        position: usize,
+        shape: Option<Shape>,
+    ) -> NodeReport {
+        let node = line.shapers[direction.index()].node(id, self.now);
         NodeReport {
             limit: shape.map(settings::htb),
             sent_packets: node.sent.packets,
             sent_bytes: node.sent.bytes,
             class: settings::class(&node),
-            former: self.line.places.former[position][direction.index()],
+            former: line.places.former[position][direction.index()],
         }
     }
 }

@@ -185,3 +185,21 @@ fn what_cannot_be_measured_is_refused() {
         assert!(!output.stderr.is_empty(), "{arguments:?}");
     }
 }
+
+#[test]
+fn several_workers_are_measured_together() {
+    let output = portlane(&["--containers", "8", "--packets", "1000", "--load", "idle", "--workers", "2", "--json"]);
+    if std::thread::available_parallelism().unwrap().get() < 2 {
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        return;
+    }
+    assert!(output.status.success(), "{output:?}");
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&object["workers"], &object["containers"], &object["rounds"]), (&2.into(), &8.into(), &25.into()));
+    for kind in ["alone", "separate", "handed_over"] {
+        assert!(object[kind]["ns_per_packet"].as_f64() > Some(0.0), "{object}");
+    }
+    for refused in [&["--workers", "0"][..], &["--workers", "65"], &["--workers", "2", "--containers", "1"]] {
+        assert_eq!(portlane(refused).status.code(), Some(2), "{refused:?}");
+    }
+}

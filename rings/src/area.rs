@@ -4,18 +4,25 @@
 use std::any::Any;
 use std::io;
 use std::ptr::NonNull;
+use std::sync::Arc;
+#[cfg(feature = "af-xdp")]
+use std::sync::Mutex;
 
 use crate::mapping::{HUGE_PAGE, Mapping};
 
 /// One mapped area of bytes that are only reached through [`Area::slice`] and [`Area::slice_mut`].
+///
+/// The parts of a divided pool each have a handle of the area. What keeps their accesses apart is the tokens: a range lies
+/// within one frame, whoever reads it borrows that frame's token, and whoever writes it borrows the token mutably. Of each
+/// frame there is one token at most, and with it the right to its bytes goes from thread to thread.
 pub(crate) struct Area {
     base: NonNull<u8>,
     len: usize,
-    /// What keeps the mapping alive; dropped with the area.
-    _owner: Box<dyn Any + Send>,
+    /// What keeps the mapping alive; dropped with the last handle.
+    owner: Arc<dyn Any + Send + Sync>,
 }
 
-// SAFETY: the area owns its mapping exclusively; the pointer is not tied to the thread that made it.
+// SAFETY: the pointer is not tied to the thread that made it; see `Area` for what keeps accesses apart.
 unsafe impl Send for Area {}
 
 impl Area {
@@ -24,7 +31,7 @@ impl Area {
         let rounded = len.next_multiple_of(HUGE_PAGE);
         let mapping = Mapping::anonymous(rounded, libc::MAP_HUGETLB).or_else(|_| Mapping::anonymous(rounded, 0))?;
         mapping.advise_huge_pages();
-        Ok(Self { base: mapping.base(), len, _owner: Box::new(mapping) })
+        Ok(Self { base: mapping.base(), len, owner: Arc::new(mapping) })
     }
 
     /// Takes over memory that somebody else mapped.
@@ -35,7 +42,13 @@ impl Area {
     /// area (and the kernel, for frames given to it) may access them.
     #[cfg(feature = "af-xdp")]
     pub(crate) unsafe fn adopt(base: NonNull<u8>, len: usize, owner: Box<dyn Any + Send>) -> Self {
-        Self { base, len, _owner: owner }
+        // Nobody ever locks it: it is there to be dropped, and may be so by any thread.
+        Self { base, len, owner: Arc::new(Mutex::new(owner)) }
+    }
+
+    /// Another handle of the same memory.
+    pub(crate) fn share(&self) -> Self {
+        Self { base: self.base, len: self.len, owner: Arc::clone(&self.owner) }
     }
 
     /// Number of bytes.
@@ -48,8 +61,8 @@ impl Area {
         let (start, len) = self.check(start, len);
         // SAFETY: `check` has shown that the range lies within the area.
         let first = unsafe { self.base.add(start) };
-        // SAFETY: as above; the memory is initialised (zeroed by the mapping) and `&self` keeps writers out, because
-        // the only safe way to write is `slice_mut`, and frames of which a token exists are not the kernel's.
+        // SAFETY: as above; the memory is initialised (zeroed by the mapping), and the token that the caller borrows keeps
+        // writers out: others of this process (see `Area`), and the kernel, whose frames have no token.
         unsafe { std::slice::from_raw_parts(first.as_ptr(), len) }
     }
 
@@ -58,7 +71,7 @@ impl Area {
         let (start, len) = self.check(start, len);
         // SAFETY: `check` has shown that the range lies within the area.
         let first = unsafe { self.base.add(start) };
-        // SAFETY: as in `slice`, and `&mut self` makes this the only reference into the area.
+        // SAFETY: as in `slice`, and the token that the caller borrows mutably keeps readers out too.
         unsafe { std::slice::from_raw_parts_mut(first.as_ptr(), len) }
     }
 

@@ -37,6 +37,12 @@ impl Frame {
         (self.len, self.wire_len) = (len, u32::from(len));
     }
 
+    /// Ends a token: how long its packet is.
+    #[inline]
+    pub(crate) fn into_len(self) -> u16 {
+        self.len
+    }
+
     /// Bytes of the packet in memory.
     #[inline]
     #[must_use]

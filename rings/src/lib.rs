@@ -13,6 +13,8 @@
 //! interfaces: see `open_wire`, which takes everything, and `open_nic`, which takes what belongs to containers. Without it
 //! plain cargo suffices.
 //!
+//! A pool can be [divided](divide) among workers, who hand frames over to each other through rings.
+//!
 //! This is the only crate of the workspace with `unsafe` code, but for the one instruction of `portlane-hint`: the memory
 //! of the pool, and the rings shared with the kernel.
 //!
@@ -37,11 +39,14 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+#![allow(unexpected_cfgs, reason = "`loom` is set on the command line of the model test alone")]
+
 #[cfg(feature = "af-xdp")]
 mod af_xdp;
 mod area;
 mod device;
 mod frame;
+mod handoff;
 mod mapping;
 mod memory;
 mod pool;
@@ -54,5 +59,6 @@ pub use af_xdp::{
 };
 pub use device::{Device, ETHERNET, Held, Losses};
 pub use frame::Frame;
+pub use handoff::{Part, Peer, divide};
 pub use memory::Memory;
 pub use pool::{Layout, Pool, TooLong};

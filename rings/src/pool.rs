@@ -1,11 +1,15 @@
 //! The memory that frames live in, and the stack of free ones.
 
+mod parts;
+
 use std::io;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::Frame;
 use crate::area::Area;
+pub(crate) use parts::Loan;
+use parts::Others;
 
 /// Bytes from one frame to the next: at least a cache line of its own, at most what a frame's length can say.
 const SIZES: RangeInclusive<u32> = 64..=u16::MAX as u32;
@@ -44,6 +48,9 @@ pub struct TooLong {
 
 /// Frames in one mapped area. The free ones form a stack: the frame that came home last is handed out first, while
 /// its lines are still in the cache.
+///
+/// A pool may be [divided](crate::divide) among workers. Each part then has the frames of one stretch of the area; all that
+/// follows is of the part, but the bytes of packets: they can be reached through any part.
 #[derive(Debug)]
 pub struct Pool {
     area: Area,
@@ -51,7 +58,14 @@ pub struct Pool {
     stack: Box<[u32]>,
     /// Number of free frames.
     free: u32,
+    /// Of the whole area.
     layout: Layout,
+    /// Number of frames of this part; where it begins and how long it is, in bytes of the area.
+    frames: u32,
+    begin: u32,
+    len: u32,
+    /// The other parts; `None`: undivided.
+    others: Option<Box<Others>>,
     /// Frames in a byte, in units of 2^-64.
     per_byte: u64,
     /// Bytes kept clear in front of a packet.
@@ -86,9 +100,31 @@ impl Pool {
         static NEXT_ID: AtomicU32 = AtomicU32::new(0);
         let Layout { frames, frame_size } = layout;
         assert!(area.len() as u64 >= layout.bytes() && headroom < frame_size && SIZES.contains(&frame_size));
-        let stack = (0..frames).rev().map(|index| index * frame_size + headroom).collect();
         let per_byte = u64::MAX / u64::from(frame_size) + 1;
-        Self { area, stack, free: frames, layout, per_byte, headroom, id: NEXT_ID.fetch_add(1, Ordering::Relaxed) }
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let nothing = Self {
+            area,
+            stack: Box::default(),
+            free: 0,
+            layout,
+            frames: 0,
+            begin: 0,
+            len: 0,
+            others: None,
+            per_byte,
+            headroom,
+            id,
+        };
+        nothing.with(0..frames)
+    }
+
+    /// The pool with these frames, all free, the lowest on top.
+    fn with(self, frames: Range<u32>) -> Self {
+        let Layout { frame_size, .. } = self.layout;
+        let stack = frames.clone().rev().map(|index| index * frame_size + self.headroom).collect();
+        let count = frames.end - frames.start;
+        let (begin, len) = (frames.start * frame_size, count * frame_size);
+        Self { stack, free: count, frames: count, begin, len, ..self }
     }
 
     /// Takes a free frame; its packet is empty. `None` when all are in use.
@@ -99,7 +135,7 @@ impl Pool {
         Some(Frame::new(self.id, self.stack[below as usize], 0))
     }
 
-    /// Brings a frame home.
+    /// Brings a frame home; that of another part is on its way there after the next [`exchange`](Self::exchange).
     ///
     /// # Panics
     ///
@@ -117,7 +153,7 @@ impl Pool {
     /// If the frame is another pool's.
     #[inline]
     #[must_use]
-    pub fn bytes(&self, frame: &Frame) -> &[u8] {
+    pub fn bytes<'a>(&'a self, frame: &'a Frame) -> &'a [u8] {
         self.check(frame);
         self.area.slice(frame.address, frame.len())
     }
@@ -128,7 +164,7 @@ impl Pool {
     ///
     /// If the frame is another pool's.
     #[inline]
-    pub fn bytes_mut(&mut self, frame: &mut Frame) -> &mut [u8] {
+    pub fn bytes_mut<'a>(&'a mut self, frame: &'a mut Frame) -> &'a mut [u8] {
         self.check(frame);
         self.area.slice_mut(frame.address, frame.len())
     }
@@ -176,10 +212,17 @@ impl Pool {
     #[inline]
     #[must_use]
     pub fn total(&self) -> u32 {
+        self.frames
+    }
+
+    /// Number of all frames of all parts.
+    #[inline]
+    #[must_use]
+    pub fn total_of_all(&self) -> u32 {
         self.layout.frames
     }
 
-    /// Position of a frame in the pool, 0 to [`total`](Self::total) - 1: for tables beside the pool.
+    /// Position of a frame in the area, 0 to [`total_of_all`](Self::total_of_all) - 1: for tables beside the pool.
     #[inline]
     #[must_use]
     pub fn index(&self, frame: &Frame) -> usize {
@@ -212,11 +255,20 @@ impl Pool {
     /// that it is in (Documentation/networking/af_xdp.rst, "UMEM Fill Ring").
     #[inline]
     pub(crate) fn restore(&mut self, address: u32) {
+        if !self.has(address) {
+            return self.give_back(address);
+        }
         match self.stack.get_mut(self.free as usize) {
             Some(place) => *place = address,
             None => too_many(),
         }
         self.free += 1;
+    }
+
+    /// Whether the frame at an address is of this part.
+    #[inline]
+    fn has(&self, address: u32) -> bool {
+        address.wrapping_sub(self.begin) < self.len
     }
 
     #[inline]
@@ -242,109 +294,4 @@ fn too_many() -> ! {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ETHERNET;
-
-    const LAYOUT: Layout = Layout { frames: 4, frame_size: 256 };
-
-    #[test]
-    fn the_last_frame_home_is_the_first_out() {
-        let mut pool = Pool::new(LAYOUT).unwrap();
-        let (first, second) = (pool.take().unwrap(), pool.take().unwrap());
-        let (first_index, second_index) = (pool.index(&first), pool.index(&second));
-        pool.put(second);
-        pool.put(first);
-        let again = pool.take().unwrap();
-        assert_eq!(pool.index(&again), first_index);
-        assert_ne!(first_index, second_index);
-        pool.put(again);
-        assert_eq!(pool.free(), 4);
-    }
-
-    #[test]
-    fn an_empty_pool_gives_none() {
-        let mut pool = Pool::new(LAYOUT).unwrap();
-        let held: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
-        assert_eq!(held.len(), 4);
-        assert_eq!(pool.free(), 0);
-    }
-
-    #[test]
-    fn what_was_written_is_read() {
-        let mut pool = Pool::new(LAYOUT).unwrap();
-        let mut frame = pool.take().unwrap();
-        pool.write(&mut frame, &[7; 256]).unwrap();
-        assert_eq!(pool.bytes(&frame), &[7; 256]);
-        let refused = pool.write(&mut frame, &[0; 257]).unwrap_err();
-        assert_eq!(refused.to_string(), "a packet of 257 bytes does not fit into a frame of 256");
-        assert_eq!(pool.bytes(&frame), &[7; 256]);
-        pool.put(frame);
-    }
-
-    #[test]
-    #[should_panic(expected = "another pool's")]
-    fn frames_do_not_change_pools() {
-        let (mut one, mut other) = (Pool::new(LAYOUT).unwrap(), Pool::new(LAYOUT).unwrap());
-        other.put(one.take().unwrap());
-    }
-
-    #[test]
-    fn impossible_layouts_are_refused() {
-        for (frames, frame_size) in [(0, 2_048), (1 << 22, 2_048), (8, 0), (8, 63), (8, 65_536)] {
-            let refused = Pool::new(Layout { frames, frame_size }).unwrap_err();
-            assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{frames} of {frame_size}");
-        }
-        assert!(Pool::new(Layout { frames: 1, frame_size: 64 }).is_ok());
-        assert!(Pool::new(Layout { frames: 1, frame_size: 65_535 }).is_ok());
-    }
-
-    #[test]
-    fn every_byte_is_in_the_frame_that_division_says() {
-        for frame_size in [64, 65, 2_047, 2_048, 2_112, 9_001, 32_768, 65_535] {
-            let pool = Pool::new(Layout { frames: 3, frame_size }).unwrap();
-            let last = u32::MAX / frame_size;
-            for frame in [0, 1, 2, 3, 1_000, 46_341, last / 2, last - 1, last] {
-                for address in [frame * frame_size, (frame * frame_size).saturating_add(frame_size - 1)] {
-                    assert_eq!(pool.index_of(address), address / frame_size, "{address} / {frame_size}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_packet_written_begins_where_its_frame_does() {
-        let mut pool = Pool::over(Area::map(1_024).unwrap(), LAYOUT, 32);
-        let frame = pool.take().unwrap();
-        // As one that the kernel has filled.
-        let address = pool.surrender(frame) + 100;
-        pool.restore(address);
-        let mut frame = pool.take().unwrap();
-        pool.write(&mut frame, &[7; 224]).unwrap();
-        assert_eq!((frame.address, frame.len(), frame.wire_len()), (32, 224, 224));
-        assert_eq!(pool.write(&mut frame, &[7; 225]).unwrap_err().capacity, 224);
-        pool.put(frame);
-    }
-
-    #[test]
-    #[should_panic(expected = "more frames came home")]
-    fn a_pool_does_not_grow() {
-        let mut pool = Pool::new(LAYOUT).unwrap();
-        pool.restore(0);
-    }
-
-    #[test]
-    fn what_a_frame_says_of_its_packet_ends_with_it() {
-        let mut pool = Pool::new(LAYOUT).unwrap();
-        let mut frame = pool.take().unwrap();
-        assert_eq!(frame.link_type(), ETHERNET);
-        pool.write(&mut frame, &[1; 60]).unwrap();
-        frame.set_link_type(101);
-        frame.set_wire_len(1_500);
-        assert_eq!((frame.link_type(), frame.len(), frame.wire_len()), (101, 60, 1_500));
-        pool.put(frame);
-        let again = pool.take().unwrap();
-        assert_eq!((again.link_type(), again.len(), again.wire_len()), (ETHERNET, 0, 0));
-        pool.put(again);
-    }
-}
+mod tests;

@@ -21,6 +21,7 @@
 //! # Ok::<(), portlane::failure::Failure>(())
 //! ```
 
+mod crew;
 mod floor;
 mod load;
 mod plan;
@@ -31,8 +32,9 @@ mod source;
 mod stages;
 mod traffic;
 
+pub use crew::{Together, measure_together};
 pub use load::{Load, Setup};
-pub use report::{json, text};
+pub use report::{json, json_together, text, text_together};
 pub use rounds::{Measured, Times, measure};
 pub use scenario::{Scenario, Totals};
 pub use source::Source;

@@ -34,19 +34,23 @@ pub(super) fn blocks(containers: u32) -> impl Iterator<Item = Block> {
     })
 }
 
-/// Reads the configuration that gives each of `containers` its block and its lane.
+/// Reads the configuration that gives each of `containers` its block and its lane, under a link.
 pub(super) fn plan(containers: u32, setup: &Setup) -> Result<Plan, Failure> {
-    config::parse(&text(containers, setup), "bench").map_err(Failure::refused)
+    let Setup { link, link_burst, .. } = setup;
+    let link = format!("[link]\nrate = \"{link}bit\"\nburst = \"{link_burst}b\"\n");
+    config::parse(&text(&link, containers, setup), "bench").map_err(Failure::refused)
 }
 
-fn text(containers: u32, setup: &Setup) -> String {
-    let Setup { link, link_burst, rate, burst, .. } = setup;
+/// The same without a limit for the link: then containers can be divided among workers.
+pub(super) fn plan_without_link(containers: u32, setup: &Setup) -> Result<Plan, Failure> {
+    config::parse(&text("", containers, setup), "bench").map_err(Failure::refused)
+}
+
+fn text(link: &str, containers: u32, setup: &Setup) -> String {
+    let Setup { rate, burst, .. } = setup;
     let mut text = format!(
         r#"
-[link]
-rate = "{link}bit"
-burst = "{link_burst}b"
-
+{link}
 [defaults]
 egress = {{ rate = "{rate}bit", burst = "{burst}b" }}
 queue = {{ kind = "fq_codel", target = "{TARGET}", interval = "{INTERVAL}" }}

@@ -7,7 +7,7 @@ use portlane_shaper::{DropReason, Nanos};
 use portlane_stats::render::units;
 use serde_json::json;
 
-use super::{Load, Measured, Times, Totals};
+use super::{Load, Measured, Times, Together, Totals};
 
 /// One JSON object: the contract's keys, and those that tell how far to trust them.
 #[must_use]
@@ -42,6 +42,62 @@ pub fn json(measured: &Measured) -> String {
     format!("{object:#}\n")
 }
 
+/// One JSON object of what several workers do; `ns_per_packet` and `mpps` are of all together, on separate containers.
+#[must_use]
+pub fn json_together(measured: &Together) -> String {
+    let Together { options, alone, separate, handed_over, gain, .. } = measured;
+    let kind = |times: &Times| json!({ "ns_per_packet": hundredths(times.lowest()), "ns_per_packet_median": hundredths(times.median()) });
+    let object = json!({
+        "containers": options.containers,
+        "packets": measured.packets,
+        "rounds": measured.rounds,
+        "size": options.size,
+        "flows": options.flows(),
+        "frames": options.frames(),
+        "workers": measured.workers,
+        "load": options.load.as_str(),
+        "ns_per_packet": hundredths(separate.lowest()),
+        "ns_per_packet_median": hundredths(separate.median()),
+        "mpps": hundredths(mpps(separate)),
+        "alone": kind(alone),
+        "separate": kind(separate),
+        "handed_over": kind(handed_over),
+        "separate_gain": hundredths(gain[0]),
+        "handed_over_gain": hundredths(gain[1]),
+        "handoff_percent": hundredths(measured.handoff_percent),
+    });
+    format!("{object:#}\n")
+}
+
+/// A page of what several workers do, for people.
+#[must_use]
+pub fn text_together(measured: &Together) -> String {
+    let mut text = String::new();
+    write_together(&mut text, measured).expect("a text takes any text");
+    text
+}
+
+fn write_together(out: &mut String, measured: &Together) -> fmt::Result {
+    let Together { options, workers, alone, separate, handed_over, gain, .. } = measured;
+    writeln!(out, "containers  {}, divided among {workers} workers, each on a core of its own", options.containers)?;
+    writeln!(out, "packets     {} bytes, {} flows, load {}", options.size, options.flows(), described(options.load))?;
+    writeln!(
+        out,
+        "\nns a packet   lowest  median highest   ({} rounds of {} each)",
+        measured.rounds, measured.packets
+    )?;
+    let times_one = |gain: f64| format!("{gain:.2} times one alone, in the median of the rounds");
+    write_times(out, "one alone", alone, "")?;
+    write_times(out, "separate", separate, &times_one(gain[0]))?;
+    write_times(out, "handed over", handed_over, &times_one(gain[1]))?;
+    writeln!(
+        out,
+        "\nhandoff       {:.2} % of what was to be handed over was dropped: a worker was late",
+        measured.handoff_percent
+    )?;
+    write_warning(out)
+}
+
 /// A page for people.
 #[must_use]
 pub fn text(measured: &Measured) -> String {
@@ -72,6 +128,10 @@ fn write(out: &mut String, measured: &Measured) -> fmt::Result {
         [sojourn.p50, sojourn.p90, sojourn.p99, sojourn.p999, sojourn.max].map(|ns| time(Nanos(ns)));
     writeln!(out, "waited        {:.2} % of those sent", waited_percent(measured))?;
     writeln!(out, "sojourn       p50 {p50}, p90 {p90}, p99 {p99}, p99.9 {p999}, longest {max}")?;
+    write_warning(out)
+}
+
+fn write_warning(out: &mut String) -> fmt::Result {
     if cfg!(debug_assertions) {
         writeln!(out, "\nThis is a build with debug assertions: its times mean nothing.")?;
     }

@@ -21,7 +21,7 @@ const ROUNDS: usize = 25;
 pub struct Times(Vec<f64>);
 
 impl Times {
-    fn sorted(mut rounds: Vec<f64>) -> Self {
+    pub(super) fn sorted(mut rounds: Vec<f64>) -> Self {
         rounds.sort_by(f64::total_cmp);
         Self(rounds)
     }

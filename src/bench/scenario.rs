@@ -17,10 +17,10 @@ use crate::line::{BATCH, Line, Port, Watch};
 pub(super) const FRAME_SIZE: u32 = 2_112;
 
 /// Frames that a line keeps free or has on their way.
-const SPARE: u64 = 4 * BATCH as u64;
+pub(super) const SPARE: u64 = 4 * BATCH as u64;
 
 /// The same flows go to the same queues in every run.
-const KEY: [u64; 2] = [1, 2];
+pub(super) const KEY: [u64; 2] = [1, 2];
 
 /// The sizes of packets that Ethernet has, without the checksum at their end.
 const SIZES: std::ops::RangeInclusive<u16> = 60..=1_514;
@@ -69,17 +69,34 @@ impl Scenario {
         let device = Source::new(traffic, options.batches(), &mut pool);
         let port = Port { device, arriving: Arriving::Egress };
         let line = build::line(&plan(containers, &setup)?, pool, vec![port], [0, 0], KEY, Nanos::ZERO);
-        Ok(Self { line, setup, now: Nanos::ZERO, warm: (Nanos::ZERO, Totals::default()) })
+        Ok(Self::of(line, setup))
+    }
+
+    /// A scenario of a line whose devices are sources.
+    pub(super) fn of(line: Line<Source>, setup: Setup) -> Self {
+        Self { line, setup, now: Nanos::ZERO, warm: (Nanos::ZERO, Totals::default()) }
     }
 
     /// Lets the queues come to rest. All that is counted and recorded begins here, and then everybody sends once, so that no
     /// memory is touched for the first time later.
     pub fn warm_up(&mut self) {
-        self.run(self.setup.settled.0.div_ceil(self.setup.pace.0));
+        self.run(self.turns_to_settle());
         self.line.restart_histograms();
         self.warm = (self.now, self.counted());
-        let cycle = self.traffic().len().div_ceil(BATCH);
-        self.run(cycle as u64);
+        self.run(self.turns_of_everybody());
+    }
+
+    /// Turns of a [`warm_up`](Self::warm_up).
+    pub(super) fn turns_to_warm_up(&self) -> u64 {
+        self.turns_to_settle() + self.turns_of_everybody()
+    }
+
+    fn turns_to_settle(&self) -> u64 {
+        self.setup.settled.0.div_ceil(self.setup.pace.0)
+    }
+
+    fn turns_of_everybody(&self) -> u64 {
+        self.traffic().len().div_ceil(BATCH) as u64
     }
 
     /// Takes so many turns, each with [`BATCH`] packets that arrive.
@@ -176,7 +193,7 @@ impl Scenario {
 const NEVER_FAILS: &str = "a device of memory does not fail";
 
 /// As many frames as are wanted, or as a pool can have.
-fn pool(wanted: u64) -> Result<Pool, Failure> {
+pub(super) fn pool(wanted: u64) -> Result<Pool, Failure> {
     let frames = u32::try_from(wanted).unwrap_or(u32::MAX).min(u32::MAX / FRAME_SIZE);
     let layout = Layout { frames, frame_size: FRAME_SIZE };
     Pool::new(layout).map_err(|cause| {

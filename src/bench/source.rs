@@ -26,15 +26,24 @@ pub struct Source {
     sent: Vec<Frame>,
     /// Packets for which there was no frame.
     missed: u64,
+    /// Of several workers: how many frames may be with others for more packets to arrive. They come as fast as they are taken,
+    /// for a worker that drops is faster than one that does not.
+    patience: Option<u32>,
 }
 
 impl Source {
     /// A device with a ring of so many batches, all of them filled.
     pub(super) fn new(traffic: Traffic, batches: usize, pool: &mut Pool) -> Self {
         let ring = std::iter::repeat_with(|| Vec::with_capacity(BATCH)).take(batches).collect();
-        let mut source = Self { traffic, ring, front: 0, sent: Vec::with_capacity(RING), missed: 0 };
+        let sent = Vec::with_capacity(RING);
+        let mut source = Self { traffic, ring, front: 0, sent, missed: 0, patience: None };
         (0..batches).for_each(|place| source.fill(place, pool));
         source
+    }
+
+    /// The device of a worker who shares its pool with others: packets wait while others have so many of its frames.
+    pub(super) fn patient(self, lent: u32) -> Self {
+        Self { patience: Some(lent), ..self }
     }
 
     /// What arrives.
@@ -53,6 +62,9 @@ impl Source {
     fn fill(&mut self, place: usize, pool: &mut Pool) {
         let Self { traffic, ring, sent, .. } = self;
         let batch = &mut ring[place];
+        if self.patience.is_some() {
+            send_home(sent, pool);
+        }
         sent.drain(sent.len().min(BATCH)..).for_each(|frame| pool.put(frame));
         batch.append(sent);
         while batch.len() < BATCH {
@@ -65,9 +77,24 @@ impl Source {
     }
 }
 
+/// Frames of other workers go back to them.
+fn send_home(sent: &mut Vec<Frame>, pool: &mut Pool) {
+    let mut place = 0;
+    while let Some(frame) = sent.get(place) {
+        if pool.owns(frame) {
+            place += 1;
+        } else {
+            pool.put(sent.swap_remove(place));
+        }
+    }
+}
+
 impl Device for Source {
     #[inline]
-    fn receive(&mut self, _pool: &mut Pool, batch: &mut Vec<Frame>, max: usize) -> io::Result<()> {
+    fn receive(&mut self, pool: &mut Pool, batch: &mut Vec<Frame>, max: usize) -> io::Result<()> {
+        if self.patience.is_some_and(|lent| pool.lent() > lent) {
+            return Ok(());
+        }
         debug_assert!(max >= BATCH && batch.is_empty() && batch.capacity() >= BATCH, "a line receives whole batches");
         std::mem::swap(batch, &mut self.ring[self.front]);
         self.front += 1;

@@ -46,6 +46,15 @@ impl Traffic {
     ///
     /// Refused if there are fewer flows than containers, or too many.
     pub(super) fn new(options: &Options) -> Result<Self, Failure> {
+        Self::of(options, blocks(options.containers))
+    }
+
+    /// The traffic of these options, of containers that have these blocks: as many as there are to be.
+    ///
+    /// # Errors
+    ///
+    /// As of [`new`](Self::new).
+    pub(super) fn of(options: &Options, blocks: impl Iterator<Item = Block>) -> Result<Self, Failure> {
         let Options { containers, size, load, .. } = *options;
         let flows = options.flows();
         if !(containers..=MAX_FLOWS).contains(&flows) {
@@ -54,7 +63,9 @@ impl Traffic {
         }
         let entries_of_flow = common_measure((0..containers).map(|lane| load.tenths(lane)));
         let mut deck = Vec::new();
-        for (lane, block) in (0..).zip(blocks(containers)) {
+        let mut two_addresses = false;
+        for (lane, block) in (0..).zip(blocks) {
+            two_addresses |= block.address > 0;
             let of_lane = flows / containers + u32::from(lane < flows % containers);
             let entries = u32::from(load.tenths(lane) / entries_of_flow) * flows.div_ceil(containers);
             deck.extend((0..entries).map(|entry| ports(block, entry % of_lane, of_lane)));
@@ -62,7 +73,7 @@ impl Traffic {
         let mut sequence = deck.repeat(MIN_SEQUENCE.div_ceil(deck.len()));
         shuffle(&mut sequence);
         sequence.extend_from_within(..BATCH.min(sequence.len()));
-        Ok(Self { packet: packet(usize::from(size)), sequence, next: 0, two_addresses: containers > plan::PORTS })
+        Ok(Self { packet: packet(usize::from(size)), sequence, next: 0, two_addresses })
     }
 
     /// Packets until the sequence begins again.

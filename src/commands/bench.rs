@@ -13,6 +13,12 @@ use crate::failure::Failure;
 /// cannot be written.
 pub fn run(arguments: &Bench) -> Result<(), Failure> {
     let Bench { containers, packets, size, flows, frames, load, .. } = *arguments;
+    if arguments.workers > 1 {
+        let options = Options { containers, size, flows, frames, load };
+        let together = bench::measure_together(&options, packets, arguments.workers)?;
+        let print = if arguments.json { bench::json_together } else { bench::text_together };
+        return outputs::print(&print(&together));
+    }
     let [hgrm] = outputs::create([arguments.hgrm.as_deref()], &[])?;
     let measured = bench::measure(&Options { containers, size, flows, frames, load }, packets)?;
     outputs::write_percentiles(hgrm, arguments.hgrm.as_deref(), &measured.sojourn)?;

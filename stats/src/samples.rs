@@ -114,6 +114,7 @@ fn totals() -> Totals {
         queued: 6 + 4,
         unmatched: 37,
         malformed: [("ipv4_truncated".to_owned(), 3)].into(),
+        handoff: 0,
         missed: 0,
         unsent: 0,
         backwards_timestamps: 2,

@@ -92,7 +92,7 @@ pub struct Totals {
     pub received: u64,
     /// Packets sent on.
     pub sent: u64,
-    /// Packets dropped: by lanes, for being malformed, missed, and unsent.
+    /// Packets dropped: by lanes, for being malformed, between workers (handoff), missed, and unsent.
     pub dropped: u64,
     /// Packets that lanes hold now.
     pub queued: u64,
@@ -100,6 +100,9 @@ pub struct Totals {
     pub unmatched: u64,
     /// Packets dropped for a malformed header, by reason; reasons that occurred.
     pub malformed: BTreeMap<String, u64>,
+    /// Packets dropped because another worker owns their lane, and had no room for more.
+    #[serde(default)]
+    pub handoff: u64,
     /// Packets dropped by the kernel because the worker was late: the ring was full, or had no frame to fill (DPDK's
     /// `imissed`).
     #[serde(default)]

@@ -11,3 +11,4 @@ mod links;
 mod rig;
 mod rings;
 mod shortage;
+mod workers;

@@ -3,6 +3,10 @@
 //!
 //! Nobody waits in it, so that the number of interleavings is small: either side tries a few times and goes on.
 
+#![allow(unsafe_code, reason = "accesses what the rings are to keep apart")]
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
 use loom::thread;
 
 use super::plain;
@@ -50,4 +54,51 @@ fn slots_are_reused_after_the_indices_wrap() {
 #[test]
 fn a_batch_becomes_visible_as_a_whole() {
     exchange(2, 4, 2, 4);
+}
+
+/// One worker writes to a frame and hands it over, the other writes to it too and gives it back through another ring: with
+/// the address goes the right to the bytes. Two frames, each handed over as long as it is there to be.
+#[test]
+fn what_is_handed_over_comes_back() {
+    struct Frames([UnsafeCell<u32>; 2]);
+    // SAFETY: what is under test: loom notices two accesses at once.
+    unsafe impl Sync for Frames {}
+    fn write(frames: &Frames, frame: usize) {
+        // SAFETY: under test as well.
+        frames.0[frame].with_mut(|bytes| unsafe { *bytes += 1 });
+    }
+    loom::model(move || {
+        let frames = Arc::new(Frames([UnsafeCell::new(0), UnsafeCell::new(0)]));
+        let (mut out, mut incoming) = plain(2, u32::MAX, 0_usize);
+        let (mut back, mut home) = plain(2, u32::MAX, 0_usize);
+        let other = thread::spawn({
+            let frames = Arc::clone(&frames);
+            move || {
+                for _ in 0..2 {
+                    while let Some(frame) = incoming.pop() {
+                        write(&frames, frame);
+                        back.push(frame).unwrap();
+                    }
+                    incoming.release();
+                    back.publish();
+                }
+                (incoming, back)
+            }
+        });
+        for frame in [0, 1] {
+            write(&frames, frame);
+            out.push(frame).unwrap();
+            out.publish();
+        }
+        if let Some(frame) = home.pop() {
+            home.release();
+            write(&frames, frame);
+            out.push(frame).unwrap();
+            out.publish();
+        }
+        let (mut incoming, _back) = other.join().unwrap();
+        let returned = std::iter::from_fn(|| home.pop()).inspect(|&frame| write(&frames, frame)).count();
+        let left = std::iter::from_fn(|| incoming.pop()).count();
+        assert_eq!(returned + left, 2);
+    });
 }

@@ -5,6 +5,8 @@ use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use crossbeam_utils::CachePadded;
+
 use super::primitive::{AtomicU32, UnsafeCell};
 
 /// One side's view of a ring's memory.
@@ -152,9 +154,11 @@ mod kernel {
 }
 
 /// The memory of a ring that both sides of this process share.
+///
+/// Each index is in cache lines of its own: the side that writes one does not take the other from its writer.
 struct Plain<T> {
-    producer: AtomicU32,
-    consumer: AtomicU32,
+    producer: CachePadded<AtomicU32>,
+    consumer: CachePadded<AtomicU32>,
     flags: AtomicU32,
     slots: Box<[UnsafeCell<T>]>,
 }
@@ -167,14 +171,14 @@ impl<T: Copy + Send + 'static> Ring<T> {
     pub(super) fn plain(size: u32, start: u32, filler: T) -> [Self; 2] {
         assert!(size.is_power_of_two());
         let plain = Arc::new(Plain {
-            producer: AtomicU32::new(start),
-            consumer: AtomicU32::new(start),
+            producer: CachePadded::new(AtomicU32::new(start)),
+            consumer: CachePadded::new(AtomicU32::new(start)),
             flags: AtomicU32::new(0),
             slots: (0..size).map(|_| UnsafeCell::new(filler)).collect(),
         });
         [(); 2].map(|()| Self {
-            producer: NonNull::from(&plain.producer),
-            consumer: NonNull::from(&plain.consumer),
+            producer: NonNull::from(&*plain.producer),
+            consumer: NonNull::from(&*plain.consumer),
             flags: NonNull::from(&plain.flags),
             slots: NonNull::from(&plain.slots[..]).cast(),
             size,

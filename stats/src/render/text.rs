@@ -213,6 +213,9 @@ fn totals(totals: &Totals) -> String {
     if totals.unsent > 0 {
         out += &format!("unsent, the interface could not send them: {}\n", totals.unsent);
     }
+    if totals.handoff > 0 {
+        out += &format!("handoff, the worker that owns their lane was late: {}\n", totals.handoff);
+    }
     if totals.missed > 0 {
         out += &format!("missed, the worker was late: {}\n", totals.missed);
     }
