@@ -81,7 +81,7 @@ pub enum OpenError {
     },
     /// The kernel would not have the steering program.
     #[error(
-        "the kernel refuses the steering program ({source}): it needs Linux 5.18 or later, with CONFIG_BPF_SYSCALL"
+        "the kernel refuses the steering program ({source}): it needs Linux 5.19 or later, with CONFIG_BPF_SYSCALL"
     )]
     Program {
         /// What the kernel said.
