@@ -83,7 +83,7 @@ impl Bucket {
 
     /// As [`refill`](Self::refill), for a bucket that many pay from: mostly it has earned by `now` already.
     #[inline]
-    pub fn refill_once(&mut self, now: Nanos) {
+    pub(crate) fn refill_once(&mut self, now: Nanos) {
         if self.updated != now {
             self.refill(now);
         }
