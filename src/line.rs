@@ -1,5 +1,6 @@
 //! The packet line: what happens to a frame, from the device that it came from to the device that it leaves by.
 
+mod arrive;
 mod handover;
 mod virtual_time;
 
@@ -7,7 +8,7 @@ use std::io;
 
 use portlane_classify::{Arriving, Classifier, Direction, FlowKey, Found, Link, Malformed, ecn};
 use portlane_rings::{Device, Frame, Pool};
-use portlane_shaper::{Arrival, Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, shed};
+use portlane_shaper::{Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, shed};
 use portlane_stats::histogram::{Histograms, LaneHistogram};
 
 pub mod change;
@@ -15,7 +16,6 @@ pub mod places;
 
 pub use handover::Neighbours;
 use places::Places;
-use virtual_time::Time;
 
 /// Frames received from a device in one turn, at most.
 pub const BATCH: usize = 64;
@@ -28,6 +28,9 @@ pub struct Port<D> {
     /// The direction of what arrives.
     pub arriving: Arriving,
 }
+
+/// Whose a frame is.
+type Owner = Result<Found<u32>, Malformed>;
 
 /// What a turn consists of, in this order. Packets that wait leave first, so those that arrive find the link as free as it
 /// is.
@@ -103,7 +106,9 @@ pub struct Line<D> {
     reserve: u32,
     /// The frames of one receive call, and whose they are; empty between turns.
     batch: Vec<Frame>,
-    owners: Vec<Result<Found<u32>, Malformed>>,
+    owners: Vec<Owner>,
+    /// Frames that go straight through; empty between turns.
+    leaving: Vec<Frame>,
     /// By [`Line::histogram`]: packets that had gone straight through when sojourn times were forgotten.
     forgotten: Vec<u64>,
 }
@@ -136,6 +141,7 @@ impl<D: Device> Line<D> {
             reserve,
             batch: Vec::with_capacity(BATCH),
             owners: Vec::with_capacity(BATCH),
+            leaving: Vec::with_capacity(BATCH),
             forgotten: vec![0; lanes],
         }
     }
@@ -237,75 +243,6 @@ impl<D: Device> Line<D> {
         }));
     }
 
-    /// The frames of the batch go straight through, or join their owners' lanes; or they are malformed.
-    fn enqueue(&mut self, port: usize, now: Nanos) -> io::Result<usize> {
-        let (mut batch, mut owners) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.owners));
-        let (mut frames, mut sent) = (batch.drain(..), 0);
-        let mut time = Time::at(now, owners.len());
-        while let Some(&owner) = owners.get(owners.len() - frames.len()) {
-            let begun = owners.len() - frames.len();
-            if self.ports[port].device.arrival(begun).is_some() {
-                sent += self.go_on(&mut time, port, begun, owner.ok().map(|found| found.direction));
-            }
-            let together = begun..time.end;
-            let Run { passed, refused } = self.pass(&frames.as_slice()[..together.len()], &owners[together], time.now);
-            if let Ok(Found { direction, .. }) = owner {
-                // Their lanes count those that did not wait: no need to record it.
-                let device = &mut self.ports[self.leaves_by[direction.index()]].device;
-                device.send_all(frames.by_ref().take(passed));
-                sent += passed;
-            }
-            if refused && let Some(frame) = frames.next() {
-                sent += self.take_in(frame, owners[begun + passed], time.now);
-            }
-        }
-        drop(frames);
-        owners.clear();
-        (self.batch, self.owners) = (batch, owners);
-        time.failed.map(|()| sent)
-    }
-
-    /// How many frames at the head of the batch go straight through, all in one direction.
-    fn pass(&mut self, frames: &[Frame], owners: &[Result<Found<u32>, Malformed>], now: Nanos) -> Run {
-        let Some(&Ok(Found { direction, .. })) = owners.first() else { return Run { passed: 0, refused: true } };
-        let memory = self.pool.capacity();
-        let room = self.ports[self.leaves_by[direction.index()]].device.room();
-        let shaper = &mut self.shapers[direction.index()];
-        for (passed, (frame, owner)) in frames.iter().zip(owners).enumerate() {
-            let Ok(found) = owner else { return Run { passed, refused: true } };
-            if found.direction != direction {
-                return Run { passed, refused: false };
-            }
-            if passed == room || !shaper.pass(LaneId(found.owner), frame.wire_len(), memory, found.flow, now) {
-                return Run { passed, refused: true };
-            }
-        }
-        Run { passed: frames.len(), refused: false }
-    }
-
-    /// A frame that did not go straight through joins its lane, or is malformed. Returns how many have left.
-    fn take_in(&mut self, frame: Frame, owner: Result<Found<u32>, Malformed>, now: Nanos) -> usize {
-        match owner {
-            Ok(Found { direction, owner, flow }) => {
-                let (len, memory) = (frame.wire_len(), self.pool.capacity());
-                self.join(direction, LaneId(owner), Arrival { packet: frame, len, memory, flow }, now)
-            }
-            Err(reason) => {
-                self.counters.malformed[reason as usize] += 1;
-                self.pool.put(frame);
-                0
-            }
-        }
-    }
-
-    /// A packet joins its lane. Returns how many have left: it may be the only one that may.
-    #[inline(never)]
-    fn join(&mut self, direction: Direction, lane: LaneId, arrival: Arrival<Frame>, now: Nanos) -> usize {
-        let shaper = &mut self.shapers[direction.index()];
-        let departure = shaper.join(lane, arrival, now, &mut Home(&mut self.pool));
-        departure.map_or(0, |departure| usize::from(self.send(direction, departure, now)))
-    }
-
     /// A packet leaves; false if the device's ring is full, and the packet goes back.
     #[inline]
     fn send(&mut self, direction: Direction, departure: Departure<Frame>, now: Nanos) -> bool {
@@ -393,14 +330,6 @@ impl<D: Device> Line<D> {
         let held: u32 = held.map(|held| held.filling + held.sending).sum();
         (self.pool.free() + held) as usize + self.queued() + self.batch.len() == self.pool.here() as usize
     }
-}
-
-/// Frames at the head of a batch.
-struct Run {
-    /// So many go straight through.
-    passed: usize,
-    /// The next one does not.
-    refused: bool,
 }
 
 /// The position of a lane's histogram. Lanes may be added: so the two of a number are neighbours.

@@ -9,7 +9,7 @@ use crate::params::{FqParams, Framing, LaneParams, Limiter, QueueParams};
 use crate::queue::{Outcome, Queue, QueueStats, Queued, Store};
 use crate::tbf::Tbf;
 use crate::units::Nanos;
-use crate::{Fate, LaneId, codel};
+use crate::{Arrival, Fate, LaneId, codel};
 
 /// Whether a lane has a packet for the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +144,23 @@ impl<P> Lane<P> {
             false
         };
         self.counters.refused += u64::from(!taken);
+    }
+
+    /// The flow of a packet, if that waits in the tree and takes the packet as it is: then nothing changes but the flow's
+    /// length.
+    #[inline(always)]
+    pub(crate) fn flow_that_waits(&self, store: &Store<P>, len: u32, memory: u32, flow: u32) -> Option<u32> {
+        if self.place != Place::Active || self.filter.is_some() || len > MAX_PACKET {
+            return None;
+        }
+        self.queue.flow_that_waits(store, len, memory, flow)
+    }
+
+    /// A packet joins a [flow that waits](Self::flow_that_waits).
+    #[inline(always)]
+    pub(crate) fn follow(&mut self, store: &mut Store<P>, flow: u32, arrival: Arrival<P>, now: Nanos) {
+        self.counters.offered.add(arrival.len);
+        self.queue.follow(store, flow, arrival, now);
     }
 
     fn tbf(&self) -> Option<&Tbf> {

@@ -147,6 +147,25 @@ impl<P> Shaper<P> {
         self.lanes.len() > LANES_IN_CACHE
     }
 
+    /// Whether anybody may not send before tokens have come back.
+    #[inline]
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        self.tree.has_waits()
+    }
+
+    /// Whether a lane may not send at all before tokens of its own have come back, and time has gone on: a packet that arrives
+    /// [joins](Self::join) it and waits, and nothing leaves for that.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    #[inline]
+    #[must_use]
+    pub fn owes(&self, id: LaneId) -> bool {
+        self.tree.owes(id)
+    }
+
     /// Starts to bring into the cache what a packet of a lane touches.
     #[inline]
     pub fn prefetch(&self, id: LaneId) {
@@ -223,6 +242,13 @@ impl<P> Shaper<P> {
         now: Nanos,
         fate: &mut impl Fate<P>,
     ) -> Option<Departure<P>> {
+        let lane = &mut self.lanes[id.index()];
+        if let Some(flow) = lane.flow_that_waits(&self.store, arrival.len, arrival.memory, arrival.flow) {
+            let before = lane.spare();
+            lane.follow(&mut self.store, flow, arrival, now);
+            self.lengths.changed(id.0, before, before + 1);
+            return None;
+        }
         let still = self.still_at == Some(now);
         self.enqueue(id, arrival, now, fate);
         if still && self.tree.sends_now() {

@@ -284,10 +284,22 @@ impl FqCodel {
         }
     }
 
+    /// The flow of a hash, if it has packets.
+    #[inline(always)]
+    pub(super) fn flow_that_waits(&self, flows: &Slab<Flow>, hash: u32) -> Option<u32> {
+        self.table.find(self.bucket_of(hash)).filter(|&index| flows.get(index).fifo.packets() > 0)
+    }
+
+    /// What the packets' memory may come to, in bytes.
+    #[inline]
+    pub(super) fn memory_limit(&self) -> u64 {
+        self.params.memory_limit.0
+    }
+
     /// Whether the packets hold more memory than they may.
     #[inline]
     pub(super) fn is_over_memory(&self, totals: &Totals) -> bool {
-        totals.memory > self.params.memory_limit.0
+        totals.memory > self.memory_limit()
     }
 
     /// Packets that are dropped at a time when a limit is reached, at most.

@@ -22,7 +22,7 @@ pub(crate) use self::store::{Queued, Store};
 use crate::bucket::MAX_PACKET;
 use crate::params::{Aqm, FqParams, QueueParams};
 use crate::units::{Nanos, Size};
-use crate::{Fate, LaneId, codel};
+use crate::{Arrival, Fate, LaneId, codel};
 
 /// Where packets go that the queue drops, and what counts them.
 pub(crate) struct Outcome<'a, F> {
@@ -227,6 +227,26 @@ impl Queue {
             outcome.drop(item.packet, item.len, reason);
         });
         dropped.is_some_and(|(longest, _)| longest != flow)
+    }
+
+    /// The flow of a packet, if it has packets and no limit is reached by another one.
+    #[inline(always)]
+    pub(crate) fn flow_that_waits<P>(&self, store: &Store<P>, len: u32, memory: u32, flow: u32) -> Option<u32> {
+        let Kind::FqCodel(fq) = &self.kind else { return None };
+        let Totals { packets, bytes, memory: held } = &self.totals;
+        let fits = *packets < self.limit
+            && bytes + u64::from(len) <= self.limit_bytes.0
+            && held + u64::from(memory) <= fq.memory_limit();
+        if fits { fq.flow_that_waits(&store.flows, flow) } else { None }
+    }
+
+    /// A packet joins a [flow that waits](Self::flow_that_waits).
+    #[inline(always)]
+    pub(crate) fn follow<P>(&mut self, store: &mut Store<P>, flow: u32, arrival: Arrival<P>, now: Nanos) {
+        let Arrival { packet, len, memory, flow: hash } = arrival;
+        let item = Queued { packet, len, memory, flow: hash, enqueued: now };
+        self.totals.add(&item);
+        store.flows.get_mut(flow).fifo.push(&mut store.packets, item);
     }
 
     /// Whether a packet is dropped on arrival. FQ-CoDel takes every packet that the bytes allow, and drops from the longest

@@ -23,6 +23,18 @@ impl Tree {
         self.is_still() && self.waiting.is_empty() && self.parked.is_empty()
     }
 
+    /// Whether anybody waits for tokens.
+    #[inline]
+    pub(crate) fn has_waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether the leaf can neither send nor borrow.
+    #[inline(always)]
+    pub(crate) fn owes(&self, lane: LaneId) -> bool {
+        self.leaves[lane.index()].node.mode == Mode::CantSend
+    }
+
     /// Whether the leaf is in credit.
     #[inline(always)]
     pub(crate) fn can_send(&self, lane: LaneId) -> bool {

@@ -6,92 +6,123 @@ const END: u32 = u32::MAX;
 /// Bits in a word.
 const WORD: u32 = u64::BITS;
 
-/// A set of small numbers: a bitmap, with a bitmap above that tells which words are not empty, and so on up to one word.
+/// A set of small numbers: a bitmap, one above that tells which of its words are not empty, and one above that.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Set {
-    top: u64,
-    /// The bitmaps below `top`, the members' own first. None as long as all members are below 64.
-    layers: Vec<Vec<u64>>,
+    members: Vec<u64>,
+    /// A bit for each word of the members.
+    words: Vec<u64>,
+    /// A bit for each word of the words: a word for as many members as most sets have.
+    tops: Vec<u64>,
+}
+
+/// The place of a bit: its word, and the word with that bit alone.
+#[inline]
+fn place(bit: u32) -> (usize, u64) {
+    ((bit / WORD) as usize, 1 << (bit % WORD))
+}
+
+/// The first bit of a bitmap that is `from` or above, in the word that `from` is in.
+#[inline]
+fn first_in_word(bitmap: &[u64], from: u32) -> Option<u32> {
+    let word = bitmap.get((from / WORD) as usize)? & (u64::MAX << (from % WORD));
+    (word != 0).then(|| from / WORD * WORD + word.trailing_zeros())
 }
 
 impl Set {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.top == 0
+        self.tops.iter().all(|&word| word == 0)
     }
 
     #[inline]
     pub(super) fn insert(&mut self, member: u32) {
-        let mut index = member;
-        for layer in &mut self.layers {
-            let Some(word) = layer.get_mut((index / WORD) as usize) else { return self.insert_grown(member) };
-            let before = *word;
-            *word |= 1 << (index % WORD);
-            if before != 0 {
-                return;
-            }
-            index /= WORD;
+        let (word, bit) = place(member);
+        let Some(members) = self.members.get_mut(word) else { return self.insert_grown(member) };
+        let before = *members;
+        *members |= bit;
+        if before == 0 {
+            let (word, bit) = place(member / WORD);
+            self.words[word] |= bit;
+            let (word, bit) = place(member / WORD / WORD);
+            self.tops[word] |= bit;
         }
-        if index >= WORD {
-            return self.insert_grown(member);
-        }
-        self.top |= 1 << index;
     }
 
     /// Inserts a member for which the bitmaps are too small.
     #[cold]
     #[inline(never)]
     fn insert_grown(&mut self, member: u32) {
-        let mut words = member / WORD;
-        let mut depth = 0;
-        while words > 0 {
-            if depth == self.layers.len() {
-                self.layers.push(vec![self.top]);
-                self.top = u64::from(self.top != 0);
-            }
-            let layer = &mut self.layers[depth];
-            layer.resize(layer.len().max(words as usize + 1), 0);
-            words /= WORD;
-            depth += 1;
+        let mut last = member;
+        for bitmap in [&mut self.members, &mut self.words, &mut self.tops] {
+            last /= WORD;
+            bitmap.resize(bitmap.len().max(last as usize + 1), 0);
         }
         self.insert(member);
     }
 
     #[inline]
     pub(super) fn remove(&mut self, member: u32) {
-        let mut index = member;
-        for layer in &mut self.layers {
-            let Some(word) = layer.get_mut((index / WORD) as usize) else { return };
-            *word &= !(1 << (index % WORD));
-            if *word != 0 {
-                return;
-            }
-            index /= WORD;
+        let (word, bit) = place(member);
+        let Some(members) = self.members.get_mut(word) else { return };
+        *members &= !bit;
+        if *members == 0 {
+            self.empty_word(member / WORD);
         }
-        if index < WORD {
-            self.top &= !(1 << index);
+    }
+
+    /// Removes a member, and tells the next one.
+    #[inline]
+    fn remove_for_next(&mut self, member: u32) -> Option<u32> {
+        let (word, bit) = place(member);
+        let members = self.members.get_mut(word)?;
+        *members &= !bit;
+        // Those below the bit are before it.
+        let behind = *members & bit.wrapping_neg();
+        if behind != 0 {
+            return Some(member / WORD * WORD + behind.trailing_zeros());
+        }
+        if *members == 0 {
+            self.empty_word(member / WORD);
+        }
+        self.first_of_words_from(member / WORD + 1)
+    }
+
+    /// A word of the members has become empty.
+    #[inline]
+    fn empty_word(&mut self, word: u32) {
+        let (above, bit) = place(word);
+        self.words[above] &= !bit;
+        if self.words[above] == 0 {
+            let (top, bit) = place(word / WORD);
+            self.tops[top] &= !bit;
         }
     }
 
     /// The first member that is `from` or above.
     #[inline]
     pub(super) fn first_from(&self, from: u32) -> Option<u32> {
-        let mut from = from;
-        for (depth, layer) in self.layers.iter().enumerate() {
-            let word = layer.get((from / WORD) as usize).copied().unwrap_or(0) & (u64::MAX << (from % WORD));
-            if word != 0 {
-                return Some(self.descend(depth, from / WORD * WORD + word.trailing_zeros()));
-            }
-            from = from / WORD + 1;
-        }
-        let word = if from < WORD { self.top & (u64::MAX << from) } else { 0 };
-        (word != 0).then(|| self.descend(self.layers.len(), word.trailing_zeros()))
+        first_in_word(&self.members, from).or_else(|| self.first_of_words_from(from / WORD + 1))
     }
 
-    /// The first member below a bit of the bitmap that has `depth` bitmaps below it.
+    /// The first member in a word that is `from` or above.
     #[inline]
-    fn descend(&self, depth: usize, bit: u32) -> u32 {
-        self.layers[..depth].iter().rev().fold(bit, |bit, layer| bit * WORD + layer[bit as usize].trailing_zeros())
+    fn first_of_words_from(&self, from: u32) -> Option<u32> {
+        let word = first_in_word(&self.words, from).or_else(|| {
+            let top = self.first_of_tops_from(from / WORD + 1)?;
+            Some(top * WORD + self.words[top as usize].trailing_zeros())
+        })?;
+        Some(word * WORD + self.members[word as usize].trailing_zeros())
+    }
+
+    #[inline]
+    fn first_of_tops_from(&self, from: u32) -> Option<u32> {
+        first_in_word(&self.tops, from).or_else(|| {
+            let above = (from / WORD + 1) as usize;
+            let found = self.tops.get(above..)?.iter().position(|&word| word != 0)?;
+            let word = u32::try_from(above + found).expect("as many words as a number has");
+            Some(word * WORD + self.tops[word as usize].trailing_zeros())
+        })
     }
 }
 
@@ -131,9 +162,16 @@ impl Round {
     #[inline]
     pub(super) fn remove_passing_turn(&mut self, member: u32) {
         if self.at == member {
-            self.advance();
+            self.leave_turn(member);
+        } else {
+            self.members.remove(member);
         }
-        self.members.remove(member);
+    }
+
+    /// Takes the member out whose turn it is.
+    #[inline]
+    pub(super) fn leave_turn(&mut self, member: u32) {
+        self.at = self.members.remove_for_next(member).unwrap_or(END);
     }
 
     /// The member whose turn it is; `None` at the end of the round.

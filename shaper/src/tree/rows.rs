@@ -44,6 +44,19 @@ impl Rows {
         }
     }
 
+    /// A leaf leaves its row in its turn.
+    #[inline]
+    pub(super) fn leave_turn(&mut self, priority: u32, leaf: u32) {
+        let round = &mut self.rounds[0][priority as usize];
+        round.leave_turn(leaf);
+        if round.is_empty() {
+            self.priorities[0] &= !(1 << priority);
+            if self.priorities[0] == 0 {
+                self.levels &= !1;
+            }
+        }
+    }
+
     /// Adds a node in each of the priorities (`htb_add_class_to_row`).
     #[inline]
     pub(super) fn insert(&mut self, level: usize, priorities: u8, member: u32) {

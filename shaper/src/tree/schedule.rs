@@ -69,6 +69,11 @@ impl Tree {
     /// The leaf that sends next, if one may at `now`. Nothing is paid for before [`sent`](Self::sent).
     #[inline]
     pub(crate) fn choose(&mut self, now: Nanos) -> Option<Chosen> {
+        if self.waiting.levels() == 0
+            && let Some(priority) = self.rows.first_priority(0)
+        {
+            return Some(self.choose_on(0, priority));
+        }
         let mut done = 0_u16;
         loop {
             let busy = (self.rows.levels() | self.waiting.levels()) & !done;
@@ -90,6 +95,10 @@ impl Tree {
     /// The leaf sent `len` bytes, and has more packets to send or has not.
     #[inline]
     pub(crate) fn sent(&mut self, chosen: Chosen, len: u32, more: bool, now: Nanos) {
+        self.wake = None;
+        if chosen.level == 0 && self.sent_directly(chosen.lane.0, len, more, now) {
+            return;
+        }
         let leaf = &mut self.leaves[chosen.lane.index()];
         let quantum = leaf.quantum;
         let deficit = leaf.deficit_at(usize::from(chosen.level));
@@ -101,14 +110,61 @@ impl Tree {
         if !more {
             self.deactivate(chosen.lane);
         }
-        self.wake = None;
         let node = &mut self.leaves[chosen.lane.index()].node;
         let bill = Bill::new(node.framing, len);
         let (changed, parent) = (node.charge(&bill, chosen.level, now), node.parent);
         if changed {
-            self.update_mode_of_sender(chosen.lane.0);
+            self.update_leaf_mode(chosen.lane.0);
         }
         self.charge_above(parent, bill, chosen.level, now);
+    }
+
+    /// What [`sent`](Self::sent) comes to for a [direct](Node::direct) leaf that lent to itself, whose turn it is; false, and
+    /// nothing happened, if it is not direct.
+    #[inline(always)]
+    fn sent_directly(&mut self, lane: u32, len: u32, more: bool, now: Nanos) -> bool {
+        let leaf = &mut self.leaves[lane as usize];
+        let node = &mut leaf.node;
+        let Limits::Flat(own) = &mut node.limits else { return false };
+        if !node.direct {
+            return false;
+        }
+        let bill = Bill::new(node.framing, len);
+        node.lended += 1;
+        own.refill_once(now);
+        let credit = own.spend(bill.cost);
+        leaf.deficit -= len.cast_signed();
+        let turn_over = leaf.deficit < 0;
+        if turn_over {
+            leaf.deficit += leaf.quantum;
+        }
+        let (priority, mut until) = (node.active.trailing_zeros(), Nanos::MAX);
+        if !more {
+            node.active = 0;
+            self.active_leaves -= 1;
+        }
+        if !credit {
+            until = own.credit_at();
+            node.mode = Mode::CantSend;
+            node.overlimits += 1;
+        }
+        node.count(len);
+        if !more || !credit {
+            self.rows.leave_turn(priority, lane);
+        } else if turn_over {
+            self.rows.round(0, priority as usize).advance();
+        }
+        // A wait until the end of time is none.
+        if until < Nanos::MAX {
+            let wait = self.waiting.insert(Slot::Leaf(lane), until, more);
+            self.leaves[lane as usize].node.wait = wait;
+        }
+        let link = &mut self.inner[LINK as usize].node;
+        link.count(len);
+        if link.pay(&bill, 0, now) {
+            self.update_inner_mode(LINK);
+        }
+        true
     }
 
     /// The nodes from `parent` on upwards pay for a packet that was sent at `level`.
@@ -259,27 +315,6 @@ impl Tree {
         if node.wait == wait {
             node.limits.refill(now);
             self.update_mode(slot);
-        }
-    }
-
-    /// What [`update_mode`](Self::update_mode) comes to for most leaves that have sent: one that never borrows is in debt.
-    #[inline]
-    fn update_mode_of_sender(&mut self, leaf: u32) {
-        let node = &mut self.leaves[leaf as usize].node;
-        match &node.limits {
-            Limits::Flat(bucket) if node.mode == Mode::CanSend && node.wait == 0 => {
-                let (until, active) = (bucket.credit_at(), node.active);
-                node.mode = Mode::CantSend;
-                if active != 0 {
-                    self.rows.remove(0, active, leaf);
-                }
-                // A wait until the end of time is none.
-                if until < Nanos::MAX {
-                    let wait = self.waiting.insert(Slot::Leaf(leaf), until, active != 0);
-                    self.leaves[leaf as usize].node.wait = wait;
-                }
-            }
-            _ => self.update_leaf_mode(leaf),
         }
     }
 

@@ -1,0 +1,149 @@
+//! What becomes of the frames of a batch: they go straight through, or join their lanes.
+
+use std::io;
+use std::vec::Drain;
+
+use portlane_classify::{Direction, Found};
+use portlane_rings::{Device, Frame};
+use portlane_shaper::{Arrival, LaneId, Nanos, Shaper};
+
+use super::virtual_time::Time;
+use super::{Home, Line, Owner};
+
+/// Frames at the head of a batch.
+struct Run {
+    /// So many go straight through.
+    passed: usize,
+    /// The next one does not.
+    refused: bool,
+}
+
+impl<D: Device> Line<D> {
+    /// The frames of the batch go straight through, or join their owners' lanes; or they are malformed.
+    pub(super) fn enqueue(&mut self, port: usize, now: Nanos) -> io::Result<usize> {
+        let (mut batch, mut owners) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.owners));
+        let ahead = self.ports[port].device.arrival(0).is_some();
+        let sent = if !ahead && self.shapers.iter().any(Shaper::is_owed) {
+            Ok(self.enqueue_among_debtors(batch.drain(..), &owners, now))
+        } else {
+            self.enqueue_in_order(port, batch.drain(..), &owners, now)
+        };
+        owners.clear();
+        (self.batch, self.owners) = (batch, owners);
+        sent
+    }
+
+    /// Frames that have arrived together, some of whose lanes owe. Those that go straight through are sent at the end, and
+    /// before anything else could be: what joins a lane that owes only waits.
+    #[inline(never)]
+    fn enqueue_among_debtors(&mut self, frames: Drain<'_, Frame>, owners: &[Owner], now: Nanos) -> usize {
+        let (memory, mut sent) = (self.pool.capacity(), 0);
+        let mut leaving = std::mem::take(&mut self.leaving);
+        let (mut direction, mut room) = (Direction::Ingress, self.room(Direction::Ingress));
+        for (frame, owner) in frames.zip(owners) {
+            let Ok(found) = *owner else {
+                self.take_in(frame, *owner, now);
+                continue;
+            };
+            let (lane, len) = (LaneId(found.owner), frame.wire_len());
+            if self.shapers[found.direction.index()].owes(lane) {
+                self.join(found.direction, lane, Arrival { packet: frame, len, memory, flow: found.flow }, now);
+                continue;
+            }
+            if found.direction != direction {
+                sent += self.send_all(direction, leaving.drain(..));
+                (direction, room) = (found.direction, self.room(found.direction));
+            }
+            if leaving.len() < room && self.shapers[direction.index()].pass(lane, len, memory, found.flow, now) {
+                leaving.push(frame);
+            } else {
+                sent += self.send_all(direction, leaving.drain(..)) + self.take_in(frame, *owner, now);
+                room = self.room(direction);
+            }
+        }
+        sent += self.send_all(direction, leaving.drain(..));
+        self.leaving = leaving;
+        sent
+    }
+
+    /// Frames that the device of a direction has room for.
+    fn room(&mut self, direction: Direction) -> usize {
+        self.ports[self.leaves_by[direction.index()]].device.room()
+    }
+
+    /// Frames that went straight through leave. Their lanes count those that did not wait: no need to record it.
+    #[inline]
+    fn send_all(&mut self, direction: Direction, frames: impl ExactSizeIterator<Item = Frame>) -> usize {
+        let sent = frames.len();
+        self.ports[self.leaves_by[direction.index()]].device.send_all(frames);
+        sent
+    }
+
+    /// Frames one after the other, each at its time.
+    #[inline]
+    fn enqueue_in_order(
+        &mut self,
+        port: usize,
+        mut frames: Drain<'_, Frame>,
+        owners: &[Owner],
+        now: Nanos,
+    ) -> io::Result<usize> {
+        let (mut time, mut sent) = (Time::at(now, owners.len()), 0);
+        while let Some(&owner) = owners.get(owners.len() - frames.len()) {
+            let begun = owners.len() - frames.len();
+            if self.ports[port].device.arrival(begun).is_some() {
+                sent += self.go_on(&mut time, port, begun, owner.ok().map(|found| found.direction));
+            }
+            let together = begun..time.end;
+            let Run { passed, refused } = self.pass(&frames.as_slice()[..together.len()], &owners[together], time.now);
+            if let Ok(Found { direction, .. }) = owner {
+                sent += self.send_all(direction, frames.by_ref().take(passed));
+            }
+            if refused && let Some(frame) = frames.next() {
+                sent += self.take_in(frame, owners[begun + passed], time.now);
+            }
+        }
+        time.failed.map(|()| sent)
+    }
+
+    /// How many frames at the head of the batch go straight through, all in one direction.
+    fn pass(&mut self, frames: &[Frame], owners: &[Owner], now: Nanos) -> Run {
+        let Some(&Ok(Found { direction, .. })) = owners.first() else { return Run { passed: 0, refused: true } };
+        let memory = self.pool.capacity();
+        let room = self.room(direction);
+        let shaper = &mut self.shapers[direction.index()];
+        for (passed, (frame, owner)) in frames.iter().zip(owners).enumerate() {
+            let Ok(found) = owner else { return Run { passed, refused: true } };
+            if found.direction != direction {
+                return Run { passed, refused: false };
+            }
+            if passed == room || !shaper.pass(LaneId(found.owner), frame.wire_len(), memory, found.flow, now) {
+                return Run { passed, refused: true };
+            }
+        }
+        Run { passed: frames.len(), refused: false }
+    }
+
+    /// A frame that did not go straight through joins its lane, or is malformed. Returns how many have left.
+    fn take_in(&mut self, frame: Frame, owner: Owner, now: Nanos) -> usize {
+        match owner {
+            Ok(Found { direction, owner, flow }) => {
+                let (len, memory) = (frame.wire_len(), self.pool.capacity());
+                self.join(direction, LaneId(owner), Arrival { packet: frame, len, memory, flow }, now)
+            }
+            Err(reason) => {
+                self.counters.malformed[reason as usize] += 1;
+                self.pool.put(frame);
+                0
+            }
+        }
+    }
+
+    /// A packet joins its lane. Returns how many have left: it may be the only one that may.
+    #[inline(never)]
+    fn join(&mut self, direction: Direction, lane: LaneId, arrival: Arrival<Frame>, now: Nanos) -> usize {
+        let shaper = &mut self.shapers[direction.index()];
+        let departure = shaper.join(lane, arrival, now, &mut Home(&mut self.pool));
+        departure.map_or(0, |departure| usize::from(self.send(direction, departure, now)))
+    }
+}
