@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use portlane_hint::{prefetch, prefetch_line};
 use portlane_stats::counters::{DropReason, LaneCounters, Volume};
 
 use crate::bucket::MAX_PACKET;
@@ -79,6 +80,14 @@ impl<P> Lane<P> {
             self.filter.iter_mut().for_each(|filter| filter.tbf = None);
         }
         self.set_place(self.place);
+    }
+
+    /// Starts to bring into the cache what a packet touches that leaves.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(self);
+        prefetch_line(self, 1);
+        prefetch_line(self, 2);
     }
 
     /// Where the scheduler keeps it.

@@ -83,6 +83,8 @@ pub struct Shaper<P> {
     woken: Option<Nanos>,
     /// Lanes whose filter has tokens again; empty between calls.
     due: Vec<LaneId>,
+    /// Lanes that may send now and were not in the cache; empty between calls.
+    ready: Vec<LaneId>,
     /// The time at which [`dequeue`](Self::dequeue) would say that nothing may leave, if that is known of one.
     still_at: Option<Nanos>,
     /// A packet that the device would not take: the next to leave.
@@ -110,6 +112,7 @@ impl<P> Shaper<P> {
             lengths: Lengths::new(params.lanes.len()),
             woken: None,
             due: Vec::new(),
+            ready: Vec::new(),
             still_at: None,
             returned: None,
             last: None,
@@ -415,11 +418,34 @@ impl<P> Shaper<P> {
             return;
         }
         self.woken = Some(now);
-        let due = &mut self.due;
-        self.tree.expire(now, |lane| due.push(lane));
+        let far = self.outgrows_cache();
+        let Self { tree, lanes, due, ready, .. } = self;
+        if far {
+            tree.expire(
+                now,
+                |lane| due.push(lane),
+                |lane| {
+                    lanes[lane.index()].prefetch();
+                    ready.push(lane);
+                },
+            );
+            self.prefetch_ready();
+        } else {
+            tree.expire(now, |lane| due.push(lane), |_| {});
+        }
         if !self.due.is_empty() {
             self.settle_due(now, fate);
         }
+    }
+
+    /// Starts to bring into the cache what lanes touch that are going to send: the flow whose turn it is, and its first packet.
+    /// One after the other, for each tells where the next is; but those of all lanes at the same time.
+    fn prefetch_ready(&mut self) {
+        let Self { lanes, store, ready, .. } = self;
+        let next = |lane: &LaneId| lanes[lane.index()].queue.next_flow();
+        ready.iter().filter_map(next).for_each(|flow| store.prefetch_flow(flow));
+        ready.iter().filter_map(next).for_each(|flow| store.prefetch_first(flow));
+        ready.clear();
     }
 
     /// Lanes whose filter has tokens again go where they belong.

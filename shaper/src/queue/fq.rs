@@ -160,7 +160,7 @@ impl FqCodel {
             return;
         }
         let old = self.new.len() == 0;
-        let Some(index) = self.new.first().or_else(|| self.old.first()) else { return };
+        let Some(index) = self.next_flow() else { return };
         let &Flow { codel, deficit, bucket, .. } = flows.get(index);
         if codel.is_fresh() {
             (self.new, self.old) = (List::default(), List::default());
@@ -243,7 +243,7 @@ impl FqCodel {
         }
         let Store { packets, flows, .. } = store;
         loop {
-            let index = self.new.first().or_else(|| self.old.first())?;
+            let index = self.next_flow()?;
             let flow = flows.get_mut(index);
             if flow.deficit <= 0 {
                 flow.deficit = flow.deficit.saturating_add(quantum(&self.params));
@@ -263,6 +263,12 @@ impl FqCodel {
                 self.unlist(flows, now);
             }
         }
+    }
+
+    /// The flow whose turn it is.
+    #[inline]
+    pub(super) fn next_flow(&self) -> Option<u32> {
+        self.new.first().or_else(|| self.old.first())
     }
 
     /// The flow whose turn it is goes to the end of the old flows.

@@ -249,6 +249,13 @@ impl Queue {
         store.flows.get_mut(flow).fifo.push(&mut store.packets, item);
     }
 
+    /// The flow whose turn it is, if there are flows.
+    #[inline]
+    pub(crate) fn next_flow(&self) -> Option<u32> {
+        let Kind::FqCodel(fq) = &self.kind else { return None };
+        fq.next_flow()
+    }
+
     /// Whether a packet is dropped on arrival. FQ-CoDel takes every packet that the bytes allow, and drops from the longest
     /// flow.
     #[inline]

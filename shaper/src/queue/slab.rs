@@ -1,5 +1,7 @@
 //! A slab whose entries are linked into lists: memory for what is there, whoever's it is.
 
+use portlane_hint::{prefetch, prefetch_line};
+
 const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
@@ -61,6 +63,14 @@ impl<T> Slab<T> {
         let slot = &mut self.slots[index as usize];
         slot.next = std::mem::replace(&mut self.free, index);
         slot.item.take().expect("an index is of an entry")
+    }
+
+    /// Starts to bring an entry into the cache, which may begin in one line and end in the next.
+    #[inline]
+    pub(super) fn prefetch(&self, index: u32) {
+        let slot = &self.slots[index as usize];
+        prefetch(slot);
+        prefetch_line(slot, 1);
     }
 
     #[inline]

@@ -38,6 +38,20 @@ impl<P> Store<P> {
         self.packets.len() + self.aside
     }
 
+    /// Starts to bring a flow into the cache.
+    #[inline]
+    pub(crate) fn prefetch_flow(&self, flow: u32) {
+        self.flows.prefetch(flow);
+    }
+
+    /// Starts to bring a flow's oldest packet into the cache.
+    #[inline]
+    pub(crate) fn prefetch_first(&self, flow: u32) {
+        if let Some(first) = self.flows.get(flow).fifo.list.first() {
+            self.packets.prefetch(first);
+        }
+    }
+
     /// A packet that left its queue is still here: it waits for tokens, or for the device.
     #[inline]
     pub(crate) fn put_aside(&mut self) {

@@ -57,10 +57,10 @@ impl Tree {
     }
 
     /// Ends the waits that are over at `now`. To be called before [`choose`](Self::choose) whenever time has passed. Parked
-    /// lanes whose time has come go to `woken`.
+    /// lanes whose time has come go to `woken`, and of those that may send now most to `ready`.
     #[inline]
-    pub(crate) fn expire(&mut self, now: Nanos, mut woken: impl FnMut(LaneId)) {
-        self.waiting.expire(now, &mut self.leaves, &self.inner, &mut self.rows);
+    pub(crate) fn expire(&mut self, now: Nanos, mut woken: impl FnMut(LaneId), mut ready: impl FnMut(LaneId)) {
+        self.waiting.expire(now, &mut self.leaves, &self.inner, &mut self.rows, |leaf| ready(LaneId(leaf)));
         if !self.parked.is_empty() {
             self.parked.expire(now, |lane| woken(LaneId(lane)));
         }

@@ -123,13 +123,20 @@ impl Waiting {
         wheel.set_aside(node, false);
     }
 
-    /// Ends the waits that are due.
+    /// Ends the waits that are due. Leaves that may send for that go to `ready`, if they are known at once.
     #[inline]
-    pub(super) fn expire(&mut self, now: Nanos, leaves: &mut [Leaf], inner: &[Inner], rows: &mut Rows) {
+    pub(super) fn expire(
+        &mut self,
+        now: Nanos,
+        leaves: &mut [Leaf],
+        inner: &[Inner],
+        rows: &mut Rows,
+        ready: impl FnMut(u32),
+    ) {
         if self.is_empty() {
             return;
         }
-        self.expire_leaves(now, leaves, rows);
+        self.expire_leaves(now, leaves, rows, ready);
         if !self.inner.wheel.is_empty() {
             self.expire_inner(now, inner);
         }
@@ -138,7 +145,7 @@ impl Waiting {
     /// Leaves that only can send or cannot go from nowhere to their row, at once: that has the same result in any order, takes
     /// nothing from those that borrow, and their level is the first to be looked at.
     #[inline]
-    fn expire_leaves(&mut self, now: Nanos, leaves: &mut [Leaf], rows: &mut Rows) {
+    fn expire_leaves(&mut self, now: Nanos, leaves: &mut [Leaf], rows: &mut Rows, mut ready: impl FnMut(u32)) {
         let list = &mut self.ended[0];
         let before = list.len();
         self.leaves.wheel.expire_timed(now, |slot, at| {
@@ -147,6 +154,7 @@ impl Waiting {
                 list.push(Ended { at, wait: node.wait, slot });
             } else if node.active != 0 {
                 rows.insert(0, node.active, slot);
+                ready(slot);
             }
         });
         if list.len() > before {

@@ -89,7 +89,7 @@ proptest! {
             lanes.iter().for_each(|&lane| tree.activate(lane));
             tree.deactivate(*absent.get(&lanes));
             for _ in 0..packets {
-                tree.expire(Nanos(now), |_| ());
+                tree.expire(Nanos(now), |_| (), |_| ());
                 let Some(chosen) = tree.choose(Nanos(now)) else {
                     let wake = tree.next_wake(Nanos(now));
                     if wake > Nanos(now + NANOS_PER_SECOND) {

@@ -147,7 +147,7 @@ impl Scene {
     fn send(&mut self, pass: u64, most: usize, len: u32) {
         self.now = self.now + Nanos(pass);
         for _ in 0..most {
-            self.tree.expire(self.now, |_| ());
+            self.tree.expire(self.now, |_| (), |_| ());
             match self.tree.choose(self.now) {
                 Some(chosen) => self.tree.sent(chosen, len, !len.is_multiple_of(5), self.now),
                 None => self.wake(),
@@ -164,7 +164,7 @@ impl Scene {
         }
         assert!(at > self.now);
         for (at, sends) in [(at - Nanos(1), false), (at, true)] {
-            self.tree.expire(at, |_| ());
+            self.tree.expire(at, |_| (), |_| ());
             assert_eq!(self.tree.choose(at).is_some(), sends);
         }
         self.now = at;

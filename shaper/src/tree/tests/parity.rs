@@ -43,7 +43,7 @@ struct Pair {
 impl Pair {
     fn send(&mut self, most: usize) -> usize {
         for count in 0..most {
-            self.tree.expire(Nanos(self.now), |_| ());
+            self.tree.expire(Nanos(self.now), |_| (), |_| ());
             let chosen = self.tree.choose(Nanos(self.now));
             let expected = self.model.dequeue(self.now);
             let got = chosen.map(|chosen| (chosen.lane.index(), usize::from(chosen.level)));
@@ -58,7 +58,7 @@ impl Pair {
 
     /// Goes to the next time at which something may be sent, and sees that it is the first.
     fn wake(&mut self) {
-        self.tree.expire(Nanos(self.now), |_| ());
+        self.tree.expire(Nanos(self.now), |_| (), |_| ());
         let at = self.tree.next_wake(Nanos(self.now));
         assert_eq!(at.0, self.model.wakes(self.now).unwrap_or(u64::MAX));
         if at == Nanos::MAX {

@@ -23,7 +23,7 @@ fn rates_of(params: &TreeParams, lens: &[u32]) -> Vec<u64> {
     }
     let mut now = Nanos::ZERO;
     while now < Nanos::from_secs(SECONDS + 1) {
-        tree.expire(now, |_| ());
+        tree.expire(now, |_| (), |_| ());
         let Some(chosen) = tree.choose(now) else {
             let wake = tree.next_wake(now);
             assert!(wake > now, "woken for nothing");
@@ -164,7 +164,7 @@ fn parked_lanes_are_woken_once() {
     assert_eq!(tree.next_wake(Nanos(5)), Nanos::MAX);
     let woken = |tree: &mut Tree, now| {
         let mut woken = Vec::new();
-        tree.expire(Nanos(now), |lane| woken.push(lane));
+        tree.expire(Nanos(now), |lane| woken.push(lane), |_| {});
         woken
     };
     tree.park(LaneId(0), Nanos(500));
