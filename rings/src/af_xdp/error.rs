@@ -116,6 +116,15 @@ pub enum OpenError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Another line has packet sockets on the interface.
+    #[error(
+        "interface {interface} is served by packet sockets of another portlane: stop that one, or every frame would be \
+         forwarded twice"
+    )]
+    InUse {
+        /// Name of the interface.
+        interface: String,
+    },
     /// Its frames have no Ethernet header.
     #[error("interface {interface} is not Ethernet (hardware type {kind}): a wire needs Ethernet at both ends")]
     NotEthernet {

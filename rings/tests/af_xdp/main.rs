@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         trial("the_best_rung_says_what_refused_a_better_one", refusals),
         trial("packet_sockets_serve_where_af_xdp_is_not_permitted", packet::without_bpf),
         trial("a_packet_socket_does_not_hear_itself", packet::own_frames),
+        trial("what_another_packet_socket_serves_is_refused", packet::taken),
         trial("a_packet_socket_puts_tags_back", packet::tags),
         trial("what_is_longer_than_a_frame_is_counted", packet::too_long),
         trial("what_a_packet_socket_cannot_send_is_counted", packet::unsent),

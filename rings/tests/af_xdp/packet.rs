@@ -6,7 +6,7 @@ use portlane_rings::{Device, Io, Mode, Options, Pool, Socket, open_wire};
 
 use crate::namespace::{Bench, Namespace};
 use crate::wire::Wire;
-use crate::{child, child_by, quiet_wire, small_by, talkers};
+use crate::{child, child_by, quiet_wire, refusal, small_by, talkers};
 
 /// IEEE's type for local experiments: no kernel has an answer to it.
 const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
@@ -61,6 +61,21 @@ pub(crate) fn own_frames() {
     sent.iter().for_each(|bytes| near.send(bytes));
     wire.turn_until(|_| far.heard().last() == sent.last());
     assert!(near.heard().is_empty(), "neither its own, nor what the wire sent back");
+}
+
+/// Two lines on an interface would forward every frame twice.
+pub(crate) fn taken() {
+    let bench = Bench::new();
+    let first = Wire::open(&bench, &small_by(Io::Packet)).unwrap();
+    assert_eq!(
+        refusal(&bench, &small_by(Io::Packet)),
+        "interface left is served by packet sockets of another portlane: stop that one, or every frame would be forwarded twice"
+    );
+    drop(first);
+    // Another network namespace has interfaces of its own.
+    let _here = Wire::open(&bench, &small_by(Io::Packet)).unwrap();
+    let other = Bench::new();
+    let _there = Wire::open(&other, &small_by(Io::Packet)).unwrap();
 }
 
 /// One tag, and two: only the outer one is the kernel's to take. (Packet sockets send one of 802.1Q beyond the MTU, and no
