@@ -46,6 +46,24 @@ pub(crate) fn forwards() {
     }
 }
 
+/// Of a card that is shared with the host, AF_XDP's rungs alone.
+pub(crate) fn shared() {
+    let bench = Bench::shared();
+    for io in ["copy", "generic"] {
+        let portlane = bench.start_shared(&by(io), "\"all\"");
+        assert!(portlane.stdout().starts_with(&format!("container: {io}\nnetwork: {io}\n")), "{}", portlane.stdout());
+        transfer(&bench, FREE, Direction::Egress, &payload(BYTES));
+        assert!(bench.stats().totals.sent > 1_000);
+    }
+    let refused = |io: &str, words: &[&str]| {
+        let config = bench.shared_config(&by(io), "\"all\"");
+        Portlane::launch(&bench.line, &[], &config).ended().assert_refused(words);
+        bench.assert_untouched();
+    };
+    refused("zero-copy", &["interface network cannot do zero-copy (Operation not supported", "use `auto`"]);
+    refused("packet", &["[nic] cannot use io = \"packet\"", "the host would answer", "by [wire]"]);
+}
+
 /// A rung that is named and does not hold is refused by its name.
 pub(crate) fn refused() {
     let bench = Bench::new();

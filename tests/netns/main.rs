@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         trial("ipv6_passes", forwarding::ipv6_passes).with_ignored_flag(forbidden || !has_ipv6),
         trial("what_cannot_be_sent_is_counted", forwarding::what_cannot_be_sent_is_counted),
         trial("every_rung_of_the_ladder_forwards", ladder::forwards),
+        trial("the_rungs_of_a_shared_card_are_af_xdps", ladder::shared),
         trial("a_rung_that_does_not_hold_is_refused", ladder::refused),
         trial("the_best_rung_is_taken_and_says_why", ladder::best),
         trial("packet_sockets_serve_where_no_program_may_be_loaded", ladder::without_bpf),

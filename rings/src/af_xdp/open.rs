@@ -170,7 +170,7 @@ pub(super) fn attach<T>(
         Io::Generic | Io::Packet => Hook::Generic,
     };
     let attached = match (io, attach(hook)) {
-        // Generic XDP would be refused for the same reason.
+        // Where generic XDP would be refused for the same reason it is not tried.
         (Io::Auto, Err(error)) if !is_refused_everywhere(&error) => {
             attach(Hook::Generic).map(|attached| (attached, Some(format!("not native: {error}"))))
         }
