@@ -35,8 +35,8 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let (interfaces, rules) = (live.interfaces(), live.take_rules());
     let supervisor = Supervisor::start(Charge { config, hangup, requests, pulse, interfaces, rules })?;
     privileges::give_up()?;
-    for (interface, mode) in live.modes() {
-        outputs::print(&format!("{interface}: {}\n", mode.as_str()))?;
+    for mode in live.modes() {
+        outputs::print(&format!("{mode}\n"))?;
     }
     if let Some(core) = live.pin_to_a_core() {
         outputs::print(&format!("worker on core {core}; numbers on http://{listen}/stats.json and {socket}\n"))?;
