@@ -10,14 +10,21 @@ mod control;
 mod demo;
 mod endings;
 mod forwarding;
+mod hostile;
 mod idle;
 mod ladder;
+#[path = "../support/ledger.rs"]
+mod ledger;
 mod lifecycle;
 mod limits;
+mod offer;
 mod portlane;
+#[path = "../../rings/tests/steering/frames.rs"]
+mod random_frames;
 mod refusals;
 mod reloads;
 mod service;
+mod soak;
 mod steering;
 mod traffic;
 
@@ -66,6 +73,9 @@ fn main() -> ExitCode {
         trial("a_full_standard_output_ends_the_run", endings::full_output),
         trial("an_interface_that_is_renamed_is_served_as_before", service::renamed_interface),
         trial("reloads_under_load_lose_nothing", reloads::under_load),
+        trial("a_soak_over_veth_balances", soak::books_balance),
+        trial("a_soak_of_hostile_frames_on_a_wire_hurts_nobody", soak::hostile_frames_on_a_wire),
+        trial("a_soak_of_hostile_frames_on_a_shared_card_hurts_nobody", soak::hostile_frames_on_a_shared_card),
         trial("a_reload_that_is_refused_changes_nothing", reloads::refused),
         trial("a_reload_changes_what_the_kernel_chooses", reloads::of_a_shared_card),
         trial("the_service_manager_is_told", service::notifies),
