@@ -67,6 +67,9 @@ fn entry(frame: &[u8]) -> Entry {
 }
 
 fn offer(interface: &str, entries: &[Entry], stop: &AtomicBool) -> u64 {
+    // The last core is the worker's.
+    let _ =
+        core_affinity::get_core_ids().and_then(|cores| core_affinity::set_for_current(*cores.first()?).then_some(()));
     let (interface, count) = (if_nametoindex(interface).unwrap(), u32::try_from(entries.len()).unwrap());
     let mut loader = EbpfLoader::new();
     loader.map_max_entries("frames", count);
@@ -89,7 +92,7 @@ fn offer(interface: &str, entries: &[Entry], stop: &AtomicBool) -> u64 {
 }
 
 /// The program, compiled once.
-fn object() -> &'static [u8] {
+pub(crate) fn object() -> &'static [u8] {
     static OBJECT: OnceLock<Vec<u8>> = OnceLock::new();
     OBJECT.get_or_init(|| {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/netns");

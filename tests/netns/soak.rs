@@ -137,7 +137,8 @@ fn withstands(bench: &Bench, portlane: Portlane, mode: &str) {
     let offered = offer.stop();
 
     let sent = |snapshot: &Snapshot| snapshot.containers[1].ingress.sent_bytes;
-    let percent = (sent(&last) - sent(&first)) * 8 * 100_000_000_000 / (last.time_ns - first.time_ns) / LIMIT;
+    let rate = u128::from(sent(&last) - sent(&first)) * 8_000_000_000 / u128::from(last.time_ns - first.time_ns);
+    let percent = u64::try_from(rate * 100 / u128::from(LIMIT)).unwrap();
     let mut ledger = Ledger::new(format!("hostile frames for {:?}, {mode}", siege()));
     ledger.part("client");
     ledger.entry("offered", offered);
