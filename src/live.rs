@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::prctl;
 use portlane_rings::{self as rings, Device, Interface, Losses, Rules, Socket};
 use portlane_shaper::{Nanos, Wake};
+use portlane_stats::live::WorkerReport;
 use portlane_stats::snapshot::{Mode, Snapshot};
 
 use crate::build;
@@ -115,7 +116,8 @@ impl Live {
         }
         let sockets = self.line.ports.iter().map(|port| numbers::socket(&port.device));
         self.context.sockets = sockets.collect::<io::Result<_>>().map_err(Failure::failed)?;
-        self.context.workers = vec![numbers::worker(self.core, self.plan.running.idle, &self.rest.counters)];
+        let worker = numbers::worker(self.core, self.plan.running.idle, &self.rest.counters);
+        self.context.workers = vec![WorkerReport { frames: numbers::frames(&self.line), ..worker }];
         Ok(report::snapshot(&self.line, &self.plan, &self.context, now))
     }
 

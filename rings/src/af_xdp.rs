@@ -11,6 +11,7 @@
 
 mod error;
 mod interface;
+mod memory_limit;
 mod nic;
 mod open;
 mod owners;

@@ -2,12 +2,13 @@
 
 use std::io;
 
-use portlane_rings::{self as rings, Socket};
-use portlane_stats::live::{Rings, SocketReport, WorkerReport};
+use portlane_rings::{self as rings, Device, Socket};
+use portlane_stats::live::{FrameReport, Rings, SocketReport, WorkerReport};
 use portlane_stats::snapshot::Mode;
 
 use super::rest::RestCounters;
 use crate::config::Idle;
+use crate::line::Line;
 
 /// A socket, by the name of its interface and its queue.
 pub(super) fn socket(device: &Socket) -> io::Result<(String, SocketReport)> {
@@ -40,6 +41,18 @@ pub(super) fn mode(device: &Socket) -> Mode {
     }
 }
 
+/// Where the frames of a line are, between two turns.
+pub(super) fn frames<D: Device>(line: &Line<D>) -> FrameReport {
+    let held = || line.ports.iter().map(|port| port.device.held());
+    FrameReport {
+        total: line.pool.here(),
+        free: line.pool.free(),
+        filling: held().map(|held| held.filling).sum(),
+        sending: held().map(|held| held.sending).sum(),
+        queued: u32::try_from(line.queued()).unwrap_or(u32::MAX),
+    }
+}
+
 pub(super) fn worker(core: Option<usize>, idle: Idle, counters: &RestCounters) -> WorkerReport {
     WorkerReport {
         core,
@@ -49,5 +62,6 @@ pub(super) fn worker(core: Option<usize>, idle: Idle, counters: &RestCounters) -
         sleeps: counters.sleeps,
         woken_by_packet: counters.woken_by_packet,
         slept_ns: counters.slept.0,
+        ..WorkerReport::default()
     }
 }

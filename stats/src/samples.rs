@@ -8,7 +8,7 @@ use crate::lane::{
     ClassReport, CodelReport, HtbReport, LaneReading, LaneReport, LimitReport, LimitedBy, PeakReport, QueueReport,
     Rate, TbfReport,
 };
-use crate::live::{Rings, SocketReport, WorkerReport};
+use crate::live::{FrameReport, Rings, SocketReport, WorkerReport};
 use crate::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
 
 const DURATION_NS: u64 = 2_000_000_000;
@@ -103,6 +103,7 @@ fn worker() -> WorkerReport {
         sleeps: 20,
         woken_by_packet: 9,
         slept_ns: 1_900_000_000,
+        frames: FrameReport { total: 16_384, free: 12_280, filling: 4_093, sending: 1, queued: 10 },
     }
 }
 

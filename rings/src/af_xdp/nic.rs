@@ -2,6 +2,7 @@
 
 use super::error::OpenError;
 use super::interface::Interface;
+use super::memory_limit;
 use super::open::{Bound, QueueOf, attach, bind, device, inspect};
 use super::program::Hook;
 use super::socket::Socket;
@@ -83,6 +84,7 @@ pub fn open_nic(nic: &Nic<'_>, options: &Options) -> Result<OpenNic, OpenError> 
     let chosen = [nic.queues.of(&uplink)?, QueueChoice::All.of(&container)?];
     let options = with_frames_for(chosen.iter().map(Vec::len).sum(), options);
     options.check()?;
+    memory_limit::check(options.layout().bytes())?;
 
     let sizes = [uplink.receive_queues, container.receive_queues];
     let (mut steering, rules) = Steering::load(nic.owners, sizes).map_err(refused)?;
@@ -142,5 +144,23 @@ fn refused(source: std::io::Error) -> OpenError {
             OpenError::system("load the steering program".into(), source)
         }
         _ => OpenError::Program { source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_is_too_old_is_told_so() {
+        let told = |code| refused(std::io::Error::from_raw_os_error(code)).to_string();
+        assert_eq!(
+            told(libc::EINVAL),
+            "the kernel refuses the steering program (Invalid argument (os error 22)): it needs Linux 5.19 or later, with \
+             CONFIG_BPF_SYSCALL"
+        );
+        assert!(told(libc::ENOSYS).contains("with CONFIG_BPF_SYSCALL"));
+        assert!(told(libc::EPERM).starts_with("no permission to load the steering program: "));
+        assert!(told(libc::ENOMEM).starts_with("not enough memory to load the steering program: "));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::text::printable;
 use super::units::time;
-use crate::live::{Rings, SocketReport, WorkerReport};
+use crate::live::{FrameReport, Rings, SocketReport, WorkerReport};
 use crate::snapshot::Snapshot;
 
 /// The lines; none where nothing is live.
@@ -12,12 +12,14 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
 }
 
 fn worker(worker: &WorkerReport) -> String {
-    let WorkerReport { core, idle, turns, busy_turns, sleeps, woken_by_packet, slept_ns } = worker;
+    let WorkerReport { core, idle, turns, busy_turns, sleeps, woken_by_packet, slept_ns, frames } = worker;
     let core = core.map_or_else(|| "no core of its own".to_owned(), |core| format!("core {core}"));
     let (idle, slept) = (printable(idle), time(slept_ns / 1000));
+    let FrameReport { total, free, filling, sending, queued } = frames;
     format!(
         "worker on {core}, {idle}: {turns} turns, {busy_turns} with packets; slept {sleeps} times for {slept}, woken by a \
-         packet {woken_by_packet} times\n"
+         packet {woken_by_packet} times; frames: {free} free + {filling} filling + {sending} sending + {queued} queued of \
+         {total}\n"
     )
 }
 
@@ -67,7 +69,8 @@ mod tests {
     fn sockets_and_workers_are_told_of() {
         assert_eq!(
             super::render(&samples::live()),
-            "worker on core 1, adaptive: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a packet 9 times\n\
+            "worker on core 1, adaptive: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a packet 9 times; \
+             frames: 12280 free + 4093 filling + 1 sending + 10 queued of 16384\n\
              socket eth0:0: copy; rx 5, fill 2040, tx 0, completion 1 of 2048; batches 7x1 2x4-7 1x64; rx_ring_full 3; kicks 12\n"
         );
     }
