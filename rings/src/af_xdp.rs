@@ -11,11 +11,13 @@
 
 mod error;
 mod interface;
+mod multi_buffer;
 mod nic;
 mod open;
 mod owners;
 mod program;
 mod queues;
+mod sizes;
 mod socket;
 mod solicitations;
 mod steering;
@@ -71,7 +73,7 @@ impl fmt::Display for Mode {
 /// What an AF_XDP socket has counted since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Packets dropped by the kernel for reasons other than those below (longer than a frame, for one).
+    /// Packets dropped for reasons other than those below (longer than a frame, for one), by the kernel or by us.
     pub rx_dropped: u64,
     /// Packets dropped because an entry of the fill ring was invalid.
     pub rx_invalid_descs: u64,
@@ -243,7 +245,7 @@ impl AfXdp {
     pub fn statistics(&self) -> io::Result<Statistics> {
         let kernel = self.socket.statistics()?;
         Ok(Statistics {
-            rx_dropped: kernel.rx_dropped,
+            rx_dropped: kernel.rx_dropped + self.queues.too_long(),
             rx_invalid_descs: kernel.rx_invalid_descs,
             tx_invalid_descs: kernel.tx_invalid_descs,
             rx_ring_full: kernel.rx_ring_full,
@@ -373,7 +375,7 @@ impl Device for AfXdp {
     }
 
     fn held(&self) -> Held {
-        self.queues.held
+        self.queues.held()
     }
 }
 
