@@ -44,6 +44,8 @@
 #[cfg(feature = "af-xdp")]
 mod af_xdp;
 mod area;
+#[cfg(feature = "af-xdp")]
+mod checksum;
 mod device;
 mod frame;
 mod handoff;
@@ -54,8 +56,8 @@ pub mod ring;
 
 #[cfg(feature = "af-xdp")]
 pub use af_xdp::{
-    AfXdp, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, OpenNic, Options, Owners, QueueChoice, Rules,
-    Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, open_nic, open_wire, wait,
+    AfXdp, Features, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, OpenNic, Options, Owners, QueueChoice,
+    Rules, Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, open_nic, open_wire, wait,
 };
 pub use device::{Device, ETHERNET, Held, Losses};
 pub use frame::Frame;
