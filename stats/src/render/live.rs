@@ -7,7 +7,8 @@ use crate::snapshot::Snapshot;
 
 /// The lines; none where nothing is live.
 pub(super) fn render(snapshot: &Snapshot) -> String {
-    let workers = snapshot.workers.iter().map(worker);
+    let workers =
+        snapshot.workers.iter().map(worker).chain(snapshot.offloads.iter().map(|(name, off)| offloads(name, off)));
     workers.chain(snapshot.sockets.iter().map(|(name, of)| socket(&printable(name), of))).collect()
 }
 
@@ -19,6 +20,10 @@ fn worker(worker: &WorkerReport) -> String {
         "worker on {core}, {idle}: {turns} turns, {busy_turns} with packets; slept {sleeps} times for {slept}, woken by a \
          packet {woken_by_packet} times\n"
     )
+}
+
+fn offloads(name: &str, off: &[String]) -> String {
+    format!("{} has {} off until the end\n", printable(name), printable(&off.join(", ")))
 }
 
 fn socket(name: &str, socket: &SocketReport) -> String {
@@ -34,7 +39,7 @@ fn socket(name: &str, socket: &SocketReport) -> String {
 }
 
 /// Counters by the kernel's names, and ours.
-fn counters(socket: &SocketReport) -> [(&'static str, u64); 11] {
+fn counters(socket: &SocketReport) -> [(&'static str, u64); 12] {
     [
         ("rx_dropped", socket.rx_dropped),
         ("rx_invalid_descs", socket.rx_invalid_descs),
@@ -47,6 +52,7 @@ fn counters(socket: &SocketReport) -> [(&'static str, u64); 11] {
         ("stalls_busy", socket.stalls_busy),
         ("stalls_no_buffers", socket.stalls_no_buffers),
         ("strays", socket.strays),
+        ("unfinished_checksums", socket.unfinished_checksums),
     ]
 }
 
@@ -67,6 +73,7 @@ mod tests {
         assert_eq!(
             super::render(&samples::live()),
             "worker on core 1, adaptive: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a packet 9 times\n\
+             eth0 has rx-gro, rx-vlan-hw-parse off until the end\n\
              socket eth0:0: rx 5, fill 2040, tx 0, completion 1 of 2048; batches 7x1 2x4-7 1x64; rx_ring_full 3; kicks 12\n"
         );
     }
