@@ -76,7 +76,7 @@ impl Area {
     }
 
     /// Copies `len` bytes from one place to another.
-    #[inline]
+    #[cfg(feature = "af-xdp")]
     pub(crate) fn copy(&mut self, from: u32, to: u32, len: u32) {
         let (from, _) = self.check(from, len);
         let (to, len) = self.check(to, len);
