@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use caps::Capability;
 use crossbeam::channel::{self, Sender};
+use nix::libc::ENODEV;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 use portlane_rings::Features;
 use portlane_stats::snapshot::Mode;
@@ -168,11 +169,13 @@ impl Off {
 
     /// An interface may have another name by now, or be gone.
     fn put_back(&self) {
-        for Interface { index, features } in self.interfaces.values() {
-            let name = || if_indextoname(*index).ok().and_then(|name| name.into_string().ok());
-            let Some(Err(cause)) = name().map(|name| Features::of(&name)?.switch(features, true)) else { continue };
-            if let Some(name) = name() {
-                failure::tell(format!("interface {name}: {} cannot be put back: {cause}", features.join(", ")));
+        for (name, Interface { index, features }) in &self.interfaces {
+            let now = if_indextoname(*index).ok().and_then(|name| name.into_string().ok());
+            match now.map(|now| Features::of(&now)?.switch(features, true)) {
+                Some(Err(cause)) if cause.raw_os_error() != Some(ENODEV) => {
+                    failure::tell(format!("interface {name}: {} cannot be put back: {cause}", features.join(", ")));
+                }
+                _ => {}
             }
         }
         if !self.interfaces.is_empty() {
