@@ -1,4 +1,4 @@
-//! Live traffic: a packet line over AF_XDP, and the loop that gives it turns.
+//! Live traffic: a packet line between sockets on interfaces, and the loop that gives it turns.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::prctl;
-use portlane_rings::{self as rings, AfXdp, Device, Interface, Losses, Rules};
+use portlane_rings::{self as rings, Device, Interface, Losses, Rules, Socket};
 use portlane_shaper::{Nanos, Wake};
 use portlane_stats::snapshot::{Mode, Snapshot};
 
@@ -35,7 +35,7 @@ use rest::{Pause, Rest};
 pub struct Live {
     /// Let go of first.
     steered: Option<Steered>,
-    line: Line<AfXdp>,
+    line: Line<Socket>,
     plan: Plan,
     context: Context,
     clock: Clock,
@@ -91,9 +91,20 @@ impl Live {
         interfaces
     }
 
+    /// For each interface how it is attached, and what refused to be attached better: `eth0: copy (not zero-copy: ...)`.
+    #[must_use]
+    pub fn modes(&self) -> Vec<String> {
+        let of = |(name, mode): (&String, &Mode)| {
+            let mut devices = self.line.ports.iter().map(|port| &port.device);
+            let refusal = devices.find(|device| device.interface().name == *name).and_then(Socket::refusal);
+            format!("{name}: {}{}", mode.as_str(), refusal.map(|why| format!(" ({why})")).unwrap_or_default())
+        };
+        self.context.modes.iter().map(of).collect()
+    }
+
     /// How each interface is attached, by its name.
     #[must_use]
-    pub fn modes(&self) -> &BTreeMap<String, Mode> {
+    pub fn attached(&self) -> &BTreeMap<String, Mode> {
         &self.context.modes
     }
 
@@ -144,7 +155,7 @@ impl Live {
         if let Some(steered) = &mut self.steered {
             steered.stop_taking();
         }
-        self.line.ports.iter_mut().for_each(|port| port.device.stop_taking());
+        self.line.ports.iter_mut().try_for_each(|port| port.device.stop_taking()).map_err(Failure::failed)?;
         let end = self.clock.now() + self.plan.running.drain;
         loop {
             let moved = self.step(inbox)?;
@@ -245,7 +256,7 @@ impl Live {
     }
 }
 
-fn prefer_busy_poll(device: &mut AfXdp) -> Result<(), Failure> {
+fn prefer_busy_poll(device: &mut Socket) -> Result<(), Failure> {
     device.prefer_busy_poll().map_err(|cause| {
         let name = &device.interface().name;
         let remedy = "it needs Linux 5.11 and CAP_NET_ADMIN; idle = \"busy\" spins without it";

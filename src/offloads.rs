@@ -76,10 +76,14 @@ impl Offloads {
     /// Failed if there is no thread to be had, or its privileges are not as they have to be.
     pub fn attached(&mut self, modes: &BTreeMap<String, Mode>) -> Result<(), Failure> {
         for (name, mode) in modes {
-            let in_driver = matches!(mode, Mode::ZeroCopy | Mode::Copy);
-            let of_the_kernel: &[&str] = if in_driver { &[] } else { &[OF_THE_KERNEL] };
-            self.switch_off(name, of_the_kernel);
-            warn_of(name, &[&OF_THE_CARD, of_the_kernel].concat());
+            let unwanted: Vec<&str> = match mode {
+                Mode::ZeroCopy | Mode::Copy => OF_THE_CARD.to_vec(),
+                Mode::Generic => OF_THE_CARD.into_iter().chain([OF_THE_KERNEL]).collect(),
+                // It puts tags back by itself.
+                Mode::Packet => vec![OF_THE_CARD[0], OF_THE_CARD[1], OF_THE_KERNEL],
+            };
+            self.switch_off(name, &unwanted);
+            warn_of(name, &unwanted);
         }
         if !self.off.interfaces.is_empty() {
             self.keeper = Some(Keeper::start(self.off.clone())?);

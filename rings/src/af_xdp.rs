@@ -25,25 +25,27 @@ mod steering;
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::os::fd::{AsRawFd, RawFd};
 
 pub use error::OpenError;
 pub use features::Features;
 pub use interface::Interface;
+pub(crate) use interface::{Promiscuous, bind_to, deaf_packet_socket};
 pub use nic::{Nic, OpenNic, QueueChoice, open_nic};
-pub use open::{Io, Options, open_wire};
+pub use open::{Io, Options};
+pub(crate) use open::{inspect, open_wire};
 pub use owners::Owners;
+pub(crate) use sizes::with_frames_for;
+pub(crate) use socket::{HEADROOM, poll_readable};
 pub use solicitations::{Solicitation, Solicitations};
 pub use steering::{NewRules, Rules, Side, Steering, Verdict, Verdicts};
 
-use interface::Promiscuous;
 use open::QueueOf;
 use program::Program;
 use queues::Queues;
 use socket::Socket;
 
-use crate::checksum::unfinished;
+use crate::checksum::Checksums;
 use crate::{Device, Frame, Held, Losses, Pool};
 
 /// In copy mode the kernel sends at most this many packets per call, unless told otherwise: `TX_BATCH_SIZE`.
@@ -61,6 +63,8 @@ pub enum Mode {
     Copy,
     /// XDP after the driver, on kernel buffers; the kernel copies each packet once.
     Generic,
+    /// A packet socket; the kernel copies each packet twice, and keeps one for itself.
+    Packet,
 }
 
 impl fmt::Display for Mode {
@@ -69,6 +73,7 @@ impl fmt::Display for Mode {
             Self::ZeroCopy => "zero-copy",
             Self::Copy => "copy",
             Self::Generic => "generic",
+            Self::Packet => "packet",
         })
     }
 }
@@ -108,6 +113,19 @@ pub struct Statistics {
 /// Sizes of batches are counted by powers of two, to 64.
 const BATCH_SIZES: usize = 7;
 
+/// Receive calls that returned packets, by how many.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Batches(pub(crate) [u64; BATCH_SIZES]);
+
+impl Batches {
+    /// Counts a call that returned so many; false if it is none.
+    pub(crate) fn count(&mut self, packets: usize) -> bool {
+        let Some(power) = packets.checked_ilog2() else { return false };
+        self.0[(power as usize).min(BATCH_SIZES - 1)] += 1;
+        true
+    }
+}
+
 /// Entries in the rings of a socket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Occupancy {
@@ -123,7 +141,7 @@ pub struct Occupancy {
     pub completion: u32,
 }
 
-/// A queue of a network interface. Made by [`open_wire`] and [`open_nic`].
+/// A queue of a network interface. Made by [`open_wire`](crate::open_wire) and [`open_nic`].
 ///
 /// Dropped, or when the process dies in whatever way, the interface of a wire is as it was before: no program attached, not
 /// promiscuous. The first queue that was opened is free for other AF_XDP sockets once the pool is gone as well.
@@ -142,6 +160,8 @@ pub struct AfXdp {
     interface: Interface,
     queue: u32,
     mode: Mode,
+    /// What refused a better mode.
+    refusal: Option<String>,
     need_wakeup: bool,
     /// The interface was down when the kernel was asked last.
     down: bool,
@@ -149,13 +169,12 @@ pub struct AfXdp {
     looks_per_check: u32,
     /// Looks at the receive ring since something was in it.
     empty_looks: u32,
-    batches: [u64; BATCH_SIZES],
+    batches: Batches,
     kicks: u64,
     stalls_again: u64,
     stalls_busy: u64,
     stalls_no_buffers: u64,
-    completes_checksums: bool,
-    unfinished_checksums: u64,
+    checksums: Checksums,
 }
 
 impl AfXdp {
@@ -175,17 +194,17 @@ impl AfXdp {
             interface: interface.clone(),
             queue,
             mode,
+            refusal: None,
             need_wakeup,
             down: false,
             looks_per_check: LOOKS_PER_CHECK,
             empty_looks: 0,
-            batches: [0; BATCH_SIZES],
+            batches: Batches::default(),
             kicks: 0,
             stalls_again: 0,
             stalls_busy: 0,
             stalls_no_buffers: 0,
-            completes_checksums: false,
-            unfinished_checksums: 0,
+            checksums: Checksums::default(),
         }
     }
 
@@ -218,11 +237,11 @@ impl AfXdp {
     /// Whether checksums of TCP and UDP that were left to a network card are completed in what is received from now on. In any
     /// case they are counted.
     pub fn complete_checksums(&mut self, complete: bool) {
-        self.completes_checksums = complete;
+        self.checksums.complete = complete;
     }
 
     /// Whether the interface was down when the kernel was asked last: it receives nothing, and what is sent waits in the
-    /// ring. Up again, it goes on where it was. A device that sleeps asks after each [`wait`] in vain.
+    /// ring. Up again, it goes on where it was. A device that sleeps asks after each [`wait`](crate::wait) in vain.
     #[must_use]
     pub fn is_down(&self) -> bool {
         self.down
@@ -232,6 +251,12 @@ impl AfXdp {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// What refused a better [mode](Self::mode), in words; `None` if none was asked for, or there is none.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
     }
 
     /// The interface, as it was when opened.
@@ -272,8 +297,8 @@ impl AfXdp {
             stalls_busy: self.stalls_busy,
             stalls_no_buffers: self.stalls_no_buffers,
             strays: self.queues.strays,
-            unfinished_checksums: self.unfinished_checksums,
-            batches: self.batches,
+            unfinished_checksums: self.checksums.unfinished,
+            batches: self.batches.0,
         })
     }
 
@@ -311,8 +336,13 @@ impl AfXdp {
         Ok(self.queues.tx.pending() != before)
     }
 
+    /// What can be read when packets have arrived.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.socket.descriptor().as_raw_fd()
+    }
+
     /// Asks the kernel whether the interface is up, and still there; and wakes a driver that waits for frames.
-    fn check(&mut self) -> io::Result<()> {
+    pub(crate) fn check(&mut self) -> io::Result<()> {
         let woken = self.socket.wake();
         let error = woken.as_ref().err().and_then(io::Error::raw_os_error);
         self.down = error == Some(libc::ENETDOWN);
@@ -323,38 +353,28 @@ impl AfXdp {
         }
     }
 
-    /// Looks for checksums that were left to a network card: it is the sender's interface that has none, so no other device
-    /// than this one meets them.
-    fn look_at_checksums(&mut self, pool: &mut Pool, received: &mut [Frame]) {
-        for frame in received {
-            if let Some(unfinished) = unfinished(pool.bytes(frame)) {
-                self.unfinished_checksums += 1;
-                if self.completes_checksums {
-                    unfinished.finish(pool.bytes_mut(frame));
-                }
-            }
-        }
-    }
-
     fn failed(&self, error: &io::Error) -> io::Error {
-        let name = &self.interface.name;
-        let words = match error.raw_os_error() {
-            Some(libc::ENXIO) => format!("interface {name} is gone: start again when it is back"),
-            _ => format!("interface {name} failed: {error}"),
-        };
-        io::Error::new(error.kind(), words)
+        failed(&self.interface, error)
     }
+}
+
+/// Why an interface cannot be served any more.
+pub(crate) fn failed(Interface { name, .. }: &Interface, error: &io::Error) -> io::Error {
+    let words = match error.raw_os_error() {
+        Some(libc::ENXIO | libc::ENODEV) => format!("interface {name} is gone: start again when it is back"),
+        _ => format!("interface {name} failed: {error}"),
+    };
+    io::Error::new(error.kind(), words)
 }
 
 impl Device for AfXdp {
     fn receive(&mut self, pool: &mut Pool, batch: &mut Vec<Frame>, max: usize) -> io::Result<()> {
         let before = batch.len();
         self.queues.receive(pool, batch, max);
-        if let Some(power) = (batch.len() - before).checked_ilog2() {
-            self.batches[(power as usize).min(BATCH_SIZES - 1)] += 1;
+        if self.batches.count(batch.len() - before) {
             self.empty_looks = 0;
             if self.mode != Mode::ZeroCopy {
-                self.look_at_checksums(pool, &mut batch[before..]);
+                self.checksums.look_at(&mut batch[before..], pool);
             }
             return Ok(());
         }
@@ -403,6 +423,7 @@ impl Device for AfXdp {
         let statistics = self.statistics()?;
         Ok(Losses {
             missed: statistics.rx_dropped + statistics.rx_ring_full,
+            too_long: 0,
             unsent: statistics.stalls_busy + statistics.tx_invalid_descs,
         })
     }
@@ -410,22 +431,6 @@ impl Device for AfXdp {
     fn held(&self) -> Held {
         self.queues.held()
     }
-}
-
-/// Waits until one of the devices has received a packet, at most for `timeout`. True if one has; false may also mean
-/// that a signal came.
-///
-/// # Errors
-///
-/// What ppoll(2) says; and, when nothing came, that an interface is gone.
-pub fn wait<'a>(devices: impl IntoIterator<Item = &'a mut AfXdp>, timeout: Duration) -> io::Result<bool> {
-    let mut devices: Vec<_> = devices.into_iter().collect();
-    let descriptors: Vec<_> = devices.iter().map(|device| device.socket.descriptor().as_raw_fd()).collect();
-    if socket::poll_readable(&descriptors, timeout)? {
-        return Ok(true);
-    }
-    devices.iter_mut().try_for_each(|device| device.check())?;
-    Ok(false)
 }
 
 #[cfg(test)]
@@ -440,7 +445,7 @@ mod tests {
 
     #[test]
     fn modes_are_spoken_of_as_reports_do() {
-        let modes = [Mode::ZeroCopy, Mode::Copy, Mode::Generic].map(|mode| mode.to_string());
-        assert_eq!(modes, ["zero-copy", "copy", "generic"]);
+        let modes = [Mode::ZeroCopy, Mode::Copy, Mode::Generic, Mode::Packet].map(|mode| mode.to_string());
+        assert_eq!(modes, ["zero-copy", "copy", "generic", "packet"]);
     }
 }

@@ -9,6 +9,8 @@
 
 use std::ops::Range;
 
+use crate::{Frame, Pool};
+
 /// `ETH_P_IP`, `ETH_P_IPV6`, and the two that stand for a VLAN tag, `ETH_P_8021Q` and `ETH_P_8021AD`.
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -26,9 +28,32 @@ const DESTINATION_OPTIONS: u8 = 60;
 /// Extension headers that are looked at, at most.
 const MOST_EXTENSIONS: usize = 4;
 
+/// A device's look at the checksums of what it receives.
+#[derive(Debug, Default)]
+pub(crate) struct Checksums {
+    /// Whether unfinished ones are completed.
+    pub(crate) complete: bool,
+    /// How many there were.
+    pub(crate) unfinished: u64,
+}
+
+impl Checksums {
+    /// Looks at frames that have been received.
+    pub(crate) fn look_at(&mut self, received: &mut [Frame], pool: &mut Pool) {
+        for frame in received {
+            if let Some(unfinished) = unfinished(pool.bytes(frame)) {
+                self.unfinished += 1;
+                if self.complete {
+                    unfinished.finish(pool.bytes_mut(frame));
+                }
+            }
+        }
+    }
+}
+
 /// A TCP segment or UDP datagram whose checksum is that of its pseudo-header alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unfinished {
+struct Unfinished {
     /// What the checksum covers, apart from the pseudo-header.
     covered: Range<usize>,
     /// Where it is.
@@ -37,7 +62,7 @@ pub(crate) struct Unfinished {
 
 /// Looks at an Ethernet frame. Fragments are none of these: hosts finish checksums before they fragment.
 #[inline]
-pub(crate) fn unfinished(frame: &[u8]) -> Option<Unfinished> {
+fn unfinished(frame: &[u8]) -> Option<Unfinished> {
     let (kind, start) = ethernet(frame)?;
     let found = match kind {
         IPV4 => ipv4(frame, start),
@@ -62,7 +87,7 @@ pub(crate) fn unfinished(frame: &[u8]) -> Option<Unfinished> {
 
 impl Unfinished {
     /// Writes what is right (RFC 1071) into the frame in which this was found.
-    pub(crate) fn finish(self, frame: &mut [u8]) {
+    fn finish(self, frame: &mut [u8]) {
         // The field has the sum of the pseudo-header, and is covered.
         let right = match !fold(sum(&frame[self.covered])) {
             // In UDP 0 stands for none (RFC 768); it is the same number.

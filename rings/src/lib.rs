@@ -10,8 +10,8 @@
 //! ```
 //!
 //! With the feature `af-xdp` (on by default; it needs clang, libelf and m4 to build) frames also come from network
-//! interfaces: see `open_wire`, which takes everything, and `open_nic`, which takes what belongs to containers. Without it
-//! plain cargo suffices.
+//! interfaces: see `open_wire`, which takes everything, by AF_XDP or packet sockets, and `open_nic`, which takes what belongs
+//! to containers. Without it plain cargo suffices.
 //!
 //! A pool can be [divided](divide) among workers, who hand frames over to each other through rings.
 //!
@@ -42,6 +42,8 @@
 #![allow(unexpected_cfgs, reason = "`loom` is set on the command line of the model test alone")]
 
 #[cfg(feature = "af-xdp")]
+mod af_packet;
+#[cfg(feature = "af-xdp")]
 mod af_xdp;
 mod area;
 #[cfg(feature = "af-xdp")]
@@ -49,18 +51,28 @@ mod checksum;
 mod device;
 mod frame;
 mod handoff;
+#[cfg(feature = "af-xdp")]
+mod ladder;
 mod mapping;
 mod memory;
 mod pool;
 pub mod ring;
+#[cfg(feature = "af-xdp")]
+mod socket;
 
+#[cfg(feature = "af-xdp")]
+pub use af_packet::AfPacket;
 #[cfg(feature = "af-xdp")]
 pub use af_xdp::{
     AfXdp, Features, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, OpenNic, Options, Owners, QueueChoice,
-    Rules, Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, open_nic, open_wire, wait,
+    Rules, Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, open_nic,
 };
 pub use device::{Device, ETHERNET, Held, Losses};
 pub use frame::Frame;
 pub use handoff::{Part, Peer, divide};
+#[cfg(feature = "af-xdp")]
+pub use ladder::open_wire;
 pub use memory::Memory;
 pub use pool::{Layout, Pool, TooLong};
+#[cfg(feature = "af-xdp")]
+pub use socket::{Socket, wait};

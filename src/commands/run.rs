@@ -33,14 +33,14 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
     let mut offloads = Offloads::before_attaching(&plan);
     let mut live = Live::open(plan)?;
-    offloads.attached(live.modes())?;
+    offloads.attached(live.attached())?;
     live.tell_offloads(offloads.off());
     let (config, pulse) = (arguments.config.clone(), inbox.pulse());
     let (interfaces, rules) = (live.interfaces(), live.take_rules());
     let supervisor = Supervisor::start(Charge { config, hangup, requests, pulse, interfaces, rules })?;
     privileges::give_up()?;
-    for (interface, mode) in live.modes() {
-        outputs::print(&format!("{interface}: {}\n", mode.as_str()))?;
+    for mode in live.modes() {
+        outputs::print(&format!("{mode}\n"))?;
     }
     for (interface, features) in offloads.off() {
         outputs::print(&format!("{interface} has {} off until the end\n", features.join(", ")))?;

@@ -13,12 +13,13 @@ use super::error::Problem;
 use super::interfaces::Queues;
 use super::later;
 use super::node::{Direction, Queue};
-use super::running::{Checksums, Idle, InterfaceDown, Switching};
+use super::running::{Checksums, Idle, InterfaceDown, Io, Switching};
 use super::values::{List, Listed, Text};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
+    pub(crate) io: Option<Spanned<Io>>,
     #[serde(default)]
     pub(crate) idle: Idle,
     #[serde(default)]

@@ -15,7 +15,7 @@ use super::interfaces::{Nic, Wire, nic, wire};
 use super::limiter::{self, check_default, framing, share};
 use super::node;
 use super::queue::queue;
-use super::running::{Running, drain};
+use super::running::{Running, drain, io};
 use super::values::Text;
 
 /// Where a running portlane listens for control, if the configuration does not say.
@@ -128,6 +128,14 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
     let queue = queue(&defaults.queue, &node::Queue::default(), "defaults", &mut warnings)?;
     advice::of_foreign_addresses(&file, &mut warnings);
     let wire = file.wire.map(wire).transpose()?;
+    let running = Running {
+        io: io(file.io.as_ref(), file.nic.is_some())?,
+        idle: file.idle,
+        interface_down: file.interface_down,
+        drain: drain(file.drain.as_ref())?,
+        offloads: file.offloads,
+        checksums: file.checksums,
+    };
     let mut plan = Plan {
         link,
         groups,
@@ -136,13 +144,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         owners,
         nic: file.nic.map(|written| nic(written, wire.as_ref())).transpose()?,
         wire,
-        running: Running {
-            idle: file.idle,
-            interface_down: file.interface_down,
-            drain: drain(file.drain.as_ref())?,
-            offloads: file.offloads,
-            checksums: file.checksums,
-        },
+        running,
         host_addresses: file.host.addresses.0.into_iter().map(|Text(address)| address).collect(),
         listen: file.http.listen.0,
         socket: socket(file.control.socket)?,

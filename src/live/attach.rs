@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 
 use portlane_classify::{Arriving, Direction};
-use portlane_rings::{self as rings, AfXdp, Options, Owners, Pool, QueueChoice, Rules, Side, Steering, Verdict};
+use portlane_rings::{self as rings, Options, Owners, Pool, QueueChoice, Rules, Side, Socket, Steering, Verdict};
 use portlane_stats::snapshot::{Directions, Mode};
 
-use crate::config::{Nic, Plan, Queues, Wire};
+use super::numbers::mode;
+use crate::config::{Io, Nic, Plan, Queues, Wire};
 use crate::failure::Failure;
 use crate::line::Port;
 use crate::neighbours::Neighbours;
@@ -19,7 +20,7 @@ pub(super) struct Attached {
     /// socket that is no more.
     pub(super) steered: Option<Steered>,
     pub(super) pool: Pool,
-    pub(super) ports: Vec<Port<AfXdp>>,
+    pub(super) ports: Vec<Port<Socket>>,
     /// The port that a direction leaves by, by [`Direction::index`].
     pub(super) leaves_by: [usize; 2],
     /// The interface that a direction leaves by.
@@ -67,7 +68,7 @@ fn may_occur(side: Side, verdict: Verdict) -> bool {
 /// Attaches to the interfaces of the plan, in the network namespace of the calling thread.
 pub(super) fn attach(plan: &Plan) -> Result<Attached, Failure> {
     match (&plan.wire, &plan.nic) {
-        (Some(wire), _) => whole(wire),
+        (Some(wire), _) => whole(wire, plan),
         (None, Some(nic)) => shared(nic, plan),
         (None, None) => {
             let remedy = "add [wire] with network = \"eth0\" and container = \"veth-web\", or [nic] with interface and \
@@ -77,9 +78,8 @@ pub(super) fn attach(plan: &Plan) -> Result<Attached, Failure> {
     }
 }
 
-fn whole(Wire { network, container }: &Wire) -> Result<Attached, Failure> {
-    let (pool, [outer, inner]) =
-        rings::open_wire([network, container], &Options::default()).map_err(Failure::refused)?;
+fn whole(Wire { network, container }: &Wire, plan: &Plan) -> Result<Attached, Failure> {
+    let (pool, [outer, inner]) = rings::open_wire([network, container], &options(plan)).map_err(Failure::refused)?;
     Ok(joined(None, pool, vec![outer], vec![inner]))
 }
 
@@ -89,19 +89,32 @@ fn shared(Nic { interface, queues, container }: &Nic, plan: &Plan) -> Result<Att
         Queues::These(queues) => QueueChoice::These(queues.clone()),
     };
     let nic = rings::Nic { interface, queues: &queues, container, owners: &owners(plan) };
-    let open = rings::open_nic(&nic, &Options::default()).map_err(Failure::refused)?;
+    let open = rings::open_nic(&nic, &options(plan)).map_err(Failure::refused)?;
     let uplink = open.uplink[0].interface().index;
     let neighbours = Neighbours::answer(open.solicitations, uplink).map_err(|cause| {
         Failure::refused(format!("the neighbours of {interface} cannot be asked for: {cause}: netlink is needed"))
     })?;
     let interfaces = [interface.clone(), container.clone()];
     let steered = Steered { program: open.steering, rules: Some(open.rules), _neighbours: neighbours, interfaces };
-    Ok(joined(Some(steered), open.pool, open.uplink, open.container))
+    let [uplink, container] = [open.uplink, open.container].map(|side| side.into_iter().map(Socket::from).collect());
+    Ok(joined(Some(steered), open.pool, uplink, container))
+}
+
+/// What the plan asks of the sockets.
+fn options(plan: &Plan) -> Options {
+    let io = match plan.running.io {
+        Io::Auto => rings::Io::Auto,
+        Io::ZeroCopy => rings::Io::ZeroCopy,
+        Io::Copy => rings::Io::Copy,
+        Io::Generic => rings::Io::Generic,
+        Io::Packet => rings::Io::Packet,
+    };
+    Options { io, ..Options::default() }
 }
 
 /// The network's queues first, then the containers'. What leaves does so by the first of either.
-fn joined(steered: Option<Steered>, pool: Pool, network: Vec<AfXdp>, container: Vec<AfXdp>) -> Attached {
-    let name = |devices: &[AfXdp]| devices[0].interface().name.clone();
+fn joined(steered: Option<Steered>, pool: Pool, network: Vec<Socket>, container: Vec<Socket>) -> Attached {
+    let name = |devices: &[Socket]| devices[0].interface().name.clone();
     let devices = Directions { ingress: name(&container), egress: name(&network) };
     let modes = [&network[0], &container[0]].map(|device| (device.interface().name.clone(), mode(device)));
     let leaves_by = Direction::ALL.map(|direction| match direction {
@@ -122,12 +135,4 @@ pub fn owners(plan: &Plan) -> Owners {
         container.ports.iter().for_each(|range| owners.own(&container.addresses, range.first()..=range.last()));
     }
     owners
-}
-
-fn mode(device: &AfXdp) -> Mode {
-    match device.mode() {
-        rings::Mode::ZeroCopy => Mode::ZeroCopy,
-        rings::Mode::Copy => Mode::Copy,
-        rings::Mode::Generic => Mode::Generic,
-    }
 }

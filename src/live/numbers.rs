@@ -2,16 +2,18 @@
 
 use std::io;
 
-use portlane_rings::AfXdp;
+use portlane_rings::{self as rings, Socket};
 use portlane_stats::live::{Rings, SocketReport, WorkerReport};
+use portlane_stats::snapshot::Mode;
 
 use super::rest::RestCounters;
 use crate::config::Idle;
 
 /// A socket, by the name of its interface and its queue.
-pub(super) fn socket(device: &AfXdp) -> io::Result<(String, SocketReport)> {
+pub(super) fn socket(device: &Socket) -> io::Result<(String, SocketReport)> {
     let (counted, rings) = (device.statistics()?, device.occupancy());
     let report = SocketReport {
+        mode: Some(mode(device)),
         rx_dropped: counted.rx_dropped,
         rx_invalid_descs: counted.rx_invalid_descs,
         rx_ring_full: counted.rx_ring_full,
@@ -28,6 +30,15 @@ pub(super) fn socket(device: &AfXdp) -> io::Result<(String, SocketReport)> {
         batches: counted.batches,
     };
     Ok((format!("{}:{}", device.interface().name, device.queue()), report))
+}
+
+pub(super) fn mode(device: &Socket) -> Mode {
+    match device.mode() {
+        rings::Mode::ZeroCopy => Mode::ZeroCopy,
+        rings::Mode::Copy => Mode::Copy,
+        rings::Mode::Generic => Mode::Generic,
+        rings::Mode::Packet => Mode::Packet,
+    }
 }
 
 pub(super) fn worker(core: Option<usize>, idle: Idle, counters: &RestCounters) -> WorkerReport {

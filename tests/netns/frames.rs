@@ -7,7 +7,7 @@ use etherparse::{PacketBuilder, VlanId};
 use nix::sys::signal::Signal;
 use portlane::netns::Namespace;
 use portlane_classify::Direction;
-use portlane_rings::{AfXdp, Device, Features, Options, Pool, open_wire, wait};
+use portlane_rings::{Device, Features, Options, Pool, Socket, open_wire, wait};
 use portlane_stats::snapshot::Snapshot;
 
 use crate::bench::{Bench, CLIENT, FREE, FREE_CONTAINER, SERVER, SIDES};
@@ -105,7 +105,7 @@ pub(crate) fn checksums() {
 /// Raw access to the far end of the line, and another interface that it takes for that.
 struct Raw {
     pool: Pool,
-    ends: [AfXdp; 2],
+    ends: [Socket; 2],
 }
 
 impl Raw {

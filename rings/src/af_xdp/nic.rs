@@ -2,12 +2,12 @@
 
 use super::error::OpenError;
 use super::interface::Interface;
-use super::open::{QueueOf, attach, bind, device, inspect};
+use super::open::{Bound, QueueOf, attach, bind, device, inspect};
 use super::program::Hook;
 use super::sizes::with_frames_for;
 use super::socket::Socket;
 use super::steering::{Rules, Side, Steering};
-use super::{AfXdp, Options, Owners, Solicitations};
+use super::{AfXdp, Io, Options, Owners, Solicitations};
 use crate::Pool;
 
 /// Which receive queues of an interface are served.
@@ -73,6 +73,9 @@ pub struct OpenNic {
 /// [`OpenError`]; the interfaces are as they were.
 pub fn open_nic(nic: &Nic<'_>, options: &Options) -> Result<OpenNic, OpenError> {
     options.check()?;
+    if options.io == Io::Packet {
+        return Err(OpenError::PacketsAreCopies { interface: nic.interface.into() });
+    }
     if nic.interface == nic.container {
         return Err(OpenError::SameInterface { interface: nic.interface.into() });
     }
@@ -88,19 +91,24 @@ pub fn open_nic(nic: &Nic<'_>, options: &Options) -> Result<OpenNic, OpenError> 
     let mut attach = |side, interface: &Interface| {
         attach(interface, options.io, |hook| steering.attach(side, interface.index, hook))
     };
-    let hooks = [attach(Side::Uplink, &uplink)?, attach(Side::Container, &container)?];
+    let attached = [attach(Side::Uplink, &uplink)?, attach(Side::Container, &container)?];
     let of = |interface, queues: &[u32]| queues.iter().map(move |&queue| (interface, queue)).collect::<Vec<_>>();
     let queues = [of(&uplink, &chosen[0]), of(&container, &chosen[1])];
-    let native = hooks.iter().all(|&hook| hook == Hook::Native);
-    let (frames, sockets) = bind(&queues.concat(), native, &options)?;
+    let native = attached.iter().all(|&(hook, _)| hook == Hook::Native);
+    let Bound { frames, sockets, refusal } = bind(&queues.concat(), native, &options)?;
     let mut pool = frames.into_pool();
     let mut sockets = sockets.into_iter();
-    let mut finish = |side, hook, queues: &[QueueOf<'_>]| {
-        let finish = |(&queue, socket)| serve(&mut steering, (side, hook), queue, socket, &mut pool, &options);
+    let mut finish = |side, (hook, not_native): (Hook, Option<String>), queues: &[QueueOf<'_>]| {
+        let finish = |(&queue, socket)| {
+            let mut device = serve(&mut steering, (side, hook), queue, socket, &mut pool, &options)?;
+            device.refusal = not_native.clone().or_else(|| refusal.clone());
+            Ok(device)
+        };
         queues.iter().zip(sockets.by_ref().take(queues.len())).map(finish).collect::<Result<Vec<_>, _>>()
     };
-    let uplink_devices = finish(Side::Uplink, hooks[0], &queues[0])?;
-    let container_devices = finish(Side::Container, hooks[1], &queues[1])?;
+    let [to_network, to_containers] = attached;
+    let uplink_devices = finish(Side::Uplink, to_network, &queues[0])?;
+    let container_devices = finish(Side::Container, to_containers, &queues[1])?;
     let solicitations = Solicitations::new(&mut steering, container.index)
         .map_err(|source| OpenError::system(format!("answer what is asked on {}", container.name), source))?;
     Ok(OpenNic { steering, rules, solicitations, uplink: uplink_devices, container: container_devices, pool })

@@ -1,4 +1,4 @@
-//! Opening a wire: checks first, then program, memory, sockets and rings; what was made is undone by being dropped.
+//! Opening a wire by AF_XDP: checks first, then program, memory, sockets and rings; what was made is undone by being dropped.
 
 use std::fmt;
 use std::io;
@@ -33,6 +33,8 @@ pub enum Io {
     Copy,
     /// XDP after the driver, on kernel buffers, and one copy. Every interface can do this.
     Generic,
+    /// Packet sockets, where there is no AF_XDP: a wire's alone, because they get copies and take nothing.
+    Packet,
 }
 
 impl fmt::Display for Io {
@@ -42,6 +44,7 @@ impl fmt::Display for Io {
             Self::ZeroCopy => "zero-copy",
             Self::Copy => "copy",
             Self::Generic => "generic",
+            Self::Packet => "packet",
         })
     }
 }
@@ -69,11 +72,11 @@ impl Default for Options {
 }
 
 impl Options {
-    pub(super) fn layout(&self) -> Layout {
+    pub(crate) fn layout(&self) -> Layout {
         Layout { frames: self.frames, frame_size: self.frame_size }
     }
 
-    pub(super) fn check(&self) -> Result<(), OpenError> {
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
         let wrong = |what, value, rule: String| Err(OpenError::Option { what, value, rule });
         if !self.ring_size.is_power_of_two() || self.ring_size < 64 {
             return wrong("ring size", self.ring_size, "is not a power of two from 64 on".into());
@@ -100,42 +103,9 @@ impl Options {
 
 /// Opens queue 0 of two interfaces over one pool: what one receives the other can send without a copy.
 ///
-/// Both are looked up in the calling thread's network namespace, checked, and only then touched. Their fill rings are
-/// full when this returns, and packets flow into them.
-///
 /// The kernel gives all sockets of one UMEM the same way of binding, so zero-copy is used if both interfaces can do
 /// it, and not otherwise.
-///
-/// # Errors
-///
-/// [`OpenError`]; the interfaces are as they were.
-///
-/// ```no_run
-/// use portlane_rings::{Device, Options, open_wire, wait};
-/// use std::time::Duration;
-///
-/// let (mut pool, mut ends) = open_wire(["eth0", "veth-web"], &Options::default())?;
-/// let mut batch = Vec::with_capacity(64);
-/// loop {
-///     for (from, to) in [(0, 1), (1, 0)] {
-///         ends[from].receive(&mut pool, &mut batch, 64)?;
-///         for frame in batch.drain(..) {
-///             if let Err(frame) = ends[to].send(frame) {
-///                 pool.put(frame); // the ring is full
-///             }
-///         }
-///         ends[to].flush()?;
-///         ends[from].reclaim(&mut pool)?;
-///     }
-///     wait(ends.each_mut(), Duration::from_millis(100))?;
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub fn open_wire(names: [&str; 2], options: &Options) -> Result<(Pool, [AfXdp; 2]), OpenError> {
-    options.check()?;
-    if names[0] == names[1] {
-        return Err(OpenError::SameInterface { interface: names[0].into() });
-    }
+pub(crate) fn open_wire(names: [&str; 2], options: &Options) -> Result<(Pool, [AfXdp; 2]), OpenError> {
     let near = inspect_single(names[0])?;
     let far = inspect_single(names[1])?;
     let options = &with_frames_for([&near, &far], options)?;
@@ -143,13 +113,13 @@ pub fn open_wire(names: [&str; 2], options: &Options) -> Result<(Pool, [AfXdp; 2
     let near = End::attach(near, options)?;
     let far = End::attach(far, options)?;
     let native = [&near, &far].iter().all(|end| end.program.hook() == Hook::Native);
-    let (frames, mut sockets) = bind(&[(&near.interface, 0), (&far.interface, 0)], native, options)?;
+    let Bound { frames, mut sockets, refusal } = bind(&[(&near.interface, 0), (&far.interface, 0)], native, options)?;
     let mut pool = frames.into_pool();
     let (Some(far_socket), Some(near_socket)) = (sockets.pop(), sockets.pop()) else {
         unreachable!("a socket is bound for each queue, or none");
     };
-    let near = near.finish(near_socket, &mut pool, options)?;
-    let far = far.finish(far_socket, &mut pool, options)?;
+    let near = near.finish(near_socket, &refusal, &mut pool, options)?;
+    let far = far.finish(far_socket, &refusal, &mut pool, options)?;
     Ok((pool, [near, far]))
 }
 
@@ -164,62 +134,83 @@ fn inspect_single(name: &str) -> Result<Interface, OpenError> {
 }
 
 /// Looks an interface up, and refuses one that is down.
-pub(super) fn inspect(name: &str) -> Result<Interface, OpenError> {
+pub(crate) fn inspect(name: &str) -> Result<Interface, OpenError> {
     let interface = Interface::query(name).map_err(|source| match source.raw_os_error() {
         Some(libc::ENODEV) => OpenError::NoSuchInterface { interface: name.into() },
         _ => OpenError::system(format!("look up interface {name}"), source),
     })?;
+    if ![libc::ARPHRD_ETHER, libc::ARPHRD_LOOPBACK].contains(&interface.hardware) {
+        return Err(OpenError::NotEthernet { kind: interface.hardware, interface: interface.name });
+    }
     if !interface.up {
         return Err(OpenError::Down { interface: interface.name });
     }
     Ok(interface)
 }
 
-/// Attaches a program where `io` says, or in the best place that there is.
+/// Attaches a program where `io` says, or in the best place that there is; then also says what refused a better one.
 pub(super) fn attach<T>(
     interface: &Interface,
     io: Io,
     mut attach: impl FnMut(Hook) -> io::Result<T>,
-) -> Result<T, OpenError> {
-    let attached = match io {
-        Io::Auto => attach(Hook::Native).or_else(|error| match error.raw_os_error() {
-            // Generic XDP would be refused for the same reason.
-            Some(libc::EBUSY | libc::EEXIST | libc::EPERM | libc::EACCES | libc::ENODEV) => Err(error),
-            _ => attach(Hook::Generic),
-        }),
-        Io::ZeroCopy | Io::Copy => attach(Hook::Native),
-        Io::Generic => attach(Hook::Generic),
+) -> Result<(T, Option<String>), OpenError> {
+    let hook = match io {
+        Io::Auto | Io::ZeroCopy | Io::Copy => Hook::Native,
+        // A packet socket needs no program: who is to open one does not come here.
+        Io::Generic | Io::Packet => Hook::Generic,
+    };
+    let attached = match (io, attach(hook)) {
+        // Where generic XDP would be refused for the same reason it is not tried.
+        (Io::Auto, Err(error)) if !is_refused_everywhere(&error) => {
+            attach(Hook::Generic).map(|attached| (attached, Some(format!("not native: {error}"))))
+        }
+        (_, attached) => attached.map(|attached| (attached, None)),
     };
     attached.map_err(|source| match (io, source.raw_os_error()) {
         (_, Some(libc::EBUSY | libc::EEXIST)) => OpenError::AlreadyOwned { interface: interface.name.clone() },
-        (Io::ZeroCopy | Io::Copy, Some(libc::EOPNOTSUPP)) => {
-            OpenError::Unsupported { interface: interface.name.clone(), io, source }
+        (Io::Auto, _) | (_, Some(libc::EPERM | libc::EACCES | libc::ENODEV)) => {
+            OpenError::system(format!("attach an XDP program to {}", interface.name), source)
         }
-        _ => OpenError::system(format!("attach an XDP program to {}", interface.name), source),
+        _ => OpenError::Unsupported { interface: interface.name.clone(), io, source },
     })
+}
+
+/// Whether a program was refused for a reason that has nothing to do with where it was to be attached.
+fn is_refused_everywhere(error: &io::Error) -> bool {
+    let reasons = [libc::EBUSY, libc::EEXIST, libc::EPERM, libc::EACCES, libc::ENODEV];
+    error.raw_os_error().is_some_and(|number| reasons.contains(&number))
 }
 
 /// One end of a wire in the making.
 struct End {
     interface: Interface,
     program: Program,
+    refusal: Option<String>,
 }
 
 impl End {
     fn attach(interface: Interface, options: &Options) -> Result<Self, OpenError> {
         // Drivers refuse others where packets are longer than their buffers.
         let takes_fragments = options.frame_size > SIZES[0];
-        let program = attach(&interface, options.io, |hook| Program::attach(interface.index, hook, takes_fragments))?;
-        Ok(Self { interface, program })
+        let (program, refusal) =
+            attach(&interface, options.io, |hook| Program::attach(interface.index, hook, takes_fragments))?;
+        Ok(Self { interface, program, refusal })
     }
 
     /// Maps the rings, fills the fill ring, and lets packets in.
-    fn finish(self, socket: Socket, pool: &mut Pool, options: &Options) -> Result<AfXdp, OpenError> {
-        let Self { interface, program } = self;
+    fn finish(
+        self,
+        socket: Socket,
+        not_bound: &Option<String>,
+        pool: &mut Pool,
+        options: &Options,
+    ) -> Result<AfXdp, OpenError> {
+        let Self { interface, program, refusal } = self;
         let promiscuous = Promiscuous::new(interface.index)
             .map_err(|source| failed("receive what is not addressed to", &interface, source))?;
         let mut device = device((&interface, 0), program.hook(), socket, Some(promiscuous), pool, options)?;
         device.steer(program).map_err(|source| failed("steer packets to the socket of", &interface, source))?;
+        device.refusal = refusal.or_else(|| not_bound.clone());
         Ok(device)
     }
 }
@@ -255,26 +246,31 @@ pub(super) fn device(
 /// A queue of an interface.
 pub(super) type QueueOf<'a> = (&'a Interface, u32);
 
-/// Binds a socket to each queue, in their order, over one UMEM; in zero-copy mode if asked for or possible.
-pub(super) fn bind(
-    queues: &[QueueOf<'_>],
-    native: bool,
-    options: &Options,
-) -> Result<(Frames, Vec<Socket>), OpenError> {
-    let copy = || bind_when_free(queues, options, BindFlags::XDP_COPY);
-    let zero_copy = || bind_when_free(queues, options, BindFlags::XDP_ZEROCOPY);
-    match options.io {
-        Io::ZeroCopy => zero_copy(),
-        Io::Auto if native => zero_copy().or_else(|_| copy()),
-        Io::Auto | Io::Copy | Io::Generic => copy(),
-    }
+/// What has been bound.
+pub(super) struct Bound {
+    pub(super) frames: Frames,
+    /// One for each queue, in their order.
+    pub(super) sockets: Vec<Socket>,
+    /// What refused a better way than the best that there was.
+    pub(super) refusal: Option<String>,
 }
 
-fn bind_when_free(
-    queues: &[QueueOf<'_>],
-    options: &Options,
-    way: BindFlags,
-) -> Result<(Frames, Vec<Socket>), OpenError> {
+/// Binds a socket to each queue over one UMEM; in zero-copy mode if asked for or possible.
+pub(super) fn bind(queues: &[QueueOf<'_>], native: bool, options: &Options) -> Result<Bound, OpenError> {
+    let refused = match options.io {
+        Io::ZeroCopy => return bind_when_free(queues, options, BindFlags::XDP_ZEROCOPY),
+        Io::Auto if native => match bind_when_free(queues, options, BindFlags::XDP_ZEROCOPY) {
+            Ok(bound) => return Ok(bound),
+            Err(error) => Some(format!("not zero-copy: {error}")),
+        },
+        Io::Auto => Some("not zero-copy: an interface beside it has no native XDP".to_owned()),
+        Io::Copy | Io::Generic | Io::Packet => None,
+    };
+    let bound = bind_when_free(queues, options, BindFlags::XDP_COPY)?;
+    Ok(Bound { refusal: refused, ..bound })
+}
+
+fn bind_when_free(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Result<Bound, OpenError> {
     for _ in 1..BUSY_TRIES {
         match bind_once(queues, options, way) {
             Err(OpenError::QueueBusy { .. }) => thread::sleep(BUSY_PAUSE),
@@ -284,7 +280,7 @@ fn bind_when_free(
     bind_once(queues, options, way)
 }
 
-fn bind_once(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Result<(Frames, Vec<Socket>), OpenError> {
+fn bind_once(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Result<Bound, OpenError> {
     let frames = Frames::register(options.layout(), options.ring_size).map_err(|source| {
         if source.raw_os_error() == Some(libc::ENOBUFS) {
             return too_little_locked_memory(options.layout());
@@ -308,7 +304,7 @@ fn bind_once(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Resul
         })
     };
     let sockets = queues.iter().map(bind).collect::<Result<_, _>>()?;
-    Ok((frames, sockets))
+    Ok(Bound { frames, sockets, refusal: None })
 }
 
 fn too_little_locked_memory(layout: Layout) -> OpenError {
@@ -344,11 +340,5 @@ mod tests {
             refused(Options { frames: 1 << 21, ..good }),
             "number of frames of 2097152 is too large: frames of 2048 bytes fill more than 4 GiB"
         );
-    }
-
-    #[test]
-    fn a_wire_has_two_ends() {
-        let error = open_wire(["eth0", "eth0"], &Options::default()).unwrap_err();
-        assert_eq!(error.to_string(), "both sides of the wire are eth0: a wire runs between two different interfaces");
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn largest_mtu(frame_size: u32) -> u32 {
 }
 
 /// The options with frames that are large enough for what the interfaces may receive.
-pub(super) fn with_frames_for<'a>(
+pub(crate) fn with_frames_for<'a>(
     interfaces: impl IntoIterator<Item = &'a Interface>,
     options: &Options,
 ) -> Result<Options, OpenError> {
@@ -55,6 +55,7 @@ mod tests {
             combined_queues: 0,
             receive_queues: 1,
             address: [2; 6],
+            hardware: 1,
         }
     }
 
