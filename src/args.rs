@@ -48,13 +48,16 @@ pub enum Command {
     /// `io` names one. Needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF (packet sockets: CAP_NET_RAW), and gives them up
     /// once the interfaces are open.
     ///
-    /// SIGINT and SIGTERM: takes nothing more, sends what waits for as long as `drain` says, restores the interfaces, prints a
-    /// last report. SIGHUP: reads the configuration again, all or nothing, and loses no packet; `io`, [wire], [nic], [http]
-    /// and [control] need a restart. Tells systemd how it is (NOTIFY_SOCKET, WATCHDOG_USEC).
+    /// Offloads that merge packets or take VLAN tags off are switched off for the run (`offloads`), and frames are as large as
+    /// the MTU needs, to 12,010.
     ///
-    /// Ends of a veth pair leave checksums unfinished, and portlane sends frames as they are: switch that off at the far
-    /// ends (`ethtool -K IF tx off`). Tags of VLANs must be in the frames: `rxvlan off` on both interfaces, `txvlan off` at
-    /// the far ends of veth pairs.
+    /// SIGINT and SIGTERM: takes nothing more, sends what waits for as long as `drain` says, restores the interfaces, prints a
+    /// last report. SIGHUP: reads the configuration again, all or nothing, and loses no packet; `io`, [wire], [nic],
+    /// [http], [control] and `offloads` need a restart. Tells systemd how it is (NOTIFY_SOCKET, WATCHDOG_USEC).
+    ///
+    /// Ends of a veth pair leave checksums unfinished, and portlane sends frames as they are: have them completed
+    /// (`checksums = "complete"`), or switch that off at the far ends (`ethtool -K IF tx off`). Tags of VLANs must be in the
+    /// frames: `txvlan off` at the far ends of veth pairs.
     Run(Run),
     /// Show it: real TCP and UDP of three containers through `run`, in throw-away network namespaces
     ///

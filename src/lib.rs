@@ -25,6 +25,8 @@ pub mod neighbours;
 #[cfg(feature = "af-xdp")]
 pub mod netns;
 #[cfg(feature = "af-xdp")]
+pub mod offloads;
+#[cfg(feature = "af-xdp")]
 pub mod privileges;
 pub mod report;
 #[cfg(feature = "af-xdp")]

@@ -1,5 +1,6 @@
 //! Live traffic: a packet line between sockets on interfaces, and the loop that gives it turns.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use portlane_stats::snapshot::{Mode, Snapshot};
 
 use crate::build;
 use crate::clock::Clock;
-use crate::config::{Idle, InterfaceDown, Plan};
+use crate::config::{Checksums, Idle, InterfaceDown, Plan};
 use crate::control::questions::{Inbox, Question, Reload, Reloaded, Request};
 use crate::failure::{self, Failure};
 use crate::line::Line;
@@ -56,6 +57,8 @@ impl Live {
         if plan.running.idle == Idle::BusyPoll {
             ports.iter_mut().try_for_each(|port| prefer_busy_poll(&mut port.device))?;
         }
+        let complete = plan.running.checksums == Checksums::Complete;
+        ports.iter_mut().for_each(|port| port.device.complete_checksums(complete));
         let down = vec![false; ports.len()];
         let clock = Clock::start();
         let started = clock.now();
@@ -98,6 +101,17 @@ impl Live {
             format!("{name}: {}{}", mode.as_str(), refusal.map(|why| format!(" ({why})")).unwrap_or_default())
         };
         self.context.modes.iter().map(of).collect()
+    }
+
+    /// How each interface is attached, by its name.
+    #[must_use]
+    pub fn attached(&self) -> &BTreeMap<String, Mode> {
+        &self.context.modes
+    }
+
+    /// Has reports say which offloads are off for the run, by interface.
+    pub fn tell_offloads(&mut self, off: BTreeMap<String, Vec<String>>) {
+        self.context.offloads = off;
     }
 
     /// Everything counted so far.
@@ -216,6 +230,10 @@ impl Live {
     fn reload(&mut self, Reload { plan, answer }: Reload) {
         let changed = reload::check(&self.plan, &plan)
             .and_then(|()| self.line.change(&self.plan, &plan, self.clock.now()).map_err(|why| why.to_string()));
+        if changed.is_ok() {
+            let complete = plan.running.checksums == Checksums::Complete;
+            self.line.ports.iter_mut().for_each(|port| port.device.complete_checksums(complete));
+        }
         // Who asked may have gone.
         let _ = answer.send(changed.map(|change| Reloaded { change, former: std::mem::replace(&mut self.plan, plan) }));
     }

@@ -27,6 +27,8 @@ pub struct Context {
     pub devices: Directions<String>,
     /// How each interface is attached.
     pub modes: BTreeMap<String, Mode>,
+    /// Offloads that are off for the run, by interface.
+    pub offloads: BTreeMap<String, Vec<String>>,
     /// Frames by what the steering program has decided, for each interface.
     pub steering: BTreeMap<String, BTreeMap<String, u64>>,
     /// The sockets, by interface and queue.
@@ -72,6 +74,7 @@ pub fn snapshot_of_all<D: Device>(
         duration_ns: (now - context.started).0,
         devices: context.devices.clone(),
         mode: context.modes.clone(),
+        offloads: context.offloads.clone(),
         steering: context.steering.clone(),
         sockets: context.sockets.clone(),
         workers: context.workers.clone(),

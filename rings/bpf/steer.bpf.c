@@ -198,13 +198,13 @@ INLINE int steer(struct xdp_md *frame, enum side side, void *queues, int otherwi
     return action;
 }
 
-SECTION("xdp")
+SECTION("xdp.frags")
 int uplink(struct xdp_md *frame)
 {
     return steer(frame, UPLINK, &uplink_queues, XDP_PASS);
 }
 
-SECTION("xdp")
+SECTION("xdp.frags")
 int container(struct xdp_md *frame)
 {
     return steer(frame, CONTAINER, &container_queues, XDP_DROP);

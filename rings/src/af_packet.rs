@@ -18,6 +18,8 @@ use claim::Claim;
 use queues::Queues;
 use socket::Socket;
 
+use crate::checksum::Checksums;
+
 /// After how many receive calls the kernel is asked whether the interface is still there.
 const LOOKS_PER_CHECK: u32 = 4_096;
 
@@ -36,6 +38,7 @@ pub struct AfPacket {
     interface: Interface,
     refusal: Option<String>,
     _claim: Claim,
+    checksums: Checksums,
     /// Receive calls since the kernel was asked about the interface.
     looks: u32,
     /// Dropped by the kernel, which forgets them when it has told.
@@ -58,7 +61,16 @@ impl AfPacket {
         let socket = Socket::open(interface.index, buffer)
             .map_err(|source| OpenError::packet(format!("open a packet socket on {}", interface.name), source))?;
         let queues = Queues::new(pool, options.ring_size);
-        Ok(Self { socket, queues, interface, refusal, _claim: claim, looks: 0, missed: Cell::new(0) })
+        Ok(Self {
+            socket,
+            queues,
+            interface,
+            refusal,
+            _claim: claim,
+            checksums: Checksums::default(),
+            looks: 0,
+            missed: Cell::new(0),
+        })
     }
 
     /// What refused a better mode, in words; `None` if none was asked for.
@@ -71,6 +83,11 @@ impl AfPacket {
     #[must_use]
     pub fn interface(&self) -> &Interface {
         &self.interface
+    }
+
+    /// Whether unfinished checksums are completed: see [`AfXdp::complete_checksums`](crate::AfXdp::complete_checksums).
+    pub fn complete_checksums(&mut self, complete: bool) {
+        self.checksums.complete = complete;
     }
 
     /// Receives nothing more that arrives. What has arrived can still be received, and frames can still be sent.
@@ -107,6 +124,7 @@ impl AfPacket {
             kicks: self.queues.calls,
             stalls_again: self.queues.stalls_again,
             stalls_no_buffers: self.queues.stalls_no_buffers,
+            unfinished_checksums: self.checksums.unfinished,
             batches: self.queues.batches.0,
             ..Statistics::default()
         })
@@ -147,8 +165,11 @@ impl Device for AfPacket {
             self.looks = 0;
             self.check()?;
         }
-        let Self { socket, queues, .. } = self;
-        match queues.receive(pool, batch, max, |area, frames, each| socket.receive(area, frames, each)) {
+        let Self { socket, queues, checksums, .. } = self;
+        let before = batch.len();
+        let received = queues.receive(pool, batch, max, |area, frames, each| socket.receive(area, frames, each));
+        checksums.look_at(&mut batch[before..], pool);
+        match received {
             // Said once, when the interface has gone down or away.
             Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => self.check(),
             received => received.map_err(|error| failed(&self.interface, &error)),

@@ -10,13 +10,16 @@
 //! and its rings, and lets go of them in this order. The UMEM belongs to the pool and both sockets together.
 
 mod error;
+mod features;
 mod interface;
 mod memory_limit;
+mod multi_buffer;
 mod nic;
 mod open;
 mod owners;
 mod program;
 mod queues;
+mod sizes;
 mod socket;
 mod solicitations;
 mod steering;
@@ -26,12 +29,14 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 pub use error::OpenError;
+pub use features::Features;
 pub use interface::Interface;
 pub(crate) use interface::{Promiscuous, bind_to, deaf_packet_socket};
 pub use nic::{Nic, OpenNic, QueueChoice, open_nic};
 pub use open::{Io, Options};
 pub(crate) use open::{inspect, open_wire};
 pub use owners::Owners;
+pub(crate) use sizes::with_frames_for;
 pub(crate) use socket::{HEADROOM, poll_readable};
 pub use solicitations::{Solicitation, Solicitations};
 pub use steering::{NewRules, Rules, Side, Steering, Verdict, Verdicts};
@@ -41,6 +46,7 @@ use program::Program;
 use queues::Queues;
 use socket::Socket;
 
+use crate::checksum::Checksums;
 use crate::{Device, Frame, Held, Losses, Pool};
 
 /// In copy mode the kernel sends at most this many packets per call, unless told otherwise: `TX_BATCH_SIZE`.
@@ -76,7 +82,7 @@ impl fmt::Display for Mode {
 /// What an AF_XDP socket has counted since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Packets dropped by the kernel for reasons other than those below (longer than a frame, for one).
+    /// Packets dropped for reasons other than those below (longer than a frame, for one), by the kernel or by us.
     pub rx_dropped: u64,
     /// Packets dropped because an entry of the fill ring was invalid.
     pub rx_invalid_descs: u64,
@@ -98,6 +104,9 @@ pub struct Statistics {
     pub stalls_no_buffers: u64,
     /// Entries handed back by the kernel that lay outside the pool, or that it had never been given.
     pub strays: u64,
+    /// Packets of TCP and UDP whose checksum was left to a network card that is not there (and one finished one in 65,536, which
+    /// looks the same). Not looked for in zero-copy mode: those packets come from a card.
+    pub unfinished_checksums: u64,
     /// Receive calls that returned packets, by how many: 1, 2 to 3, 4 to 7, to 64 and more.
     pub batches: [u64; BATCH_SIZES],
 }
@@ -166,6 +175,7 @@ pub struct AfXdp {
     stalls_again: u64,
     stalls_busy: u64,
     stalls_no_buffers: u64,
+    checksums: Checksums,
 }
 
 impl AfXdp {
@@ -195,6 +205,7 @@ impl AfXdp {
             stalls_again: 0,
             stalls_busy: 0,
             stalls_no_buffers: 0,
+            checksums: Checksums::default(),
         }
     }
 
@@ -222,6 +233,12 @@ impl AfXdp {
         self.socket.prefer_busy_poll()?;
         self.looks_per_check = 1;
         Ok(())
+    }
+
+    /// Whether checksums of TCP and UDP that were left to a network card are completed in what is received from now on. In any
+    /// case they are counted.
+    pub fn complete_checksums(&mut self, complete: bool) {
+        self.checksums.complete = complete;
     }
 
     /// Whether the interface was down when the kernel was asked last: it receives nothing, and what is sent waits in the
@@ -270,7 +287,7 @@ impl AfXdp {
     pub fn statistics(&self) -> io::Result<Statistics> {
         let kernel = self.socket.statistics()?;
         Ok(Statistics {
-            rx_dropped: kernel.rx_dropped,
+            rx_dropped: kernel.rx_dropped + self.queues.too_long(),
             rx_invalid_descs: kernel.rx_invalid_descs,
             tx_invalid_descs: kernel.tx_invalid_descs,
             rx_ring_full: kernel.rx_ring_full,
@@ -281,6 +298,7 @@ impl AfXdp {
             stalls_busy: self.stalls_busy,
             stalls_no_buffers: self.stalls_no_buffers,
             strays: self.queues.strays,
+            unfinished_checksums: self.checksums.unfinished,
             batches: self.batches.0,
         })
     }
@@ -356,6 +374,9 @@ impl Device for AfXdp {
         self.queues.receive(pool, batch, max);
         if self.batches.count(batch.len() - before) {
             self.empty_looks = 0;
+            if self.mode != Mode::ZeroCopy {
+                self.checksums.look_at(&mut batch[before..], pool);
+            }
             return Ok(());
         }
         self.empty_looks += 1;
@@ -409,7 +430,7 @@ impl Device for AfXdp {
     }
 
     fn held(&self) -> Held {
-        self.queues.held
+        self.queues.held()
     }
 }
 

@@ -75,6 +75,20 @@ impl Area {
         unsafe { std::slice::from_raw_parts_mut(first.as_ptr(), len) }
     }
 
+    /// Copies `len` bytes from one place to another.
+    #[cfg(feature = "af-xdp")]
+    pub(crate) fn copy(&mut self, from: u32, to: u32, len: u32) {
+        let (from, _) = self.check(from, len);
+        let (to, len) = self.check(to, len);
+        // SAFETY: `check` has shown that the range lies within the area.
+        let from = unsafe { self.base.add(from) };
+        // SAFETY: as above.
+        let to = unsafe { self.base.add(to) };
+        // SAFETY: both ranges lie within the area, and may overlap; as in `slice` and `slice_mut` the tokens that the caller
+        // borrows keep others out.
+        unsafe { from.copy_to(to, len) };
+    }
+
     /// Bounds are checked in every build: a wrong descriptor from a device must not become a wild pointer.
     #[inline]
     fn check(&self, start: u32, len: u32) -> (usize, usize) {

@@ -1,7 +1,7 @@
 //! The ladder: zero-copy, native copy, generic XDP, and at the bottom packet sockets. Opening a wire by the best rung that
 //! holds, or by the one that is named.
 
-use crate::af_xdp::{self, HEADROOM, Interface, inspect};
+use crate::af_xdp::{self, HEADROOM, Interface, inspect, with_frames_for};
 use crate::area::Area;
 use crate::{AfPacket, Io, OpenError, Options, Pool, Socket};
 
@@ -59,8 +59,10 @@ pub fn open_wire(names: [&str; 2], options: &Options) -> Result<(Pool, [Socket; 
 }
 
 fn packet_wire(names: [&str; 2], refusal: Option<&str>, options: &Options) -> Result<(Pool, [Socket; 2]), OpenError> {
-    let [near, far] = names.map(|name| inspect(name, options.frame_size));
+    let [near, far] = names.map(inspect);
     let (near, far) = (near?, far?);
+    let options = &with_frames_for([&near, &far], options)?;
+    options.check()?;
     let layout = options.layout();
     let area = usize::try_from(layout.bytes()).map_err(|_| std::io::ErrorKind::OutOfMemory.into()).and_then(Area::map);
     let area = area.map_err(|source| OpenError::packet("map memory for frames".into(), source))?;

@@ -46,6 +46,8 @@ mod af_packet;
 #[cfg(feature = "af-xdp")]
 mod af_xdp;
 mod area;
+#[cfg(feature = "af-xdp")]
+mod checksum;
 mod device;
 mod frame;
 mod handoff;
@@ -62,8 +64,8 @@ mod socket;
 pub use af_packet::AfPacket;
 #[cfg(feature = "af-xdp")]
 pub use af_xdp::{
-    AfXdp, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, OpenNic, Options, Owners, QueueChoice, Rules,
-    Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, open_nic,
+    AfXdp, Features, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, OpenNic, Options, Owners, QueueChoice,
+    Rules, Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, open_nic,
 };
 pub use device::{Device, ETHERNET, Held, Losses};
 pub use frame::Frame;

@@ -209,6 +209,24 @@ impl Pool {
         Ok(())
     }
 
+    /// Moves the packet of `rest` behind that of `frame`; its wire length becomes its length.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`] if both do not fit into one frame; they are as they were.
+    #[cfg(feature = "af-xdp")]
+    pub(crate) fn append(&mut self, frame: &mut Frame, rest: &Frame) -> Result<(), TooLong> {
+        self.check(frame);
+        self.check(rest);
+        let (end, len) = (frame.address + frame.len(), frame.len() + rest.len());
+        let capacity = (self.index_of(frame.address) + 1) * self.layout.frame_size - frame.address;
+        let fits = u16::try_from(len).ok().filter(|_| len <= capacity);
+        let fits = fits.ok_or(TooLong { len: len as usize, capacity })?;
+        self.area.copy(rest.address, end, rest.len());
+        frame.resize(fits);
+        Ok(())
+    }
+
     /// Bytes that a frame can hold.
     #[inline]
     #[must_use]

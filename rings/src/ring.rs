@@ -66,9 +66,20 @@ impl<T: Copy> Producer<T> {
     /// Entries that can be added, of which the consumer may release more meanwhile.
     #[inline]
     pub fn room(&mut self) -> u32 {
-        if self.is_full() {
+        self.room_for(1)
+    }
+
+    /// The same; fewer than `wanted` only if the consumer has not released more.
+    #[inline]
+    pub fn room_for(&mut self, wanted: u32) -> u32 {
+        if self.known_room() < wanted {
             self.consumed = self.ring.consumer().load(Ordering::Acquire);
         }
+        self.known_room()
+    }
+
+    #[inline]
+    fn known_room(&self) -> u32 {
         self.ring.size().saturating_sub(self.next.wrapping_sub(self.consumed))
     }
 

@@ -99,6 +99,11 @@ impl Socket {
         }
     }
 
+    /// Whether checksums that were left to a network card are completed: see [`AfXdp::complete_checksums`].
+    pub fn complete_checksums(&mut self, complete: bool) {
+        either!(self, device => device.complete_checksums(complete));
+    }
+
     /// What the socket has counted.
     ///
     /// # Errors

@@ -63,8 +63,9 @@ fn write_interfaces(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
         }
         (None, None) => return writeln!(out, "wire            none: for replay only"),
     }
-    let Running { io, idle, interface_down, drain } = plan.running;
-    writeln!(out, "running         io {io}, idle {idle}, interface_down {interface_down}, drain {drain}")
+    let Running { io, idle, interface_down, drain, offloads, checksums } = plan.running;
+    writeln!(out, "running         io {io}, idle {idle}, interface_down {interface_down}, drain {drain}")?;
+    writeln!(out, "frames          offloads {offloads}, checksums {checksums}")
 }
 
 /// Where each group and container stands.

@@ -13,6 +13,7 @@ use crate::config;
 use crate::control::server::Server;
 use crate::failure::{self, Failure};
 use crate::live::Live;
+use crate::offloads::Offloads;
 use crate::privileges;
 use crate::supervisor::{Charge, Supervisor, notify, reload_on_hangup};
 
@@ -30,13 +31,19 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let (stop, hangups) = (stop_on_signals()?, reload_on_hangup()?);
     let (server, (requests, inbox)) = Server::start(&plan)?;
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
+    let mut offloads = Offloads::before_attaching(&plan);
     let mut live = Live::open(plan)?;
+    offloads.attached(live.attached())?;
+    live.tell_offloads(offloads.off());
     let (config, pulse) = (arguments.config.clone(), inbox.pulse());
     let (interfaces, rules) = (live.interfaces(), live.take_rules());
     let supervisor = Supervisor::start(Charge { config, hangups, requests, pulse, interfaces, rules })?;
     privileges::give_up()?;
     for mode in live.modes() {
         outputs::print(&format!("{mode}\n"))?;
+    }
+    for (interface, features) in offloads.off() {
+        outputs::print(&format!("{interface} has {} off until the end\n", features.join(", ")))?;
     }
     if let Some(core) = live.pin_to_a_core() {
         outputs::print(&format!("worker on core {core}; numbers on http://{listen}/stats.json and {socket}\n"))?;

@@ -13,7 +13,7 @@ use super::error::Problem;
 use super::interfaces::Queues;
 use super::later;
 use super::node::{Direction, Queue};
-use super::running::{Idle, InterfaceDown, Io};
+use super::running::{Checksums, Idle, InterfaceDown, Io, Switching};
 use super::values::{List, Listed, Text};
 
 #[derive(Debug, Deserialize)]
@@ -25,6 +25,10 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) interface_down: InterfaceDown,
     pub(crate) drain: Option<Spanned<Text<Nanos>>>,
+    #[serde(default)]
+    pub(crate) offloads: Switching,
+    #[serde(default)]
+    pub(crate) checksums: Checksums,
     pub(crate) link: Option<Direction>,
     #[serde(default)]
     pub(crate) host: Host,

@@ -20,7 +20,7 @@ mod values;
 pub use error::ConfigError;
 pub use interfaces::{Nic, Queues, Wire};
 pub use plan::{Container, DEFAULT_SOCKET, Group, LanePlan, LinkPlan, Plan};
-pub use running::{Idle, InterfaceDown, Io, Running};
+pub use running::{Checksums, Idle, InterfaceDown, Io, Running, Switching};
 
 use std::fs;
 use std::path::Path;

@@ -133,6 +133,8 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         idle: file.idle,
         interface_down: file.interface_down,
         drain: drain(file.drain.as_ref())?,
+        offloads: file.offloads,
+        checksums: file.checksums,
     };
     let mut plan = Plan {
         link,

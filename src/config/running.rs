@@ -26,6 +26,10 @@ pub struct Running {
     pub interface_down: InterfaceDown,
     /// How long queues may drain at the end.
     pub drain: Nanos,
+    /// What becomes of offloads that have to be off.
+    pub offloads: Switching,
+    /// What becomes of checksums that were left to a network card.
+    pub checksums: Checksums,
 }
 
 impl Default for Running {
@@ -35,6 +39,8 @@ impl Default for Running {
             idle: Idle::default(),
             interface_down: InterfaceDown::default(),
             drain: DEFAULT_DRAIN,
+            offloads: Switching::default(),
+            checksums: Checksums::default(),
         }
     }
 }
@@ -107,6 +113,46 @@ impl fmt::Display for InterfaceDown {
         f.pad(match self {
             Self::Wait => "wait",
             Self::End => "end",
+        })
+    }
+}
+
+/// What becomes of offloads that have to be off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Switching {
+    /// They are switched off, and put back at the end.
+    #[default]
+    Switch,
+    /// They stay as they are, and a warning says so.
+    Keep,
+}
+
+impl fmt::Display for Switching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Switch => "switch",
+            Self::Keep => "keep",
+        })
+    }
+}
+
+/// What becomes of checksums of TCP and UDP that were left to a network card.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checksums {
+    /// They are sent on as they came.
+    #[default]
+    Keep,
+    /// They are completed.
+    Complete,
+}
+
+impl fmt::Display for Checksums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Keep => "keep",
+            Self::Complete => "complete",
         })
     }
 }

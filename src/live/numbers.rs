@@ -26,6 +26,7 @@ pub(super) fn socket(device: &Socket) -> io::Result<(String, SocketReport)> {
         stalls_busy: counted.stalls_busy,
         stalls_no_buffers: counted.stalls_no_buffers,
         strays: counted.strays,
+        unfinished_checksums: counted.unfinished_checksums,
         rings: Rings { size: rings.size, rx: rings.rx, fill: rings.fill, tx: rings.tx, completion: rings.completion },
         batches: counted.batches,
     };

@@ -12,6 +12,7 @@ pub(super) fn check(old: &Plan, new: &Plan) -> Result<(), String> {
         ("[http] listen", old.listen != new.listen),
         ("[control] socket", old.socket != new.socket),
         ("idle, to or from \"busy-poll\",", polls(old) != polls(new)),
+        ("offloads", old.running.offloads != new.running.offloads),
     ];
     match fixed.into_iter().find(|&(_, changes)| changes) {
         Some((what, _)) => {
@@ -40,10 +41,17 @@ mod tests {
             ("", "[control]\nsocket = \"/tmp/other\"\n", "[control] socket "),
             ("io = \"copy\"", "", "io "),
             ("idle = \"busy-poll\"", "", "idle, to or from \"busy-poll\", "),
+            ("offloads = \"keep\"", "", "offloads "),
         ] {
             let refused = check(&old, &plan(head, tail)).unwrap_err();
             assert!(refused.starts_with(named), "{refused}");
         }
-        assert_eq!(check(&old, &plan("idle = \"busy\"\ndrain = \"3s\"", "egress = { rate = \"1mbit\" }\n")), Ok(()));
+        assert_eq!(
+            check(
+                &old,
+                &plan("idle = \"busy\"\ndrain = \"3s\"\nchecksums = \"complete\"", "egress = { rate = \"1mbit\" }\n")
+            ),
+            Ok(())
+        );
     }
 }

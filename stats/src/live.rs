@@ -36,6 +36,9 @@ pub struct SocketReport {
     pub stalls_no_buffers: u64,
     /// Entries handed back by the kernel that lay outside the pool, or that it had never been given.
     pub strays: u64,
+    /// Packets of TCP and UDP whose checksum was left to a network card that is not there.
+    #[serde(default)]
+    pub unfinished_checksums: u64,
     /// How full the rings are.
     pub rings: Rings,
     /// Receive calls that returned packets, by how many: 1, 2 to 3, 4 to 7, to 64 and more.

@@ -20,6 +20,7 @@ pub(crate) fn snapshot() -> Snapshot {
         duration_ns: DURATION_NS,
         devices: Directions { ingress: "veth-web".to_owned(), egress: "eth0".to_owned() },
         mode: [("eth0".to_owned(), Mode::ZeroCopy), ("veth-web".to_owned(), Mode::Generic)].into(),
+        offloads: BTreeMap::new(),
         steering: BTreeMap::new(),
         sockets: BTreeMap::new(),
         workers: Vec::new(),
@@ -80,7 +81,9 @@ fn container(id: &str, ingress: LaneReport, egress: LaneReport) -> ContainerRepo
 
 /// The first, live: with a socket and a worker.
 pub(crate) fn live() -> Snapshot {
-    Snapshot { sockets: [("eth0:0".to_owned(), socket())].into(), workers: vec![worker()], ..snapshot() }
+    let offloads = ["rx-gro", "rx-vlan-hw-parse"].map(str::to_owned).to_vec();
+    let (sockets, workers) = ([("eth0:0".to_owned(), socket())].into(), vec![worker()]);
+    Snapshot { offloads: [("eth0".to_owned(), offloads)].into(), sockets, workers, ..snapshot() }
 }
 
 fn socket() -> SocketReport {

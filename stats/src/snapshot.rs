@@ -23,6 +23,9 @@ pub struct Snapshot {
     /// How each interface is attached; empty where there is none, as in replay.
     #[serde(default)]
     pub mode: BTreeMap<String, Mode>,
+    /// Offloads that are off for the run, by interface, and on again after it. None in replay.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub offloads: BTreeMap<String, Vec<String>>,
     /// What the kernel's steering program has decided about the frames that arrived at each interface, by verdict; empty
     /// where all are taken. Of these the worker has received those that are `owned`, and no others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

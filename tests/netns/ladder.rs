@@ -54,6 +54,9 @@ pub(crate) fn shared() {
         assert!(portlane.stdout().starts_with(&format!("container: {io}\nnetwork: {io}\n")), "{}", portlane.stdout());
         transfer(&bench, FREE, Direction::Egress, &payload(BYTES));
         assert!(bench.stats().totals.sent > 1_000);
+        // One that is killed leaves offloads to the next.
+        portlane.signal(Signal::SIGTERM);
+        assert_eq!(portlane.ended().code, Some(0));
     }
     let refused = |io: &str, words: &[&str]| {
         let config = bench.shared_config(&by(io), "\"all\"");

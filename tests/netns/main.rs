@@ -10,6 +10,7 @@ mod control;
 mod demo;
 mod endings;
 mod forwarding;
+mod frames;
 mod hostile;
 mod idle;
 mod ladder;
@@ -64,6 +65,14 @@ fn main() -> ExitCode {
         trial("a_limited_transfer_takes_its_time", || limits::limited_transfer("auto")),
         trial("a_limited_transfer_takes_its_time_by_packet_sockets", || limits::limited_transfer("packet")),
         trial("a_flood_gets_its_limit_and_disturbs_nobody", limits::flood),
+        trial("long_packets_arrive_with_everything_left_on", frames::long_packets),
+        trial("long_packets_arrive_through_a_shared_card", frames::long_packets_of_a_shared_card),
+        trial("unfinished_checksums_are_counted_and_completed_if_told", frames::checksums),
+        trial("tagged_frames_arrive_as_they_were_sent", frames::tagged),
+        trial("offloads_are_off_for_the_run", frames::offloads),
+        trial("offloads_are_kept_if_told", frames::offloads_kept),
+        trial("offloads_survive_a_kill", frames::offloads_after_a_kill),
+        trial("offloads_of_the_kernel_are_off_in_generic_mode", frames::offloads_in_generic_mode),
         trial("sigterm_and_sigint_restore_everything", endings::signals),
         trial("kill_9_under_load_leaves_usable_interfaces", endings::killed),
         trial("what_was_taken_is_sent_before_the_end", lifecycle::drained),

@@ -25,8 +25,8 @@ pub(crate) fn interfaces() {
         bench.assert_untouched();
         assert!(!bench.socket().exists());
     };
-    set(&["mtu", "9000"]);
-    refused(&["interface container has an MTU of 9000", "at most 1770", "`ip link set container mtu 1770`"]);
+    set(&["mtu", "12011"]);
+    refused(&["interface container has an MTU of 12011", "at most 12010", "`ip link set container mtu 12010`"]);
     set(&["mtu", "1500"]);
     set(&["down"]);
     refused(&["interface container is down", "`ip link set container up`"]);

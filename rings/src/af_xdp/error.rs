@@ -38,8 +38,8 @@ pub enum OpenError {
     },
     /// Packets may be larger than frames.
     #[error(
-        "interface {interface} has an MTU of {mtu}, but frames of {frame_size} bytes hold packets for an MTU of at \
-         most {max}: {remedy}"
+        "interface {interface} has an MTU of {mtu}, and frames hold packets for an MTU of at most {max}: \
+         `ip link set {interface} mtu {max}`"
     )]
     MtuTooLarge {
         /// Name of the interface.
@@ -48,10 +48,19 @@ pub enum OpenError {
         mtu: u32,
         /// Largest MTU that would do.
         max: u32,
-        /// Bytes of a frame.
-        frame_size: u32,
-        /// What to change.
-        remedy: String,
+    },
+    /// Packets may be longer than a page, and the kernel cannot hand over such.
+    #[error(
+        "{interface} cannot be opened for packets of several buffers ({source}), which an MTU of more than {max} needs, and \
+         Linux 6.6: an MTU of {max} on both interfaces (`ip link set {interface} mtu {max}`) does without"
+    )]
+    SeveralBuffers {
+        /// Name of the interface.
+        interface: String,
+        /// Largest MTU that would do.
+        max: u32,
+        /// What the kernel said.
+        source: io::Error,
     },
     /// Packets may arrive where nobody listens.
     #[error(

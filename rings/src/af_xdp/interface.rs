@@ -50,7 +50,7 @@ impl Interface {
     ///
     /// `ENODEV` if there is none.
     pub fn query(name: &str) -> io::Result<Self> {
-        let kernel = Kernel { socket: UnixDatagram::unbound()?, name };
+        let kernel = Kernel::of(name)?;
         let index = kernel.ask(libc::SIOCGIFINDEX)?;
         let flags = kernel.ask(libc::SIOCGIFFLAGS)?;
         let mtu = kernel.ask(libc::SIOCGIFMTU)?;
@@ -78,12 +78,24 @@ impl Interface {
 }
 
 /// A socket of the calling thread's namespace, and the interface to ask about.
-struct Kernel<'a> {
+#[derive(Debug)]
+pub(super) struct Kernel<'a> {
     socket: UnixDatagram,
     name: &'a str,
 }
 
-impl Kernel<'_> {
+impl<'a> Kernel<'a> {
+    pub(super) fn of(name: &'a str) -> io::Result<Self> {
+        Ok(Self { socket: UnixDatagram::unbound()?, name })
+    }
+
+    /// A command of ethtool: its number, what it asks, and room for all that it answers.
+    pub(super) fn ethtool(&self, words: &mut [u32]) -> io::Result<()> {
+        let mut request = self.request()?;
+        request.ifr_ifru.ifru_data = words.as_mut_ptr().cast();
+        self.ioctl(libc::SIOCETHTOOL, &mut request)
+    }
+
     fn request(&self) -> io::Result<libc::ifreq> {
         // SAFETY: all members are plain data for which zero is a value.
         let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
@@ -114,7 +126,8 @@ impl Kernel<'_> {
     }
 
     fn ioctl(&self, code: libc::c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
-        // SAFETY: every code used here reads and writes one `ifreq`, and SIOCETHTOOL the `Channels` that it points to.
+        // SAFETY: every code used here reads and writes one `ifreq`, and SIOCETHTOOL what that points to: `Channels`, or words
+        // of which there are as many as the command in the first of them reads and writes.
         let result = unsafe { libc::ioctl(self.socket.as_raw_fd(), code, request) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }

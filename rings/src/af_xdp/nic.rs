@@ -5,6 +5,7 @@ use super::interface::Interface;
 use super::memory_limit;
 use super::open::{Bound, QueueOf, attach, bind, device, inspect};
 use super::program::Hook;
+use super::sizes::with_frames_for;
 use super::socket::Socket;
 use super::steering::{Rules, Side, Steering};
 use super::{AfXdp, Io, Options, Owners, Solicitations};
@@ -79,10 +80,11 @@ pub fn open_nic(nic: &Nic<'_>, options: &Options) -> Result<OpenNic, OpenError> 
     if nic.interface == nic.container {
         return Err(OpenError::SameInterface { interface: nic.interface.into() });
     }
-    let uplink = inspect(nic.interface, options.frame_size)?;
-    let container = inspect(nic.container, options.frame_size)?;
+    let uplink = inspect(nic.interface)?;
+    let container = inspect(nic.container)?;
     let chosen = [nic.queues.of(&uplink)?, QueueChoice::All.of(&container)?];
-    let options = with_frames_for(chosen.iter().map(Vec::len).sum(), options);
+    let options = with_frames_for([&uplink, &container], options)?;
+    let options = with_frames_of(chosen.iter().map(Vec::len).sum(), &options);
     options.check()?;
     memory_limit::check(options.layout().bytes())?;
 
@@ -131,7 +133,7 @@ fn serve(
 }
 
 /// Each queue has its rings to fill.
-fn with_frames_for(queues: usize, options: &Options) -> Options {
+fn with_frames_of(queues: usize, options: &Options) -> Options {
     let more = u32::try_from(queues.saturating_sub(2)).unwrap_or(u32::MAX);
     let frames = options.frames.saturating_add(more.saturating_mul(2 * options.ring_size));
     Options { frames, ..options.clone() }

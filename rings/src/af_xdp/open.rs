@@ -12,15 +12,10 @@ use super::interface::{Interface, Promiscuous};
 use super::memory_limit;
 use super::program::{Hook, Program};
 use super::queues::Queues;
-use super::socket::{Frames, HEADROOM, Socket, locked_memory_limit};
+use super::sizes::{SIZES, chunk_size, largest_mtu, with_frames_for};
+use super::socket::{Frames, Socket, locked_memory_limit};
 use super::{AfXdp, Mode};
 use crate::{Device, Layout, Pool};
-
-/// An Ethernet header with two VLAN tags, which the MTU does not count.
-const LINK_HEADER: u32 = 14 + 2 * 4;
-
-/// The larger of the two frame sizes: AF_XDP has none beyond a page.
-const LARGE_FRAME: u32 = 4_096;
 
 /// How often, and after what pause, a queue that is still being released is asked for again. The kernel finishes
 /// closing an AF_XDP socket some time after close(2) has returned (`xp_put_pool`).
@@ -60,7 +55,8 @@ impl fmt::Display for Io {
 pub struct Options {
     /// Frames in the pool that both interfaces share: more than two rings of them.
     pub frames: u32,
-    /// Bytes of a frame, 2,048 or 4,096. They hold packets for an MTU of 1,770 and 3,818.
+    /// Bytes of a frame, at least: 2,048, 4,096 or 12,288, which hold packets for an MTU of 1,770, 3,818 and 12,010. The
+    /// frames are larger if an interface's MTU needs that.
     pub frame_size: u32,
     /// Entries of each of the four rings of each interface: a power of two, 64 or more.
     pub ring_size: u32,
@@ -86,8 +82,8 @@ impl Options {
         if !self.ring_size.is_power_of_two() || self.ring_size < 64 {
             return wrong("ring size", self.ring_size, "is not a power of two from 64 on".into());
         }
-        if ![2_048, LARGE_FRAME].contains(&self.frame_size) {
-            return wrong("frame size", self.frame_size, "is neither 2048 nor 4096 bytes".into());
+        if !SIZES.contains(&self.frame_size) {
+            return wrong("frame size", self.frame_size, "is neither 2048, nor 4096, nor 12288 bytes".into());
         }
         if u64::from(self.frames) <= 2 * u64::from(self.ring_size) {
             let rule = format!("is not more than two rings of {} take: nothing could be queued", self.ring_size);
@@ -99,11 +95,11 @@ impl Options {
         }
         Ok(())
     }
-}
 
-/// Largest MTU whose packets fit into a frame.
-fn largest_mtu(frame_size: u32) -> u32 {
-    frame_size - HEADROOM - LINK_HEADER
+    /// True if packets may be longer than what the kernel takes in one piece.
+    fn several_buffers(&self) -> bool {
+        self.frame_size > chunk_size(self.frame_size)
+    }
 }
 
 /// Opens queue 0 of two interfaces over one pool: what one receives the other can send without a copy.
@@ -111,11 +107,13 @@ fn largest_mtu(frame_size: u32) -> u32 {
 /// The kernel gives all sockets of one UMEM the same way of binding, so zero-copy is used if both interfaces can do
 /// it, and not otherwise.
 pub(crate) fn open_wire(names: [&str; 2], options: &Options) -> Result<(Pool, [AfXdp; 2]), OpenError> {
-    let near = inspect_single(names[0], options.frame_size)?;
-    let far = inspect_single(names[1], options.frame_size)?;
+    let near = inspect_single(names[0])?;
+    let far = inspect_single(names[1])?;
+    let options = &with_frames_for([&near, &far], options)?;
+    options.check()?;
     memory_limit::check(options.layout().bytes())?;
-    let near = End::attach(near, options.io)?;
-    let far = End::attach(far, options.io)?;
+    let near = End::attach(near, options)?;
+    let far = End::attach(far, options)?;
     let native = [&near, &far].iter().all(|end| end.program.hook() == Hook::Native);
     let Bound { frames, mut sockets, refusal } = bind(&[(&near.interface, 0), (&far.interface, 0)], native, options)?;
     let mut pool = frames.into_pool();
@@ -128,8 +126,8 @@ pub(crate) fn open_wire(names: [&str; 2], options: &Options) -> Result<(Pool, [A
 }
 
 /// Looks an interface up, and refuses one that a wire could not serve.
-fn inspect_single(name: &str, frame_size: u32) -> Result<Interface, OpenError> {
-    let interface = inspect(name, frame_size)?;
+fn inspect_single(name: &str) -> Result<Interface, OpenError> {
+    let interface = inspect(name)?;
     if interface.receive_queues > 1 {
         let kind = if interface.combined_queues > 0 { "combined" } else { "rx" };
         return Err(OpenError::ManyQueues { queues: interface.receive_queues, kind, interface: interface.name });
@@ -137,8 +135,8 @@ fn inspect_single(name: &str, frame_size: u32) -> Result<Interface, OpenError> {
     Ok(interface)
 }
 
-/// Looks an interface up, and refuses one that is down, not Ethernet, or whose packets are larger than frames.
-pub(crate) fn inspect(name: &str, frame_size: u32) -> Result<Interface, OpenError> {
+/// Looks an interface up, and refuses one that is down, or not Ethernet.
+pub(crate) fn inspect(name: &str) -> Result<Interface, OpenError> {
     let interface = Interface::query(name).map_err(|source| match source.raw_os_error() {
         Some(libc::ENODEV) => OpenError::NoSuchInterface { interface: name.into() },
         _ => OpenError::system(format!("look up interface {name}"), source),
@@ -148,14 +146,6 @@ pub(crate) fn inspect(name: &str, frame_size: u32) -> Result<Interface, OpenErro
     }
     if !interface.up {
         return Err(OpenError::Down { interface: interface.name });
-    }
-    let max = largest_mtu(frame_size);
-    if interface.mtu > max {
-        let mut remedy = format!("`ip link set {name} mtu {max}`");
-        if interface.mtu <= largest_mtu(LARGE_FRAME) {
-            remedy += &format!(", or frames of {LARGE_FRAME} bytes");
-        }
-        return Err(OpenError::MtuTooLarge { mtu: interface.mtu, max, frame_size, remedy, interface: interface.name });
     }
     Ok(interface)
 }
@@ -208,8 +198,11 @@ struct End {
 }
 
 impl End {
-    fn attach(interface: Interface, io: Io) -> Result<Self, OpenError> {
-        let (program, refusal) = attach(&interface, io, |hook| Program::attach(interface.index, hook))?;
+    fn attach(interface: Interface, options: &Options) -> Result<Self, OpenError> {
+        // Drivers refuse others where packets are longer than their buffers.
+        let takes_fragments = options.frame_size > SIZES[0];
+        let (program, refusal) =
+            attach(&interface, options.io, |hook| Program::attach(interface.index, hook, takes_fragments))?;
         Ok(Self { interface, program, refusal })
     }
 
@@ -303,11 +296,17 @@ fn bind_once(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Resul
         }
         OpenError::system("set up memory for AF_XDP".into(), source)
     })?;
-    let flags = if options.need_wakeup { way | BindFlags::XDP_USE_NEED_WAKEUP } else { way };
+    let mut flags = way;
+    flags.set(BindFlags::XDP_USE_NEED_WAKEUP, options.need_wakeup);
+    flags.set(BindFlags::XDP_USE_SG, options.several_buffers());
     let bind = |&(interface, queue): &QueueOf<'_>| {
         let name = &interface.name;
         frames.bind(name, queue, flags).map_err(|source| match (options.io, source.raw_os_error()) {
             (_, Some(libc::EBUSY)) => OpenError::QueueBusy { queue, interface: name.clone() },
+            // What a kernel says that does not know XDP_USE_SG.
+            (_, Some(libc::EINVAL)) if options.several_buffers() => {
+                OpenError::SeveralBuffers { interface: name.clone(), max: largest_mtu(SIZES[1]), source }
+            }
             // Drivers word this refusal in many ways.
             (Io::ZeroCopy, _) => OpenError::Unsupported { interface: name.clone(), io: options.io, source },
             _ => OpenError::system(format!("bind a socket to queue {queue} of {name}"), source),
@@ -340,7 +339,7 @@ mod tests {
         );
         assert_eq!(
             refused(Options { frame_size: 3_000, ..good.clone() }),
-            "frame size of 3000 is neither 2048 nor 4096 bytes"
+            "frame size of 3000 is neither 2048, nor 4096, nor 12288 bytes"
         );
         assert_eq!(
             refused(Options { frames: 4_096, ..good.clone() }),
@@ -366,10 +365,5 @@ mod tests {
         }
         assert!(told(Io::Copy, libc::EOPNOTSUPP).starts_with("interface eth0 cannot do copy (Operation not supported"));
         assert!(told(Io::Auto, libc::EBUSY).starts_with("interface eth0 already runs an XDP program"));
-    }
-
-    #[test]
-    fn frames_hold_the_mtu_of_the_documentation() {
-        assert_eq!([2_048, 4_096].map(largest_mtu), [1_770, 3_818]);
     }
 }

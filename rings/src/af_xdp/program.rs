@@ -19,6 +19,8 @@ mod abi {
     pub(super) const BPF_PROG_TYPE_XDP: u32 = 6;
     /// The attach type `BPF_XDP`.
     pub(super) const BPF_XDP: u32 = 37;
+    /// Flag of a program that knows packets of several buffers (Linux 5.18).
+    pub(super) const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
     pub(super) const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
     pub(super) const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
@@ -108,11 +110,17 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Attaches the program; with no socket in its map yet it lets everything pass.
+    /// Attaches the program; with no socket in its map yet it lets everything pass. Whether it `takes_fragments`, packets of
+    /// several buffers that is, it is the driver who asks.
     /// Fails as [`Link::new`].
-    pub(super) fn attach(interface: u32, hook: Hook) -> io::Result<Self> {
+    pub(super) fn attach(interface: u32, hook: Hook, takes_fragments: bool) -> io::Result<Self> {
         let sockets = create_map()?;
-        let program = load(&sockets)?;
+        let flags = if takes_fragments { abi::BPF_F_XDP_HAS_FRAGS } else { 0 };
+        let program = load(&sockets, flags).or_else(|error| match error.raw_os_error() {
+            // An older kernel, whose drivers do not ask.
+            Some(libc::EINVAL) if takes_fragments => load(&sockets, 0),
+            _ => Err(error),
+        })?;
         Ok(Self { _link: Link::new(program.as_fd(), interface, hook)?, sockets, hook })
     }
 
@@ -156,7 +164,7 @@ fn create_map() -> io::Result<OwnedFd> {
     bpf(abi::BPF_MAP_CREATE, &attributes).map(owned)
 }
 
-fn load(map: &OwnedFd) -> io::Result<OwnedFd> {
+fn load(map: &OwnedFd, flags: u32) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct LoadProgram {
         kind: u32,
@@ -183,7 +191,7 @@ fn load(map: &OwnedFd) -> io::Result<OwnedFd> {
         log_size: 0,
         log: 0,
         kernel_version: 0,
-        flags: 0,
+        flags,
         name: *b"portlane\0\0\0\0\0\0\0\0",
         interface: 0,
         expected_attach_type: abi::BPF_XDP,

@@ -13,6 +13,7 @@ use xsk_rs::config::{
 };
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue, Umem};
 
+use super::sizes::chunk_size;
 use crate::area::Area;
 use crate::mapping::HUGE_PAGE;
 use crate::{Layout, Pool};
@@ -35,8 +36,10 @@ impl Frames {
     /// AF_XDP cannot have are `InvalidInput` here.
     pub(super) fn register(layout: Layout, ring_size: u32) -> io::Result<Self> {
         let ring_size = QueueSize::new(ring_size).map_err(invalid)?;
-        let frame_size = FrameSize::new(layout.frame_size).map_err(invalid)?;
-        let count = NonZeroU32::new(layout.frames).ok_or(io::ErrorKind::InvalidInput)?;
+        let chunk_size = chunk_size(layout.frame_size);
+        let count = layout.frames * (layout.frame_size / chunk_size);
+        let frame_size = FrameSize::new(chunk_size).map_err(invalid)?;
+        let count = NonZeroU32::new(count).ok_or(io::ErrorKind::InvalidInput)?;
         let config = UmemConfig::builder()
             .frame_size(frame_size)
             .fill_queue_size(ring_size)

@@ -7,7 +7,8 @@ use crate::snapshot::Snapshot;
 
 /// The lines; none where nothing is live.
 pub(super) fn render(snapshot: &Snapshot) -> String {
-    let workers = snapshot.workers.iter().map(worker);
+    let workers =
+        snapshot.workers.iter().map(worker).chain(snapshot.offloads.iter().map(|(name, off)| offloads(name, off)));
     workers.chain(snapshot.sockets.iter().map(|(name, of)| socket(&printable(name), of))).collect()
 }
 
@@ -21,6 +22,10 @@ fn worker(worker: &WorkerReport) -> String {
          packet {woken_by_packet} times; frames: {free} free + {filling} filling + {sending} sending + {queued} queued of \
          {total}\n"
     )
+}
+
+fn offloads(name: &str, off: &[String]) -> String {
+    format!("{} has {} off until the end\n", printable(name), printable(&off.join(", ")))
 }
 
 fn socket(name: &str, socket: &SocketReport) -> String {
@@ -37,7 +42,7 @@ fn socket(name: &str, socket: &SocketReport) -> String {
 }
 
 /// Counters by the kernel's names, and ours.
-fn counters(socket: &SocketReport) -> [(&'static str, u64); 11] {
+fn counters(socket: &SocketReport) -> [(&'static str, u64); 12] {
     [
         ("rx_dropped", socket.rx_dropped),
         ("rx_invalid_descs", socket.rx_invalid_descs),
@@ -50,6 +55,7 @@ fn counters(socket: &SocketReport) -> [(&'static str, u64); 11] {
         ("stalls_busy", socket.stalls_busy),
         ("stalls_no_buffers", socket.stalls_no_buffers),
         ("strays", socket.strays),
+        ("unfinished_checksums", socket.unfinished_checksums),
     ]
 }
 
@@ -71,6 +77,7 @@ mod tests {
             super::render(&samples::live()),
             "worker on core 1, adaptive: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a packet 9 times; \
              frames: 12280 free + 4093 filling + 1 sending + 10 queued of 16384\n\
+             eth0 has rx-gro, rx-vlan-hw-parse off until the end\n\
              socket eth0:0: copy; rx 5, fill 2040, tx 0, completion 1 of 2048; batches 7x1 2x4-7 1x64; rx_ring_full 3; kicks 12\n"
         );
     }
