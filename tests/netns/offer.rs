@@ -1,5 +1,6 @@
 //! Frames of any content, offered at full rate.
 
+use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -49,7 +50,8 @@ impl Offer {
 
     fn end(&mut self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().map_or(0, |thread| thread.join().unwrap().unwrap())
+        let ended = self.thread.take().map(JoinHandle::join);
+        ended.map_or(0, |ended| ended.unwrap_or_else(|panic| resume_unwind(panic)).unwrap())
     }
 }
 
@@ -85,7 +87,8 @@ fn offer(interface: &str, entries: &[Entry], stop: &AtomicBool) -> u64 {
     while !stop.load(Ordering::Relaxed) {
         let attrs = TestRunAttrs::new().xdp_live_frames(BATCH);
         let data_in = Some(&[0; LONGEST][..]);
-        program.test_run(TestRunOptions { data_in, repeat: AT_ONCE, attrs, ..TestRunOptions::default() }).unwrap();
+        let options = TestRunOptions { data_in, repeat: AT_ONCE, attrs, ..TestRunOptions::default() };
+        program.test_run(options).unwrap_or_else(|why| panic!("{offered} frames were offered, then: {why:?}"));
         offered += u64::from(AT_ONCE);
     }
     offered
