@@ -6,8 +6,9 @@
 //! a second time, from the sockets' descriptors (`mod ring`). The XDP program is our own too, because libxdp's stays
 //! attached when the process is killed (`mod program`: takes everything; `mod steering`: chooses).
 //!
-//! Who owns what: a device of a wire holds the program's link, the membership that makes its interface promiscuous, its socket
-//! and its rings, and lets go of them in this order. The UMEM belongs to the pool and both sockets together.
+//! Who owns what: the devices of a wire's interface together hold the program's link and the membership that makes it
+//! promiscuous; each has its socket and its rings, and lets go of them after its share of those. The UMEM belongs to the pool
+//! and all sockets together.
 
 mod error;
 mod interface;
@@ -22,20 +23,19 @@ mod steering;
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::OpenError;
 pub use interface::Interface;
-pub use nic::{Nic, OpenNic, QueueChoice, open_nic};
-pub use open::{Io, Options, open_wire};
+pub use nic::{BoundNic, Nic, QueueChoice, bind_nic};
+pub use open::{Bound, BoundWire, Io, Options, bind_wire, look_up, open_wire};
 pub use owners::Owners;
 pub use solicitations::{Solicitation, Solicitations};
 pub use steering::{NewRules, Rules, Side, Steering, Verdict, Verdicts};
 
-use interface::Promiscuous;
-use open::QueueOf;
-use program::Program;
+use open::{QueueOf, Tap};
 use queues::Queues;
 use socket::Socket;
 
@@ -115,20 +115,18 @@ pub struct Occupancy {
     pub completion: u32,
 }
 
-/// A queue of a network interface. Made by [`open_wire`] and [`open_nic`].
+/// A queue of a network interface. Made by [`Bound::start`] and [`open_wire`].
 ///
-/// Dropped, or when the process dies in whatever way, the interface of a wire is as it was before: no program attached, not
-/// promiscuous. The first queue that was opened is free for other AF_XDP sockets once the pool is gone as well.
+/// When all of its queues are dropped, or the process dies in whatever way, the interface of a wire is as it was before: no
+/// program attached, not promiscuous. The first queue that was opened is free for other AF_XDP sockets once the pool is gone as well.
 /// Frames that the kernel still held are lost to the pool.
 ///
 /// [`send`](Device::send) panics if a frame is another pool's, or without a packet: the kernel never gives one of these
 /// back.
 #[derive(Debug)]
 pub struct AfXdp {
-    /// Of a wire, once its fill ring has been filled for the first time. What chooses is in [`Steering`].
-    program: Option<Program>,
-    /// Of a wire.
-    _promiscuous: Option<Promiscuous>,
+    /// Of a wire. What chooses is in [`Steering`].
+    tap: Option<Arc<Tap>>,
     queues: Queues,
     socket: Socket,
     interface: Interface,
@@ -149,17 +147,9 @@ pub struct AfXdp {
 }
 
 impl AfXdp {
-    fn new(
-        (interface, queue): QueueOf<'_>,
-        mode: Mode,
-        need_wakeup: bool,
-        queues: Queues,
-        socket: Socket,
-        promiscuous: Option<Promiscuous>,
-    ) -> Self {
+    fn new((interface, queue): QueueOf<'_>, mode: Mode, need_wakeup: bool, queues: Queues, socket: Socket) -> Self {
         Self {
-            program: None,
-            _promiscuous: promiscuous,
+            tap: None,
             queues,
             socket,
             interface: interface.clone(),
@@ -177,17 +167,11 @@ impl AfXdp {
         }
     }
 
-    /// Lets all packets of the interface into the rings from now on.
-    fn steer(&mut self, program: Program) -> io::Result<()> {
-        program.steer_to(self.socket.descriptor())?;
-        self.program = Some(program);
-        Ok(())
-    }
-
-    /// Takes nothing more from the interface of a wire: the program is detached, and the kernel gets the packets that
-    /// arrive. (Where a program chooses, it is [`Steering::stop_taking`] that does this.) What is in the receive ring can still be received, and frames can still be sent.
+    /// Takes nothing more from the interface of a wire: the program is detached once all of its queues have been told so, and
+    /// the kernel gets the packets that arrive. (Where a program chooses, it is [`Steering::stop_taking`] that does this.)
+    /// What is in the receive ring can still be received, and frames can still be sent.
     pub fn stop_taking(&mut self) {
-        self.program = None;
+        self.tap = None;
     }
 
     /// Has the kernel look for packets on the calling core, whenever [`receive`](Device::receive) finds the ring empty,
@@ -377,15 +361,20 @@ impl Device for AfXdp {
     }
 }
 
-/// Waits until one of the devices has received a packet, at most for `timeout`. True if one has; false may also mean
-/// that a signal came.
+/// Waits until one of the devices has received a packet, or `bell` can be read, at most for `timeout`. True if so; false may
+/// also mean that a signal came.
 ///
 /// # Errors
 ///
 /// What ppoll(2) says; and, when nothing came, that an interface is gone.
-pub fn wait<'a>(devices: impl IntoIterator<Item = &'a mut AfXdp>, timeout: Duration) -> io::Result<bool> {
+pub fn wait<'a>(
+    devices: impl IntoIterator<Item = &'a mut AfXdp>,
+    bell: Option<BorrowedFd<'_>>,
+    timeout: Duration,
+) -> io::Result<bool> {
     let mut devices: Vec<_> = devices.into_iter().collect();
-    let descriptors: Vec<_> = devices.iter().map(|device| device.socket.descriptor().as_raw_fd()).collect();
+    let sockets = devices.iter().map(|device| device.socket.descriptor().as_raw_fd());
+    let descriptors: Vec<_> = sockets.chain(bell.map(|bell| bell.as_raw_fd())).collect();
     if socket::poll_readable(&descriptors, timeout)? {
         return Ok(true);
     }

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! With the feature `af-xdp` (on by default; it needs clang, libelf and m4 to build) frames also come from network
-//! interfaces: see `open_wire`, which takes everything, and `open_nic`, which takes what belongs to containers. Without it
-//! plain cargo suffices.
+//! interfaces: see `open_wire` and `bind_wire`, which take everything, and `bind_nic`, which takes what belongs to containers.
+//! Without it plain cargo suffices.
 //!
 //! A pool can be [divided](divide) among workers, who hand frames over to each other through rings.
 //!
@@ -54,8 +54,9 @@ pub mod ring;
 
 #[cfg(feature = "af-xdp")]
 pub use af_xdp::{
-    AfXdp, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, OpenNic, Options, Owners, QueueChoice, Rules,
-    Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, open_nic, open_wire, wait,
+    AfXdp, Bound, BoundNic, BoundWire, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, Options, Owners,
+    QueueChoice, Rules, Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, bind_nic,
+    bind_wire, look_up, open_wire, wait,
 };
 pub use device::{Device, ETHERNET, Held, Losses};
 pub use frame::Frame;

@@ -32,15 +32,14 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
     let mut live = Live::open(plan)?;
     let (config, pulse) = (arguments.config.clone(), inbox.pulse());
-    let (interfaces, rules) = (live.interfaces(), live.take_rules());
+    let (interfaces, rules) = (live.interfaces().to_vec(), live.take_rules());
     let supervisor = Supervisor::start(Charge { config, hangup, requests, pulse, interfaces, rules })?;
     privileges::give_up()?;
     for (interface, mode) in live.modes() {
         outputs::print(&format!("{interface}: {}\n", mode.as_str()))?;
     }
-    if let Some(core) = live.pin_to_a_core() {
-        outputs::print(&format!("worker on core {core}; numbers on http://{listen}/stats.json and {socket}\n"))?;
-    }
+    let workers = workers(&live.cores());
+    outputs::print(&format!("{workers}; numbers on http://{listen}/stats.json and {socket}\n"))?;
     notify(&[NotifyState::Ready]);
     let worked = live.work(&stop, &inbox);
     notify(&[NotifyState::Stopping]);
@@ -50,6 +49,17 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     drop((supervisor, server));
     let reported = live.snapshot().and_then(|end| outputs::print(&Format::Text.render(&end)));
     ended.and(reported)
+}
+
+/// The workers, by their cores.
+fn workers(cores: &[Option<usize>]) -> String {
+    let word = if cores.len() == 1 { "worker" } else { "workers" };
+    let known: Vec<_> = cores.iter().flatten().map(usize::to_string).collect();
+    match known.len() {
+        0 => format!("{} {word}", cores.len()),
+        1 => format!("{word} on core {}", known[0]),
+        _ => format!("{word} on cores {}", known.join(", ")),
+    }
 }
 
 /// A flag that SIGINT and SIGTERM set.

@@ -1,12 +1,13 @@
-//! What sockets and the worker count, as reported.
+//! What sockets and workers count, as reported.
 
 use std::io;
 
 use portlane_rings::AfXdp;
 use portlane_stats::live::{Rings, SocketReport, WorkerReport};
 
-use super::rest::RestCounters;
-use crate::config::Idle;
+use super::worker::Worker;
+use crate::line::places::Place;
+use crate::workers::Owners;
 
 /// A socket, by the name of its interface and its queue.
 pub(super) fn socket(device: &AfXdp) -> io::Result<(String, SocketReport)> {
@@ -26,17 +27,30 @@ pub(super) fn socket(device: &AfXdp) -> io::Result<(String, SocketReport)> {
         rings: Rings { size: rings.size, rx: rings.rx, fill: rings.fill, tx: rings.tx, completion: rings.completion },
         batches: counted.batches,
     };
-    Ok((format!("{}:{}", device.interface().name, device.queue()), report))
+    Ok((name(device), report))
 }
 
-pub(super) fn worker(core: Option<usize>, idle: Idle, counters: &RestCounters) -> WorkerReport {
+/// Of a socket, in reports: `eth0:0`.
+fn name(device: &AfXdp) -> String {
+    format!("{}:{}", device.interface().name, device.queue())
+}
+
+pub(super) fn worker(worker: &Worker, owners: &Owners) -> WorkerReport {
+    let (rest, line) = (&worker.rest.counters, &worker.line);
+    let owns = |place: &&Place| owners.of_lane(place.lane.0) == worker.number;
     WorkerReport {
-        core,
-        idle: idle.to_string(),
-        turns: counters.turns,
-        busy_turns: counters.busy_turns,
-        sleeps: counters.sleeps,
-        woken_by_packet: counters.woken_by_packet,
-        slept_ns: counters.slept.0,
+        core: worker.core.filter(|_| worker.is_pinned).map(|core| core.id),
+        queues: line.ports.iter().map(|port| name(&port.device)).collect(),
+        containers: line.places.containers.iter().filter(owns).count() as u64,
+        idle: worker.running.idle.to_string(),
+        turns: rest.turns,
+        busy_turns: rest.busy_turns,
+        sleeps: rest.sleeps,
+        woken_by_packet: rest.woken_by_packet,
+        woken_by_worker: rest.woken_by_worker,
+        slept_ns: rest.slept.0,
+        handed_over: line.counters.handed_over,
+        taken_over: line.counters.taken_over,
+        handoff: line.counters.handoff,
     }
 }

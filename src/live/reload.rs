@@ -8,6 +8,7 @@ pub(super) fn check(old: &Plan, new: &Plan) -> Result<(), String> {
     let fixed = [
         ("[wire]", old.wire != new.wire),
         ("[nic]", old.nic != new.nic),
+        ("[[worker]]", old.workers != new.workers),
         ("[http] listen", old.listen != new.listen),
         ("[control] socket", old.socket != new.socket),
         ("idle, to or from \"busy-poll\",", polls(old) != polls(new)),
@@ -42,6 +43,9 @@ mod tests {
             let refused = check(&old, &plan(head, tail)).unwrap_err();
             assert!(refused.starts_with(named), "{refused}");
         }
+        let wire = "[wire]\nnetwork = \"a\"\ncontainer = \"b\"\n";
+        let worker = |core| plan("", &format!("{wire}[[worker]]\ncore = {core}\nqueues = [\"a:0\", \"b:0\"]\n"));
+        assert!(check(&worker(0), &worker(1)).unwrap_err().starts_with("[[worker]] "));
         assert_eq!(check(&old, &plan("idle = \"busy\"\ndrain = \"3s\"", "egress = { rate = \"1mbit\" }\n")), Ok(()));
     }
 }

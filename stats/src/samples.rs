@@ -96,12 +96,18 @@ fn socket() -> SocketReport {
 fn worker() -> WorkerReport {
     WorkerReport {
         core: Some(1),
+        queues: vec!["eth0:0".to_owned(), "veth0:0".to_owned()],
+        containers: 2,
         idle: "adaptive".to_owned(),
         turns: 1_000,
         busy_turns: 10,
         sleeps: 20,
         woken_by_packet: 9,
+        woken_by_worker: 2,
         slept_ns: 1_900_000_000,
+        handed_over: 40,
+        taken_over: 30,
+        handoff: 1,
     }
 }
 

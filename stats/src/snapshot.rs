@@ -151,6 +151,16 @@ impl Former {
         self.borrowed = self.borrowed.wrapping_add_unsigned(borrowed);
     }
 
+    /// Both together: of a node at two workers.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            packets: self.packets.wrapping_add(other.packets),
+            bytes: self.bytes.wrapping_add(other.bytes),
+            borrowed: self.borrowed.wrapping_add(other.borrowed),
+        }
+    }
+
     /// Counts what a member had sent that was none.
     pub fn sub(&mut self, sent: Volume, borrowed: u64) {
         self.packets = self.packets.wrapping_sub_unsigned(sent.packets);

@@ -4,7 +4,7 @@ use std::io;
 
 use super::Io;
 
-/// Why [`open_wire`](super::open_wire) or [`open_nic`](super::open_nic) failed. Whatever it had done is undone.
+/// Why [`bind_wire`](super::bind_wire) or [`bind_nic`](super::bind_nic) failed. Whatever it had done is undone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use xsk_rs::config::BindFlags;
 
 use super::error::OpenError;
 use super::interface::{Interface, Promiscuous};
-use super::program::{Hook, Program};
+use super::program::{Hook, Program, Sockets};
 use super::queues::Queues;
 use super::socket::{Frames, HEADROOM, Socket, locked_memory_limit};
 use super::{AfXdp, Mode};
@@ -54,7 +55,7 @@ impl fmt::Display for Io {
 /// Shape of a wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Frames in the pool that both interfaces share: more than two rings of them.
+    /// Frames in the pool that all queues share: more than a ring of them for each.
     pub frames: u32,
     /// Bytes of a frame, 2,048 or 4,096. They hold packets for an MTU of 1,770 and 3,818.
     pub frame_size: u32,
@@ -77,7 +78,8 @@ impl Options {
         Layout { frames: self.frames, frame_size: self.frame_size }
     }
 
-    pub(super) fn check(&self) -> Result<(), OpenError> {
+    /// Refuses what so many queues cannot have.
+    pub(super) fn check(&self, queues: usize) -> Result<(), OpenError> {
         let wrong = |what, value, rule: String| Err(OpenError::Option { what, value, rule });
         if !self.ring_size.is_power_of_two() || self.ring_size < 64 {
             return wrong("ring size", self.ring_size, "is not a power of two from 64 on".into());
@@ -85,8 +87,8 @@ impl Options {
         if ![2_048, LARGE_FRAME].contains(&self.frame_size) {
             return wrong("frame size", self.frame_size, "is neither 2048 nor 4096 bytes".into());
         }
-        if u64::from(self.frames) <= 2 * u64::from(self.ring_size) {
-            let rule = format!("is not more than two rings of {} take: nothing could be queued", self.ring_size);
+        if u64::from(self.frames) <= queues as u64 * u64::from(self.ring_size) {
+            let rule = format!("is not more than {queues} rings of {} take: nothing could be queued", self.ring_size);
             return wrong("number of frames", self.frames, rule);
         }
         if self.layout().bytes() > u64::from(u32::MAX) {
@@ -102,10 +104,23 @@ fn largest_mtu(frame_size: u32) -> u32 {
     frame_size - HEADROOM - LINK_HEADER
 }
 
-/// Opens queue 0 of two interfaces over one pool: what one receives the other can send without a copy.
+/// Looks both sides up in the calling thread's network namespace, and refuses what could not be served; touches nothing.
+///
+/// # Errors
+///
+/// [`OpenError`]: an interface is not there, is down, or has packets that are larger than frames; or both are the same.
+pub fn look_up(names: [&str; 2], options: &Options) -> Result<[Interface; 2], OpenError> {
+    if names[0] == names[1] {
+        return Err(OpenError::SameInterface { interface: names[0].into() });
+    }
+    Ok([inspect(names[0], options.frame_size)?, inspect(names[1], options.frame_size)?])
+}
+
+/// Opens two interfaces of one queue each over one pool: what one receives the other can send without a copy.
 ///
 /// Both are looked up in the calling thread's network namespace, checked, and only then touched. Their fill rings are
-/// full when this returns, and packets flow into them.
+/// full when this returns, and packets flow into them. For interfaces of several queues, or several workers, there are
+/// [`look_up`] and [`bind_wire`].
 ///
 /// The kernel gives all sockets of one UMEM the same way of binding, so zero-copy is used if both interfaces can do
 /// it, and not otherwise.
@@ -131,38 +146,58 @@ fn largest_mtu(frame_size: u32) -> u32 {
 ///         ends[to].flush()?;
 ///         ends[from].reclaim(&mut pool)?;
 ///     }
-///     wait(ends.each_mut(), Duration::from_millis(100))?;
+///     wait(ends.each_mut(), None, Duration::from_millis(100))?;
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn open_wire(names: [&str; 2], options: &Options) -> Result<(Pool, [AfXdp; 2]), OpenError> {
-    options.check()?;
-    if names[0] == names[1] {
-        return Err(OpenError::SameInterface { interface: names[0].into() });
-    }
-    let near = inspect_single(names[0], options.frame_size)?;
-    let far = inspect_single(names[1], options.frame_size)?;
-    let near = End::attach(near, options.io)?;
-    let far = End::attach(far, options.io)?;
-    let native = [&near, &far].iter().all(|end| end.program.hook() == Hook::Native);
-    let (frames, mut sockets) = bind(&[(&near.interface, 0), (&far.interface, 0)], native, options)?;
-    let mut pool = frames.into_pool();
-    let (Some(far_socket), Some(near_socket)) = (sockets.pop(), sockets.pop()) else {
-        unreachable!("a socket is bound for each queue, or none");
-    };
-    let near = near.finish(near_socket, &mut pool, options)?;
-    let far = far.finish(far_socket, &mut pool, options)?;
-    Ok((pool, [near, far]))
+    options.check(names.len())?;
+    let interfaces = look_up(names, options)?;
+    interfaces.iter().try_for_each(check_single)?;
+    let BoundWire { mut pool, queues } = bind_wire(&interfaces, options)?;
+    let [near, far] = queues.map(|mut queues| queues.pop().expect("each interface has a queue"));
+    let ends = [near.start(&mut pool)?, far.start(&mut pool)?];
+    Ok((pool, ends))
 }
 
-/// Looks an interface up, and refuses one that a wire could not serve.
-fn inspect_single(name: &str, frame_size: u32) -> Result<Interface, OpenError> {
-    let interface = inspect(name, frame_size)?;
-    if interface.receive_queues > 1 {
-        let kind = if interface.combined_queues > 0 { "combined" } else { "rx" };
-        return Err(OpenError::ManyQueues { queues: interface.receive_queues, kind, interface: interface.name });
-    }
-    Ok(interface)
+/// A wire whose queues are bound.
+#[derive(Debug)]
+pub struct BoundWire {
+    /// All queues of either interface, in their order.
+    pub queues: [Vec<Bound>; 2],
+    /// The frames of all of them, all free.
+    pub pool: Pool,
+}
+
+/// Binds all queues of two interfaces, as [`look_up`] has found them, over one pool.
+///
+/// # Errors
+///
+/// [`OpenError`]; the interfaces are as they were.
+pub fn bind_wire(interfaces: &[Interface; 2], options: &Options) -> Result<BoundWire, OpenError> {
+    let queues = interfaces.each_ref().map(|interface| (0..interface.receive_queues).collect::<Vec<_>>());
+    options.check(queues.iter().map(Vec::len).sum())?;
+    let programs = interfaces.iter().map(|interface| {
+        let queues = interface.receive_queues;
+        attach(interface, options.io, |hook| Program::attach(interface.index, queues, hook))
+    });
+    let programs = programs.collect::<Result<Vec<_>, _>>()?;
+    let sides = interfaces.iter().zip(&queues).zip(programs).map(|((interface, queues), program)| {
+        let (hook, sockets) = (program.hook(), program.sockets());
+        let promiscuous = Promiscuous::new(interface.index)
+            .map_err(|source| failed("receive what is not addressed to", interface, source))?;
+        let tap = Some(Arc::new(Tap { _program: program, _promiscuous: promiscuous }));
+        Ok(Entrance { interface, queues, hook, sockets, tap })
+    });
+    let (pool, queues) = bind(&sides.collect::<Result<Vec<_>, OpenError>>()?, options)?;
+    Ok(BoundWire { queues, pool })
+}
+
+/// Refuses an interface that receives on more than one queue.
+fn check_single(interface: &Interface) -> Result<(), OpenError> {
+    let (name, queues) = (interface.name.clone(), interface.receive_queues);
+    let kind = if interface.combined_queues > 0 { "combined" } else { "rx" };
+    if queues > 1 { Err(OpenError::ManyQueues { queues, kind, interface: name }) } else { Ok(()) }
 }
 
 /// Looks an interface up, and refuses one that is down, or whose packets are larger than frames.
@@ -209,25 +244,54 @@ pub(super) fn attach<T>(
     })
 }
 
-/// One end of a wire in the making.
-struct End {
-    interface: Interface,
-    program: Program,
+/// What takes all packets of an interface, while any of its queues is open.
+#[derive(Debug)]
+pub(super) struct Tap {
+    _program: Program,
+    _promiscuous: Promiscuous,
 }
 
-impl End {
-    fn attach(interface: Interface, io: Io) -> Result<Self, OpenError> {
-        let program = attach(&interface, io, |hook| Program::attach(interface.index, hook))?;
-        Ok(Self { interface, program })
+/// Queues of an interface whose program is attached, and how packets get into their sockets.
+pub(super) struct Entrance<'a> {
+    pub(super) interface: &'a Interface,
+    pub(super) queues: &'a [u32],
+    pub(super) hook: Hook,
+    pub(super) sockets: Arc<Sockets>,
+    /// Of a wire.
+    pub(super) tap: Option<Arc<Tap>>,
+}
+
+/// A queue of an interface whose socket is bound. Nothing flows until it is [started](Self::start).
+#[derive(Debug)]
+pub struct Bound {
+    tap: Option<Arc<Tap>>,
+    sockets: Arc<Sockets>,
+    hook: Hook,
+    socket: Socket,
+    interface: Interface,
+    queue: u32,
+    options: Options,
+}
+
+impl Bound {
+    /// The number of the queue.
+    #[must_use]
+    pub fn queue(&self) -> u32 {
+        self.queue
     }
 
-    /// Maps the rings, fills the fill ring, and lets packets in.
-    fn finish(self, socket: Socket, pool: &mut Pool, options: &Options) -> Result<AfXdp, OpenError> {
-        let Self { interface, program } = self;
-        let promiscuous = Promiscuous::new(interface.index)
-            .map_err(|source| failed("receive what is not addressed to", &interface, source))?;
-        let mut device = device((&interface, 0), program.hook(), socket, Some(promiscuous), pool, options)?;
-        device.steer(program).map_err(|source| failed("steer packets to the socket of", &interface, source))?;
+    /// Fills its fill ring from the pool that it was bound with, or a [part](crate::divide) of that, and lets packets in.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; the interface is as it was once its other queues are dropped too.
+    pub fn start(self, pool: &mut Pool) -> Result<AfXdp, OpenError> {
+        let Self { tap, sockets, hook, socket, interface, queue, options } = self;
+        let mut device = device((&interface, queue), hook, socket, pool, &options)?;
+        sockets.set(queue, device.socket.descriptor()).map_err(|source| {
+            OpenError::system(format!("steer packets to the socket of queue {queue} of {}", interface.name), source)
+        })?;
+        device.tap = tap;
         Ok(device)
     }
 }
@@ -237,11 +301,10 @@ fn failed(doing: &str, interface: &Interface, source: io::Error) -> OpenError {
 }
 
 /// Maps the rings of a queue's socket, and fills the fill ring.
-pub(super) fn device(
+fn device(
     (interface, queue): QueueOf<'_>,
     hook: Hook,
     socket: Socket,
-    promiscuous: Option<Promiscuous>,
     pool: &mut Pool,
     options: &Options,
 ) -> Result<AfXdp, OpenError> {
@@ -255,20 +318,39 @@ pub(super) fn device(
         (Hook::Native, false) => Mode::Copy,
         (Hook::Generic, _) => Mode::Generic,
     };
-    let mut device = AfXdp::new((interface, queue), mode, options.need_wakeup, queues, socket, promiscuous);
+    let mut device = AfXdp::new((interface, queue), mode, options.need_wakeup, queues, socket);
     device.reclaim(pool).map_err(|source| failed("fill the rings of", interface, source))?;
     Ok(device)
+}
+
+/// Binds a socket to each queue of both sides over one UMEM; in zero-copy mode if asked for or possible.
+pub(super) fn bind(sides: &[Entrance<'_>], options: &Options) -> Result<(Pool, [Vec<Bound>; 2]), OpenError> {
+    let queues = sides.iter().flat_map(|side| side.queues.iter().map(|&queue| (side.interface, queue)));
+    let queues: Vec<QueueOf<'_>> = queues.collect();
+    let native = sides.iter().all(|side| side.hook == Hook::Native);
+    let (frames, sockets) = bind_all(&queues, native, options)?;
+    let mut sockets = sockets.into_iter();
+    let mut sides = sides.iter().map(|side| {
+        let bound = |(&queue, socket)| Bound {
+            tap: side.tap.clone(),
+            sockets: Arc::clone(&side.sockets),
+            hook: side.hook,
+            socket,
+            interface: side.interface.clone(),
+            queue,
+            options: options.clone(),
+        };
+        side.queues.iter().zip(sockets.by_ref()).map(bound).collect()
+    });
+    let both = [sides.next().unwrap_or_default(), sides.next().unwrap_or_default()];
+    Ok((frames.into_pool(), both))
 }
 
 /// A queue of an interface.
 pub(super) type QueueOf<'a> = (&'a Interface, u32);
 
-/// Binds a socket to each queue, in their order, over one UMEM; in zero-copy mode if asked for or possible.
-pub(super) fn bind(
-    queues: &[QueueOf<'_>],
-    native: bool,
-    options: &Options,
-) -> Result<(Frames, Vec<Socket>), OpenError> {
+/// Binds a socket to each queue, in their order, over one UMEM.
+fn bind_all(queues: &[QueueOf<'_>], native: bool, options: &Options) -> Result<(Frames, Vec<Socket>), OpenError> {
     let copy = || bind_when_free(queues, options, BindFlags::XDP_COPY);
     let zero_copy = || bind_when_free(queues, options, BindFlags::XDP_ZEROCOPY);
     match options.io {
@@ -327,9 +409,9 @@ mod tests {
 
     #[test]
     fn options_that_af_xdp_cannot_have_are_refused() {
-        let refused = |options: Options| options.check().unwrap_err().to_string();
+        let refused = |options: Options| options.check(2).unwrap_err().to_string();
         let good = Options::default();
-        assert!(good.check().is_ok());
+        assert!(good.check(2).is_ok());
         assert_eq!(
             refused(Options { ring_size: 1_000, ..good.clone() }),
             "ring size of 1000 is not a power of two from 64 on"
@@ -340,7 +422,7 @@ mod tests {
         );
         assert_eq!(
             refused(Options { frames: 4_096, ..good.clone() }),
-            "number of frames of 4096 is not more than two rings of 2048 take: nothing could be queued"
+            "number of frames of 4096 is not more than 2 rings of 2048 take: nothing could be queued"
         );
         assert_eq!(
             refused(Options { frames: 1 << 21, ..good }),

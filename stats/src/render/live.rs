@@ -12,13 +12,25 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
 }
 
 fn worker(worker: &WorkerReport) -> String {
-    let WorkerReport { core, idle, turns, busy_turns, sleeps, woken_by_packet, slept_ns } = worker;
+    let WorkerReport { core, queues, idle, turns, busy_turns, sleeps, woken_by_packet, slept_ns, .. } = worker;
     let core = core.map_or_else(|| "no core of its own".to_owned(), |core| format!("core {core}"));
     let (idle, slept) = (printable(idle), time(slept_ns / 1000));
-    format!(
-        "worker on {core}, {idle}: {turns} turns, {busy_turns} with packets; slept {sleeps} times for {slept}, woken by a \
-         packet {woken_by_packet} times\n"
-    )
+    let queues: Vec<_> = queues.iter().map(|queue| printable(queue)).collect();
+    let mut line = format!(
+        "worker on {core}, {idle}, {}: {turns} turns, {busy_turns} with packets; slept {sleeps} times for {slept}, woken by \
+         a packet {woken_by_packet} times",
+        queues.join(" ")
+    );
+    let others = [
+        ("by a worker", worker.woken_by_worker),
+        ("handed over", worker.handed_over),
+        ("taken over", worker.taken_over),
+        ("handoff", worker.handoff),
+    ];
+    for (name, count) in others.into_iter().filter(|&(_, count)| count > 0) {
+        line += &format!("; {name} {count}");
+    }
+    line + "\n"
 }
 
 fn socket(name: &str, socket: &SocketReport) -> String {
@@ -66,7 +78,8 @@ mod tests {
     fn sockets_and_workers_are_told_of() {
         assert_eq!(
             super::render(&samples::live()),
-            "worker on core 1, adaptive: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a packet 9 times\n\
+            "worker on core 1, adaptive, eth0:0 veth0:0: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a \
+             packet 9 times; by a worker 2; handed over 40; taken over 30; handoff 1\n\
              socket eth0:0: rx 5, fill 2040, tx 0, completion 1 of 2048; batches 7x1 2x4-7 1x64; rx_ring_full 3; kicks 12\n"
         );
     }
