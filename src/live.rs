@@ -66,7 +66,8 @@ impl Live {
     pub fn open(plan: Plan) -> Result<Self, Failure> {
         let Attached { steered, stations, interfaces, devices, modes } = attach(&plan)?;
         let clock = Clock::start();
-        let context = Context { started: clock.now(), devices, modes, ..Context::default() };
+        let memory = stations.first().map(|station| numbers::memory(&station.part.pool));
+        let context = Context { started: clock.now(), devices, modes, memory, ..Context::default() };
         let both = stations.iter().enumerate().filter(|(_, station)| station.serves_both);
         let owners = Owners::among(&plan, both.map(|(worker, _)| worker));
         let bells = stations.iter().map(|_| Bell::new()).collect::<io::Result<Arc<_>>>().map_err(Failure::failed)?;

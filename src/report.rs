@@ -8,7 +8,7 @@ use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape
 use portlane_stats::counters::LaneCounters;
 use portlane_stats::histogram::LaneHistogram;
 use portlane_stats::lane::{ClassReport, LaneReading, LaneReport, LimitedBy, Rate as Average};
-use portlane_stats::live::{SocketReport, WorkerReport};
+use portlane_stats::live::{MemoryReport, SocketReport, WorkerReport};
 use portlane_stats::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
 
 use crate::config::Plan;
@@ -31,6 +31,8 @@ pub struct Context {
     pub steering: BTreeMap<String, BTreeMap<String, u64>>,
     /// The AF_XDP sockets, by interface and queue.
     pub sockets: BTreeMap<String, SocketReport>,
+    /// The frames of live traffic.
+    pub memory: Option<MemoryReport>,
     /// The workers.
     pub workers: Vec<WorkerReport>,
     /// Packets that the devices lost.
@@ -74,6 +76,7 @@ pub fn snapshot_of_all<D: Device>(
         mode: context.modes.clone(),
         steering: context.steering.clone(),
         sockets: context.sockets.clone(),
+        memory: context.memory,
         workers: context.workers.clone(),
         totals: reader.totals(),
         link: Directions { ingress: reader.link(Direction::Ingress), egress: reader.link(Direction::Egress) },

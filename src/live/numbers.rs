@@ -2,8 +2,8 @@
 
 use std::io;
 
-use portlane_rings::AfXdp;
-use portlane_stats::live::{Rings, SocketReport, WorkerReport};
+use portlane_rings::{AfXdp, Layout, Pool};
+use portlane_stats::live::{MemoryReport, Rings, SocketReport, WorkerReport};
 
 use super::worker::Worker;
 use crate::line::places::Place;
@@ -28,6 +28,12 @@ pub(super) fn socket(device: &AfXdp) -> io::Result<(String, SocketReport)> {
         batches: counted.batches,
     };
     Ok((name(device), report))
+}
+
+/// The frames that all workers share.
+pub(super) fn memory(pool: &Pool) -> MemoryReport {
+    let Layout { frames, frame_size } = pool.layout();
+    MemoryReport { frames, frame_bytes: frame_size, huge_pages: pool.has_huge_pages() }
 }
 
 /// Of a socket, in reports: `eth0:0`.

@@ -51,6 +51,17 @@ pub struct Rings {
     pub completion: u32,
 }
 
+/// The memory that packets are received into, queued in and sent from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryReport {
+    /// Frames, of all workers together.
+    pub frames: u32,
+    /// Bytes of a frame.
+    pub frame_bytes: u32,
+    /// Whether it is in huge pages that the system had set aside (`vm.nr_hugepages`).
+    pub huge_pages: bool,
+}
+
 /// One worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerReport {

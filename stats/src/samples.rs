@@ -8,7 +8,7 @@ use crate::lane::{
     ClassReport, CodelReport, HtbReport, LaneReading, LaneReport, LimitReport, LimitedBy, PeakReport, QueueReport,
     Rate, TbfReport,
 };
-use crate::live::{Rings, SocketReport, WorkerReport};
+use crate::live::{MemoryReport, Rings, SocketReport, WorkerReport};
 use crate::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
 
 const DURATION_NS: u64 = 2_000_000_000;
@@ -22,6 +22,7 @@ pub(crate) fn snapshot() -> Snapshot {
         mode: [("eth0".to_owned(), Mode::ZeroCopy), ("veth-web".to_owned(), Mode::Generic)].into(),
         steering: BTreeMap::new(),
         sockets: BTreeMap::new(),
+        memory: None,
         workers: Vec::new(),
         totals: totals(),
         link: Directions { ingress: carried(80, 80_000), egress: link() },
@@ -80,7 +81,8 @@ fn container(id: &str, ingress: LaneReport, egress: LaneReport) -> ContainerRepo
 
 /// The first, live: with a socket and a worker.
 pub(crate) fn live() -> Snapshot {
-    Snapshot { sockets: [("eth0:0".to_owned(), socket())].into(), workers: vec![worker()], ..snapshot() }
+    let memory = Some(MemoryReport { frames: 16_384, frame_bytes: 2_048, huge_pages: true });
+    Snapshot { sockets: [("eth0:0".to_owned(), socket())].into(), memory, workers: vec![worker()], ..snapshot() }
 }
 
 fn socket() -> SocketReport {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::Volume;
 use crate::lane::{ClassReport, HtbReport, LaneReport};
-use crate::live::{SocketReport, WorkerReport};
+use crate::live::{MemoryReport, SocketReport, WorkerReport};
 
 /// Everything that is reported, at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct Snapshot {
     /// The AF_XDP sockets, by interface and queue: `eth0:0`. None in replay.
     #[serde(default)]
     pub sockets: BTreeMap<String, SocketReport>,
+    /// The frames that they share. None in replay.
+    #[serde(default)]
+    pub memory: Option<MemoryReport>,
     /// The workers. None in replay.
     #[serde(default)]
     pub workers: Vec<WorkerReport>,

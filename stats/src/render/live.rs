@@ -2,13 +2,19 @@
 
 use super::text::printable;
 use super::units::time;
-use crate::live::{Rings, SocketReport, WorkerReport};
+use crate::live::{MemoryReport, Rings, SocketReport, WorkerReport};
 use crate::snapshot::Snapshot;
 
 /// The lines; none where nothing is live.
 pub(super) fn render(snapshot: &Snapshot) -> String {
+    let memory = snapshot.memory.iter().map(memory);
     let workers = snapshot.workers.iter().map(worker);
-    workers.chain(snapshot.sockets.iter().map(|(name, of)| socket(&printable(name), of))).collect()
+    memory.chain(workers).chain(snapshot.sockets.iter().map(|(name, of)| socket(&printable(name), of))).collect()
+}
+
+fn memory(&MemoryReport { frames, frame_bytes, huge_pages }: &MemoryReport) -> String {
+    let pages = if huge_pages { "huge pages" } else { "small pages" };
+    format!("memory: {frames} frames of {frame_bytes} bytes, in {pages}\n")
 }
 
 fn worker(worker: &WorkerReport) -> String {
@@ -78,7 +84,8 @@ mod tests {
     fn sockets_and_workers_are_told_of() {
         assert_eq!(
             super::render(&samples::live()),
-            "worker on core 1, adaptive, eth0:0 veth0:0: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a \
+            "memory: 16384 frames of 2048 bytes, in huge pages\n\
+             worker on core 1, adaptive, eth0:0 veth0:0: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a \
              packet 9 times; by a worker 2; handed over 40; taken over 30; handoff 1\n\
              socket eth0:0: rx 5, fill 2040, tx 0, completion 1 of 2048; batches 7x1 2x4-7 1x64; rx_ring_full 3; kicks 12\n"
         );
