@@ -1,6 +1,7 @@
 //! Interfaces of several queues, and a worker for each.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use nix::sys::signal::Signal;
 use portlane_stats::lane::LaneReport;
 use portlane_stats::snapshot::Snapshot;
 
-use crate::bench::{Bench, CLIENT, FREE, FREE_CONTAINER, SERVER, SLOW, WIRE};
+use crate::bench::{Bench, CLIENT, FREE, FREE_CONTAINER, SERVER, SIDES, SLOW, WIRE};
 use crate::portlane::{Portlane, eventually};
 use crate::reloads::Reloading;
 use crate::traffic::{Echo, Flood, udp};
@@ -18,7 +19,7 @@ const FLOWS: u16 = 16;
 
 const SLOW_CONTAINER: &str = "[[container]]\nid = \"slow\"\nports = [\"8000-8099\"]\n";
 
-/// As many floods as there are queues, each with some of the flows.
+/// Floods that come by both queues.
 fn floods(bench: &Bench, port: u16, len: usize, per_ms: u32) -> Vec<Flood> {
     (0..FLOWS).map(|_| Flood::start(&bench.client, (SERVER, port), len, per_ms)).collect()
 }
@@ -184,6 +185,50 @@ pub(crate) fn as_configured() {
     assert!(ended.stdout.contains("+ dropped 0 + queued 0 packets"), "{}", ended.stdout);
     bench.assert_untouched();
     assert_eq!(std::iter::from_fn(|| sink.recv(&mut [0; 1_024]).ok()).count(), WAITING);
+}
+
+/// An interface is spoken of once, however many queues and workers it has; and the end of one worker is the end of all.
+pub(crate) fn outage() {
+    let bench = Bench::with_queues(2);
+    let set = |side: &str, state: &str| drop(bench.line.command("ip", &["link", "set", side, state]).unwrap());
+    let portlane = bench.start(FREE_CONTAINER);
+    bench.ping();
+    for (state, said) in [("down", "is down: waiting until it is up"), ("up", "is up again")] {
+        set(SIDES[1], state);
+        let said = format!("interface {} {said}\n", SIDES[1]);
+        eventually(|| portlane.stderr().contains(&said), || format!("not noticed: {}", portlane.stderr()));
+    }
+    (0..FLOWS).for_each(|flow| Echo::new(&bench, FREE + flow).ask(b"are you there again?"));
+    assert_eq!(portlane.stderr().lines().count(), 2, "{}", portlane.stderr());
+    bench.settled_books();
+    portlane.signal(Signal::SIGTERM);
+    assert_eq!(portlane.ended().code, Some(0));
+
+    let portlane = bench.start(&format!("interface_down = \"end\"\n{FREE_CONTAINER}"));
+    bench.ping();
+    set(SIDES[0], "down");
+    let ended = portlane.ended();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.ends_with("interface network is down: start again when it is up\n"), "{}", ended.stderr);
+    bench.assert_untouched();
+}
+
+/// The service manager hears of workers that all take turns.
+pub(crate) fn watched() {
+    let bench = Bench::with_queues(2);
+    let path = bench.path("notify.sock");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let socket = format!("NOTIFY_SOCKET={}", path.display());
+    let portlane =
+        Portlane::launch(&bench.line, &["env", &socket, "WATCHDOG_USEC=300000"], &bench.config(FREE_CONTAINER));
+    for state in ["READY=1\n", "WATCHDOG=1\n", "WATCHDOG=1\n"] {
+        let mut buffer = [0; 512];
+        let len = manager.recv(&mut buffer).unwrap();
+        assert_eq!(String::from_utf8_lossy(&buffer[..len]), state);
+    }
+    portlane.signal(Signal::SIGTERM);
+    assert_eq!(portlane.ended().code, Some(0));
 }
 
 /// What cannot be had is refused by name, and nothing is touched.
