@@ -72,10 +72,7 @@ fn write_interfaces(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
 fn write_workers(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
     let Some(sides) = plan.sides() else { return Ok(()) };
     if plan.workers.is_empty() {
-        return writeln!(
-            out,
-            "workers         as many as the interface with more of them has queues, and as there are cores"
-        );
+        return writeln!(out, "workers         automatic: one for each queue, as far as there are cores");
     }
     for (worker, key) in plan.workers.iter().zip(iter::once("workers").chain(iter::repeat(""))) {
         let named = sides.iter().zip(&worker.queues);

@@ -38,7 +38,7 @@ impl QueueChoice {
 #[derive(Debug, Clone)]
 pub struct Nic<'a> {
     /// The interface to the network, which the host shares; and the one that the containers are behind, all of whose queues
-    /// are served. As [`inspect`](super::inspect) has found them.
+    /// are served. As [`look_up`](super::look_up) has found them.
     pub interfaces: &'a [Interface; 2],
     /// Those queues of the first that are served. What containers own and comes by others goes to the host's kernel.
     pub queues: &'a [u32],
