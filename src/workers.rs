@@ -255,7 +255,7 @@ pub fn change<D: Device>(
 }
 
 /// Removes the lanes of containers that have left and are empty at all workers, whose lines must be [settled](settle) if
-/// somebody [leaves](leaves).
+/// somebody [leaves].
 pub fn forget_leaving<D: Device>(lines: &mut [&mut Line<D>], plan: &Plan, now: Nanos) {
     let mut emptied: Vec<bool> = lines.first().map(|first| vec![true; first.places.leaving.len()]).unwrap_or_default();
     for line in lines.iter() {
