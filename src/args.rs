@@ -39,23 +39,24 @@ pub enum Command {
     /// same bytes. After the last arrival virtual time runs on until all lanes are empty. Packets that a snap length cut
     /// are shaped by their original length. Timestamps that run backwards are held at the latest one, and counted.
     Replay(Replay),
-    /// Shape live traffic between two interfaces, over AF_XDP, until SIGINT or SIGTERM
+    /// Shape live traffic between two interfaces until SIGINT or SIGTERM
     ///
     /// Everything that arrives on one side of [wire] leaves by the other: traffic of containers through their lanes, the
     /// rest (ARP and all) in lane `unmatched`. With [nic] only what containers own is taken, and the host keeps the rest: see
-    /// docs/operations.md. Prints the mode in use for each interface: zero-copy, copy (native XDP, the
-    /// kernel copies) or generic (the driver has no XDP). Needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, and gives
-    /// them up once the interfaces are open.
+    /// docs/operations.md. Prints the mode in use for each interface, and what refused a better one: zero-copy, copy (native XDP,
+    /// the kernel copies), generic (the driver has no XDP) or packet (packet sockets, for [wire] where there is no AF_XDP);
+    /// `io` names one. Needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF (packet sockets: CAP_NET_RAW), and gives them up
+    /// once the interfaces are open.
     ///
     /// SIGINT and SIGTERM: takes nothing more, sends what waits for as long as `drain` says, restores the interfaces, prints a
-    /// last report. SIGHUP: reads the configuration again, all or nothing, and loses no packet; [wire], [nic], [http] and
-    /// [control] need a restart. Tells systemd how it is (NOTIFY_SOCKET, WATCHDOG_USEC).
+    /// last report. SIGHUP: reads the configuration again, all or nothing, and loses no packet; `io`, [wire], [nic], [http]
+    /// and [control] need a restart. Tells systemd how it is (NOTIFY_SOCKET, WATCHDOG_USEC).
     ///
-    /// Ends of a veth pair leave checksums unfinished, and AF_XDP sends frames as they are: switch that off at the far
+    /// Ends of a veth pair leave checksums unfinished, and portlane sends frames as they are: switch that off at the far
     /// ends (`ethtool -K IF tx off`). Tags of VLANs must be in the frames: `rxvlan off` on both interfaces, `txvlan off` at
     /// the far ends of veth pairs.
     Run(Run),
-    /// Show it: real TCP and UDP of three containers through AF_XDP, in throw-away network namespaces
+    /// Show it: real TCP and UDP of three containers through `run`, in throw-away network namespaces
     ///
     /// Builds anonymous network namespaces with clients on one side and servers of three containers on one shared
     /// address on the other, sends TCP (both ways) and UDP through `run`, first with FQ-CoDel and then without, and prints

@@ -1,6 +1,5 @@
-//! Live traffic: packet lines over AF_XDP, and the workers that give them turns.
+//! Live traffic: packet lines between sockets on interfaces, and the workers that give them turns.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use portlane_rings::{AfXdp, Device, Interface, Losses, Rules};
+use portlane_rings::{Device, Interface, Losses, Rules, Socket};
 use portlane_stats::snapshot::{Mode, Snapshot};
 
 use crate::clock::Clock;
@@ -109,10 +108,15 @@ impl Live {
         &self.interfaces
     }
 
-    /// How each interface is attached, by its name.
+    /// For each interface how it is attached, and what refused to be attached better: `eth0: copy (not zero-copy: ...)`.
     #[must_use]
-    pub fn modes(&self) -> &BTreeMap<String, Mode> {
-        &self.context.modes
+    pub fn modes(&self) -> Vec<String> {
+        let of = |(name, mode): (&String, &Mode)| {
+            let mut devices = self.all().flat_map(|worker| &worker.line.ports).map(|port| &port.device);
+            let refusal = devices.find(|device| device.interface().name == *name).and_then(Socket::refusal);
+            format!("{name}: {}{}", mode.as_str(), refusal.map(|why| format!(" ({why})")).unwrap_or_default())
+        };
+        self.context.modes.iter().map(of).collect()
     }
 
     /// The cores of the workers; `None` where the system does not let us choose.
@@ -142,7 +146,7 @@ impl Live {
             workers::forget_leaving(&mut lines, &self.plan, now);
         }
         let devices = || lines.iter().flat_map(|line| line.ports.iter().map(|port| &port.device));
-        let add = |sum: Losses, device: &AfXdp| Ok::<_, io::Error>(sum + device.losses()?);
+        let add = |sum: Losses, device: &Socket| Ok::<_, io::Error>(sum + device.losses()?);
         self.context.losses = devices().try_fold(Losses::default(), add).map_err(Failure::failed)?;
         let sockets = devices().map(numbers::socket).collect::<io::Result<_>>();
         self.context.sockets = sockets.map_err(Failure::failed)?;
@@ -189,8 +193,9 @@ impl Live {
         if let Some(steered) = &mut self.steered {
             steered.stop_taking();
         }
-        let stop = |worker: &mut Worker| worker.line.ports.iter_mut().for_each(|port| port.device.stop_taking());
-        self.all_mut().for_each(stop);
+        for port in self.all_mut().flat_map(|worker| &mut worker.line.ports) {
+            port.device.stop_taking().map_err(Failure::failed)?;
+        }
         let end = self.clock.now() + self.plan.running.drain;
         loop {
             let now = self.clock.now();
@@ -246,12 +251,12 @@ impl Live {
 }
 
 /// The lines of all workers.
-fn lines<'a>(first: &'a mut Worker, others: &'a mut [Box<Worker>]) -> Vec<&'a mut Line<AfXdp>> {
+fn lines<'a>(first: &'a mut Worker, others: &'a mut [Box<Worker>]) -> Vec<&'a mut Line<Socket>> {
     let others = others.iter_mut().map(|worker| &mut worker.line);
     [&mut first.line].into_iter().chain(others).collect()
 }
 
-fn prefer_busy_poll(device: &mut AfXdp) -> Result<(), Failure> {
+fn prefer_busy_poll(device: &mut Socket) -> Result<(), Failure> {
     device.prefer_busy_poll().map_err(|cause| {
         let name = &device.interface().name;
         let remedy = "it needs Linux 5.11 and CAP_NET_ADMIN; idle = \"busy\" spins without it";

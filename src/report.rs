@@ -29,7 +29,7 @@ pub struct Context {
     pub modes: BTreeMap<String, Mode>,
     /// Frames by what the steering program has decided, for each interface.
     pub steering: BTreeMap<String, BTreeMap<String, u64>>,
-    /// The AF_XDP sockets, by interface and queue.
+    /// The sockets, by interface and queue.
     pub sockets: BTreeMap<String, SocketReport>,
     /// The frames of live traffic.
     pub memory: Option<MemoryReport>,
@@ -135,14 +135,20 @@ impl<'a, D: Device> Reader<'a, D> {
         let losses = self.context.losses;
         let by_lanes = of_lanes(|lane| lane.dropped_total().packets) + of_lines(|line| line.places.gone.dropped);
         Totals {
-            received: of_lines(|line| line.counters.received) + losses.missed,
+            received: of_lines(|line| line.counters.received) + losses.missed + losses.too_long,
             sent: sent.saturating_sub(losses.unsent),
-            dropped: by_lanes + malformed.values().sum::<u64>() + handoff + losses.missed + losses.unsent,
+            dropped: by_lanes
+                + malformed.values().sum::<u64>()
+                + handoff
+                + losses.missed
+                + losses.too_long
+                + losses.unsent,
             queued: of_lines(|line| line.queued() as u64) + under_way,
             unmatched: of_lines(Line::unmatched),
             malformed,
             handoff,
             missed: losses.missed,
+            too_long: losses.too_long,
             unsent: losses.unsent,
             backwards_timestamps: self.context.backwards_timestamps,
         }

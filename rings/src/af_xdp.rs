@@ -23,15 +23,17 @@ mod steering;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use error::OpenError;
 pub use interface::Interface;
+pub(crate) use interface::{Promiscuous, bind_to, deaf_packet_socket};
 pub use nic::{BoundNic, Nic, QueueChoice, bind_nic};
-pub use open::{Bound, BoundWire, Io, Options, bind_wire, look_up, open_wire};
+pub(crate) use open::{Bound, bind_wire};
+pub use open::{Io, Options, look_up};
 pub use owners::Owners;
+pub(crate) use socket::{HEADROOM, poll_readable};
 pub use solicitations::{Solicitation, Solicitations};
 pub use steering::{NewRules, Rules, Side, Steering, Verdict, Verdicts};
 
@@ -56,6 +58,8 @@ pub enum Mode {
     Copy,
     /// XDP after the driver, on kernel buffers; the kernel copies each packet once.
     Generic,
+    /// A packet socket; the kernel copies each packet twice, and keeps one for itself.
+    Packet,
 }
 
 impl fmt::Display for Mode {
@@ -64,6 +68,7 @@ impl fmt::Display for Mode {
             Self::ZeroCopy => "zero-copy",
             Self::Copy => "copy",
             Self::Generic => "generic",
+            Self::Packet => "packet",
         })
     }
 }
@@ -100,6 +105,19 @@ pub struct Statistics {
 /// Sizes of batches are counted by powers of two, to 64.
 const BATCH_SIZES: usize = 7;
 
+/// Receive calls that returned packets, by how many.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Batches(pub(crate) [u64; BATCH_SIZES]);
+
+impl Batches {
+    /// Counts a call that returned so many; false if it is none.
+    pub(crate) fn count(&mut self, packets: usize) -> bool {
+        let Some(power) = packets.checked_ilog2() else { return false };
+        self.0[(power as usize).min(BATCH_SIZES - 1)] += 1;
+        true
+    }
+}
+
 /// Entries in the rings of a socket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Occupancy {
@@ -115,7 +133,7 @@ pub struct Occupancy {
     pub completion: u32,
 }
 
-/// A queue of a network interface. Made by [`Bound::start`] and [`open_wire`].
+/// A queue of a network interface. Made by [`Bound::start`](crate::Bound::start) and [`open_wire`](crate::open_wire).
 ///
 /// When all of its queues are dropped, or the process dies in whatever way, the interface of a wire is as it was before: no
 /// program attached, not promiscuous. The first queue that was opened is free for other AF_XDP sockets once the pool is gone as well.
@@ -132,6 +150,8 @@ pub struct AfXdp {
     interface: Interface,
     queue: u32,
     mode: Mode,
+    /// What refused a better mode.
+    refusal: Option<String>,
     need_wakeup: bool,
     /// The interface was down when the kernel was asked last.
     down: bool,
@@ -139,7 +159,7 @@ pub struct AfXdp {
     looks_per_check: u32,
     /// Looks at the receive ring since something was in it.
     empty_looks: u32,
-    batches: [u64; BATCH_SIZES],
+    batches: Batches,
     kicks: u64,
     stalls_again: u64,
     stalls_busy: u64,
@@ -155,11 +175,12 @@ impl AfXdp {
             interface: interface.clone(),
             queue,
             mode,
+            refusal: None,
             need_wakeup,
             down: false,
             looks_per_check: LOOKS_PER_CHECK,
             empty_looks: 0,
-            batches: [0; BATCH_SIZES],
+            batches: Batches::default(),
             kicks: 0,
             stalls_again: 0,
             stalls_busy: 0,
@@ -188,7 +209,7 @@ impl AfXdp {
     }
 
     /// Whether the interface was down when the kernel was asked last: it receives nothing, and what is sent waits in the
-    /// ring. Up again, it goes on where it was. A device that sleeps asks after each [`wait`] in vain.
+    /// ring. Up again, it goes on where it was. A device that sleeps asks after each [`wait`](crate::wait) in vain.
     #[must_use]
     pub fn is_down(&self) -> bool {
         self.down
@@ -198,6 +219,12 @@ impl AfXdp {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// What refused a better [mode](Self::mode), in words; `None` if none was asked for, or there is none.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
     }
 
     /// The interface, as it was when opened.
@@ -238,7 +265,7 @@ impl AfXdp {
             stalls_busy: self.stalls_busy,
             stalls_no_buffers: self.stalls_no_buffers,
             strays: self.queues.strays,
-            batches: self.batches,
+            batches: self.batches.0,
         })
     }
 
@@ -276,8 +303,13 @@ impl AfXdp {
         Ok(self.queues.tx.pending() != before)
     }
 
+    /// What can be read when packets have arrived.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.socket.descriptor().as_raw_fd()
+    }
+
     /// Asks the kernel whether the interface is up, and still there; and wakes a driver that waits for frames.
-    fn check(&mut self) -> io::Result<()> {
+    pub(crate) fn check(&mut self) -> io::Result<()> {
         let woken = self.socket.wake();
         let error = woken.as_ref().err().and_then(io::Error::raw_os_error);
         self.down = error == Some(libc::ENETDOWN);
@@ -289,21 +321,24 @@ impl AfXdp {
     }
 
     fn failed(&self, error: &io::Error) -> io::Error {
-        let name = &self.interface.name;
-        let words = match error.raw_os_error() {
-            Some(libc::ENXIO) => format!("interface {name} is gone: start again when it is back"),
-            _ => format!("interface {name} failed: {error}"),
-        };
-        io::Error::new(error.kind(), words)
+        failed(&self.interface, error)
     }
+}
+
+/// Why an interface cannot be served any more.
+pub(crate) fn failed(Interface { name, .. }: &Interface, error: &io::Error) -> io::Error {
+    let words = match error.raw_os_error() {
+        Some(libc::ENXIO | libc::ENODEV) => format!("interface {name} is gone: start again when it is back"),
+        _ => format!("interface {name} failed: {error}"),
+    };
+    io::Error::new(error.kind(), words)
 }
 
 impl Device for AfXdp {
     fn receive(&mut self, pool: &mut Pool, batch: &mut Vec<Frame>, max: usize) -> io::Result<()> {
         let before = batch.len();
         self.queues.receive(pool, batch, max);
-        if let Some(power) = (batch.len() - before).checked_ilog2() {
-            self.batches[(power as usize).min(BATCH_SIZES - 1)] += 1;
+        if self.batches.count(batch.len() - before) {
             self.empty_looks = 0;
             return Ok(());
         }
@@ -352,6 +387,7 @@ impl Device for AfXdp {
         let statistics = self.statistics()?;
         Ok(Losses {
             missed: statistics.rx_dropped + statistics.rx_ring_full,
+            too_long: 0,
             unsent: statistics.stalls_busy + statistics.tx_invalid_descs,
         })
     }
@@ -359,27 +395,6 @@ impl Device for AfXdp {
     fn held(&self) -> Held {
         self.queues.held
     }
-}
-
-/// Waits until one of the devices has received a packet, or `bell` can be read, at most for `timeout`. True if so; false may
-/// also mean that a signal came.
-///
-/// # Errors
-///
-/// What ppoll(2) says; and, when nothing came, that an interface is gone.
-pub fn wait<'a>(
-    devices: impl IntoIterator<Item = &'a mut AfXdp>,
-    bell: Option<BorrowedFd<'_>>,
-    timeout: Duration,
-) -> io::Result<bool> {
-    let mut devices: Vec<_> = devices.into_iter().collect();
-    let sockets = devices.iter().map(|device| device.socket.descriptor().as_raw_fd());
-    let descriptors: Vec<_> = sockets.chain(bell.map(|bell| bell.as_raw_fd())).collect();
-    if socket::poll_readable(&descriptors, timeout)? {
-        return Ok(true);
-    }
-    devices.iter_mut().try_for_each(|device| device.check())?;
-    Ok(false)
 }
 
 #[cfg(test)]
@@ -394,7 +409,7 @@ mod tests {
 
     #[test]
     fn modes_are_spoken_of_as_reports_do() {
-        let modes = [Mode::ZeroCopy, Mode::Copy, Mode::Generic].map(|mode| mode.to_string());
-        assert_eq!(modes, ["zero-copy", "copy", "generic"]);
+        let modes = [Mode::ZeroCopy, Mode::Copy, Mode::Generic, Mode::Packet].map(|mode| mode.to_string());
+        assert_eq!(modes, ["zero-copy", "copy", "generic", "packet"]);
     }
 }

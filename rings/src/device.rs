@@ -21,6 +21,8 @@ pub struct Held {
 pub struct Losses {
     /// Arrived and found no room: the ring was full, or had no frame to fill (DPDK's `imissed`). Never received.
     pub missed: u64,
+    /// Arrived and were longer than a frame. Never received.
+    pub too_long: u64,
     /// Taken by [`Device::send`] and dropped by the interface: its far end is down, or it refused the descriptor (an
     /// interface's `tx_dropped`).
     pub unsent: u64,
@@ -30,7 +32,11 @@ impl std::ops::Add for Losses {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { missed: self.missed + other.missed, unsent: self.unsent + other.unsent }
+        Self {
+            missed: self.missed + other.missed,
+            too_long: self.too_long + other.too_long,
+            unsent: self.unsent + other.unsent,
+        }
     }
 }
 

@@ -37,6 +37,13 @@ impl Frame {
         (self.len, self.wire_len) = (len, u32::from(len));
     }
 
+    /// Lets the packet begin so many bytes earlier, in the headroom, with whatever is there.
+    #[cfg(feature = "af-xdp")]
+    pub(crate) fn extend_to_the_front(&mut self, by: u16) {
+        self.address -= u32::from(by);
+        self.resize(self.len + by);
+    }
+
     /// Ends a token: how long its packet is.
     #[inline]
     pub(crate) fn into_len(self) -> u16 {

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! With the feature `af-xdp` (on by default; it needs clang, libelf and m4 to build) frames also come from network
-//! interfaces: see `open_wire` and `bind_wire`, which take everything, and `bind_nic`, which takes what belongs to containers.
-//! Without it plain cargo suffices.
+//! interfaces: see `open_wire` and `bind_wire`, which take everything, by AF_XDP or packet sockets, and `bind_nic`, which takes
+//! what belongs to containers. Without it plain cargo suffices.
 //!
 //! A pool can be [divided](divide) among workers, who hand frames over to each other through rings.
 //!
@@ -42,24 +42,35 @@
 #![allow(unexpected_cfgs, reason = "`loom` is set on the command line of the model test alone")]
 
 #[cfg(feature = "af-xdp")]
+mod af_packet;
+#[cfg(feature = "af-xdp")]
 mod af_xdp;
 mod area;
 mod device;
 mod frame;
 mod handoff;
+#[cfg(feature = "af-xdp")]
+mod ladder;
 mod mapping;
 mod memory;
 mod pool;
 pub mod ring;
+#[cfg(feature = "af-xdp")]
+mod socket;
 
 #[cfg(feature = "af-xdp")]
+pub use af_packet::AfPacket;
+#[cfg(feature = "af-xdp")]
 pub use af_xdp::{
-    AfXdp, Bound, BoundNic, BoundWire, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, Options, Owners,
-    QueueChoice, Rules, Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, bind_nic,
-    bind_wire, look_up, open_wire, wait,
+    AfXdp, BoundNic, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, Options, Owners, QueueChoice, Rules,
+    Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, bind_nic, look_up,
 };
 pub use device::{Device, ETHERNET, Held, Losses};
 pub use frame::Frame;
 pub use handoff::{Part, Peer, divide};
+#[cfg(feature = "af-xdp")]
+pub use ladder::{Bound, BoundWire, bind_wire, open_wire};
 pub use memory::Memory;
 pub use pool::{Layout, Pool, TooLong};
+#[cfg(feature = "af-xdp")]
+pub use socket::{Socket, wait};

@@ -135,6 +135,21 @@ impl Pool {
         Some(Frame::new(self.id, self.stack[below as usize], 0))
     }
 
+    /// Takes a free frame for a device to fill: its packet is as long as it can be, with whatever is there.
+    #[cfg(feature = "af-xdp")]
+    pub(crate) fn take_to_fill(&mut self) -> Option<Frame> {
+        let mut frame = self.take()?;
+        frame.address = self.index_of(frame.address) * self.layout.frame_size + self.headroom;
+        frame.resize(u16::try_from(self.capacity()).expect("a frame is no longer than its length can say"));
+        Some(frame)
+    }
+
+    /// A handle of the memory, for a device to reach the frames that it holds.
+    #[cfg(feature = "af-xdp")]
+    pub(crate) fn area(&self) -> Area {
+        self.area.share()
+    }
+
     /// Brings a frame home; that of another part is on its way there after the next [`exchange`](Self::exchange).
     ///
     /// # Panics

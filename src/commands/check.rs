@@ -65,8 +65,8 @@ fn write_interfaces(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
         (None, None) => return writeln!(out, "wire            none: for replay only"),
     }
     write_workers(out, plan)?;
-    let Running { idle, interface_down, drain } = plan.running;
-    writeln!(out, "running         idle {idle}, interface_down {interface_down}, drain {drain}")
+    let Running { io, idle, interface_down, drain } = plan.running;
+    writeln!(out, "running         io {io}, idle {idle}, interface_down {interface_down}, drain {drain}")
 }
 
 fn write_workers(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {

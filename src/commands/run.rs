@@ -35,8 +35,8 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let (interfaces, rules) = (live.interfaces().to_vec(), live.take_rules());
     let supervisor = Supervisor::start(Charge { config, hangup, requests, pulse, interfaces, rules })?;
     privileges::give_up()?;
-    for (interface, mode) in live.modes() {
-        outputs::print(&format!("{interface}: {}\n", mode.as_str()))?;
+    for mode in live.modes() {
+        outputs::print(&format!("{mode}\n"))?;
     }
     let workers = workers(&live.cores());
     outputs::print(&format!("{workers}; numbers on http://{listen}/stats.json and {socket}\n"))?;

@@ -14,13 +14,14 @@ use super::error::Problem;
 use super::interfaces::Queues;
 use super::later;
 use super::node::{Direction, Queue};
-use super::running::{Idle, InterfaceDown};
+use super::running::{Idle, InterfaceDown, Io};
 use super::values::{List, Listed, Text};
 use super::workers::QueueName;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
+    pub(crate) io: Option<Spanned<Io>>,
     #[serde(default)]
     pub(crate) idle: Idle,
     #[serde(default)]

@@ -21,7 +21,7 @@ mod workers;
 pub use error::ConfigError;
 pub use interfaces::{Nic, Queues, Wire};
 pub use plan::{Container, DEFAULT_SOCKET, Group, LanePlan, LinkPlan, Plan};
-pub use running::{Idle, InterfaceDown, Running};
+pub use running::{Idle, InterfaceDown, Io, Running};
 pub use workers::Worker;
 
 use std::fs;

@@ -15,7 +15,7 @@ use super::interfaces::{Nic, Wire, nic, wire};
 use super::limiter::{self, check_default, framing, share};
 use super::node;
 use super::queue::queue;
-use super::running::{Running, drain};
+use super::running::{Running, drain, io};
 use super::values::Text;
 use super::workers::{Worker, workers};
 
@@ -141,6 +141,12 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
     let queue = queue(&defaults.queue, &node::Queue::default(), "defaults", &mut warnings)?;
     advice::of_foreign_addresses(&file, &mut warnings);
     let wire = file.wire.map(wire).transpose()?;
+    let running = Running {
+        io: io(file.io.as_ref(), file.nic.is_some())?,
+        idle: file.idle,
+        interface_down: file.interface_down,
+        drain: drain(file.drain.as_ref())?,
+    };
     let nic = file.nic.map(|written| nic(written, wire.as_ref())).transpose()?;
     let mut plan = Plan {
         link,
@@ -151,7 +157,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         workers: workers(&file.worker.0, wire.as_ref(), nic.as_ref())?,
         nic,
         wire,
-        running: Running { idle: file.idle, interface_down: file.interface_down, drain: drain(file.drain.as_ref())? },
+        running,
         host_addresses: file.host.addresses.0.into_iter().map(|Text(address)| address).collect(),
         listen: file.http.listen.0,
         socket: socket(file.control.socket)?,

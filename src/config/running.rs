@@ -18,6 +18,8 @@ const LONGEST_DRAIN: Nanos = Nanos::from_millis(60_000);
 /// How a live portlane behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Running {
+    /// Which way packets get from the interfaces and back.
+    pub io: Io,
     /// What the worker does while nothing happens.
     pub idle: Idle,
     /// What becomes of a run whose interface goes down.
@@ -28,7 +30,41 @@ pub struct Running {
 
 impl Default for Running {
     fn default() -> Self {
-        Self { idle: Idle::default(), interface_down: InterfaceDown::default(), drain: DEFAULT_DRAIN }
+        Self {
+            io: Io::default(),
+            idle: Idle::default(),
+            interface_down: InterfaceDown::default(),
+            drain: DEFAULT_DRAIN,
+        }
+    }
+}
+
+/// Which way packets get from the interfaces and back: a rung of the ladder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Io {
+    /// The best that the interfaces can do.
+    #[default]
+    Auto,
+    /// AF_XDP: the driver reads and writes frames in place.
+    ZeroCopy,
+    /// AF_XDP: native XDP in the driver, and one copy.
+    Copy,
+    /// AF_XDP: XDP after the driver, and one copy.
+    Generic,
+    /// Packet sockets, where there is no AF_XDP.
+    Packet,
+}
+
+impl fmt::Display for Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::ZeroCopy => "zero-copy",
+            Self::Copy => "copy",
+            Self::Generic => "generic",
+            Self::Packet => "packet",
+        })
     }
 }
 
@@ -73,6 +109,19 @@ impl fmt::Display for InterfaceDown {
             Self::End => "end",
         })
     }
+}
+
+/// `is_shared`: the host has the interface too, by `[nic]`.
+pub(super) fn io(written: Option<&Spanned<Io>>, is_shared: bool) -> Result<Io, Problem> {
+    let Some(written) = written else { return Ok(Io::default()) };
+    if *written.get_ref() == Io::Packet && is_shared {
+        let problem = Problem::at(written.span(), "[nic] cannot use io = \"packet\"");
+        return Err(problem.help(
+            "packet sockets get copies and take nothing, so that the host would answer what is for containers: leave io out, \
+             or join two interfaces by [wire]",
+        ));
+    }
+    Ok(*written.get_ref())
 }
 
 pub(super) fn drain(written: Option<&Spanned<Text<Nanos>>>) -> Result<Nanos, Problem> {

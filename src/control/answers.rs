@@ -79,7 +79,7 @@ async fn ask(questions: &Sender<questions::Request>) -> Answer {
 mod tests {
     use std::future::Future;
 
-    use portlane_rings::{AfXdp, Layout, Pool};
+    use portlane_rings::{Layout, Pool, Socket};
     use portlane_shaper::Nanos;
     use portlane_stats::snapshot::Snapshot;
 
@@ -117,7 +117,7 @@ mod tests {
     fn snapshot(time_ns: u64) -> Snapshot {
         let plan = config::parse("[[container]]\nid = \"web\"\nports = [\"7000-7099\"]\n", "test").unwrap();
         let pool = Pool::new(Layout { frames: 64, frame_size: 2_048 }).unwrap();
-        let line = build::line::<AfXdp>(&plan, pool, vec![], [0, 0], [0, 0], Nanos::ZERO);
+        let line = build::line::<Socket>(&plan, pool, vec![], [0, 0], [0, 0], Nanos::ZERO);
         report::snapshot(&line, &plan, &Context::default(), Nanos(time_ns))
     }
 

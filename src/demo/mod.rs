@@ -46,7 +46,7 @@ pub fn run(arguments: &Demo) -> Result<(), Failure> {
     let window = Duration::from_secs(arguments.seconds);
     if !arguments.json {
         let seconds = arguments.seconds;
-        outputs::print(&format!("Two rounds of real TCP (cubic) and UDP, {seconds} s each, through AF_XDP ...\n"))?;
+        outputs::print(&format!("Two rounds of real TCP (cubic) and UDP, {seconds} s each, through `run` ...\n"))?;
     }
     let with = round::run(&topology, plan, window, &stop)?;
     let without = round::run(&topology, without_codel(self::plan()?), window, &stop)?;

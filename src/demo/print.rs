@@ -50,7 +50,7 @@ pub(super) fn text(with: &Measured, without: &Measured) -> String {
     let modes: Vec<_> = with.end.mode.iter().map(|(name, mode)| format!("{name} {}", mode.as_str())).collect();
     let totals = &with.end.totals;
     format!(
-        "AF_XDP mode: {}\n\nWith FQ-CoDel:\n{}\nWithout (fifo, same flows):\n{}\n\
+        "Mode: {}\n\nWith FQ-CoDel:\n{}\nWithout (fifo, same flows):\n{}\n\
          received {} = sent {} + dropped {} + queued {}; the kernel counted {} received and {} sent at both interfaces\n",
         modes.join(", "),
         table(with),

@@ -6,12 +6,13 @@ use std::io;
 use core_affinity::CoreId;
 use portlane_classify::{Arriving, Direction, Found};
 use portlane_rings::{
-    self as rings, AfXdp, Bound, Interface, Options, Owners, Part, Pool, Rules, Side, Steering, Verdict,
+    self as rings, Bound, Interface, Options, Owners, Part, Pool, Rules, Side, Socket, Steering, Verdict,
 };
 use portlane_stats::snapshot::{Directions, Mode};
 
 use super::duties::{self, Duty};
-use crate::config::Plan;
+use super::numbers::mode;
+use crate::config::{Io, Plan};
 use crate::failure::Failure;
 use crate::line::Port;
 use crate::neighbours::Neighbours;
@@ -39,7 +40,7 @@ pub(super) struct Station {
     /// Of the frames.
     pub(super) part: Part<Found<u32>>,
     /// Its queues of the network's interface, then of the containers'.
-    pub(super) ports: Vec<Port<AfXdp>>,
+    pub(super) ports: Vec<Port<Socket>>,
     /// The port that a direction leaves by, by [`Direction::index`]: the first of its queues there.
     pub(super) leaves_by: [usize; 2],
     /// Whether it has queues of either interface. Who has not owns no lane, and sends nothing.
@@ -90,18 +91,31 @@ pub(super) fn attach(plan: &Plan) -> Result<Attached, Failure> {
                       container to leave the host its own";
         Failure::refused(format!("the configuration names no interfaces: {remedy}"))
     })?;
-    let interfaces = rings::look_up(names, &Options::default()).map_err(Failure::refused)?;
+    let options = options(plan);
+    let interfaces = rings::look_up(names, &options).map_err(Failure::refused)?;
     let duties = duties::assign(plan, &interfaces)?;
-    let options = Options::default();
     let options = Options { frames: duties::frames(&duties, &options), ..options };
     let (steered, pool, queues) =
         if plan.nic.is_some() { shared(&interfaces, plan, &duties, &options)? } else { whole(&interfaces, &options)? };
+    let duties = duties::of_bound(duties, queues.each_ref().map(|side| side.iter().map(Bound::queue).collect()));
     let stations = stations(&duties, pool, queues)?;
     let [network, container] = names.map(str::to_owned);
     let ports = stations.iter().flat_map(|station| &station.ports);
     let modes = ports.map(|port| (port.device.interface().name.clone(), mode(&port.device))).collect();
     let devices = Directions { ingress: container, egress: network };
     Ok(Attached { steered, stations, interfaces: interfaces.into(), devices, modes })
+}
+
+/// What the plan asks of the sockets.
+fn options(plan: &Plan) -> Options {
+    let io = match plan.running.io {
+        Io::Auto => rings::Io::Auto,
+        Io::ZeroCopy => rings::Io::ZeroCopy,
+        Io::Copy => rings::Io::Copy,
+        Io::Generic => rings::Io::Generic,
+        Io::Packet => rings::Io::Packet,
+    };
+    Options { io, ..Options::default() }
 }
 
 /// What is attached, before its queues are workers'.
@@ -162,12 +176,4 @@ pub fn owners(plan: &Plan) -> Owners {
         container.ports.iter().for_each(|range| owners.own(&container.addresses, range.first()..=range.last()));
     }
     owners
-}
-
-fn mode(device: &AfXdp) -> Mode {
-    match device.mode() {
-        rings::Mode::ZeroCopy => Mode::ZeroCopy,
-        rings::Mode::Copy => Mode::Copy,
-        rings::Mode::Generic => Mode::Generic,
-    }
 }

@@ -51,6 +51,17 @@ pub(super) fn assign(plan: &Plan, interfaces: &[Interface; 2]) -> Result<Vec<Dut
     Ok(plan.workers.iter().zip(cores).map(duty).collect())
 }
 
+/// The duties when it is known what has been bound: of packet sockets one for each interface, whatever queues that has. Then
+/// the first worker serves alone.
+pub(super) fn of_bound(mut duties: Vec<Duty>, bound: [Vec<u32>; 2]) -> Vec<Duty> {
+    let wanted = |side: usize| duties.iter().map(|duty| duty.queues[side].len()).sum::<usize>();
+    if [0, 1].iter().any(|&side| bound[side].len() < wanted(side)) {
+        duties.truncate(1);
+        duties.iter_mut().for_each(|duty| duty.queues.clone_from(&bound));
+    }
+    duties
+}
+
 /// Frames that workers with these duties need, which have equal parts of them.
 pub(super) fn frames(duties: &[Duty], options: &Options) -> u32 {
     let queues = |duty: &Duty| duty.queues.iter().map(Vec::len).sum::<usize>();
@@ -119,6 +130,16 @@ mod tests {
         assert_eq!(queues(&three), [[vec![0, 3], vec![0, 3]], [vec![1], vec![1, 4]], [vec![2], vec![2]]]);
         let unknown = share(&[vec![0, 1], vec![0, 1]], &[]);
         assert_eq!(unknown, [Duty { core: None, queues: [vec![0, 1], vec![0, 1]] }]);
+    }
+
+    #[test]
+    fn where_less_is_bound_the_first_worker_serves_alone() {
+        let cores = [0, 1].map(|id| CoreId { id });
+        let all = [vec![0, 1], vec![0, 1]];
+        let duties = share(&all, &cores);
+        assert_eq!(of_bound(duties.clone(), all), duties);
+        let alone = of_bound(duties, [vec![0], vec![0]]);
+        assert_eq!(alone, [Duty { core: Some(CoreId { id: 1 }), queues: [vec![0], vec![0]] }]);
     }
 
     #[test]

@@ -2,17 +2,19 @@
 
 use std::io;
 
-use portlane_rings::{AfXdp, Layout, Pool};
+use portlane_rings::{self as rings, Layout, Pool, Socket};
 use portlane_stats::live::{MemoryReport, Rings, SocketReport, WorkerReport};
+use portlane_stats::snapshot::Mode;
 
 use super::worker::Worker;
 use crate::line::places::Place;
 use crate::workers::Owners;
 
 /// A socket, by the name of its interface and its queue.
-pub(super) fn socket(device: &AfXdp) -> io::Result<(String, SocketReport)> {
+pub(super) fn socket(device: &Socket) -> io::Result<(String, SocketReport)> {
     let (counted, rings) = (device.statistics()?, device.occupancy());
     let report = SocketReport {
+        mode: Some(mode(device)),
         rx_dropped: counted.rx_dropped,
         rx_invalid_descs: counted.rx_invalid_descs,
         rx_ring_full: counted.rx_ring_full,
@@ -30,6 +32,15 @@ pub(super) fn socket(device: &AfXdp) -> io::Result<(String, SocketReport)> {
     Ok((name(device), report))
 }
 
+pub(super) fn mode(device: &Socket) -> Mode {
+    match device.mode() {
+        rings::Mode::ZeroCopy => Mode::ZeroCopy,
+        rings::Mode::Copy => Mode::Copy,
+        rings::Mode::Generic => Mode::Generic,
+        rings::Mode::Packet => Mode::Packet,
+    }
+}
+
 /// The frames that all workers share.
 pub(super) fn memory(pool: &Pool) -> MemoryReport {
     let Layout { frames, frame_size } = pool.layout();
@@ -37,7 +48,7 @@ pub(super) fn memory(pool: &Pool) -> MemoryReport {
 }
 
 /// Of a socket, in reports: `eth0:0`.
-fn name(device: &AfXdp) -> String {
+fn name(device: &Socket) -> String {
     format!("{}:{}", device.interface().name, device.queue())
 }
 

@@ -9,6 +9,7 @@ pub(super) fn check(old: &Plan, new: &Plan) -> Result<(), String> {
         ("[wire]", old.wire != new.wire),
         ("[nic]", old.nic != new.nic),
         ("[[worker]]", old.workers != new.workers),
+        ("io", old.running.io != new.running.io),
         ("[http] listen", old.listen != new.listen),
         ("[control] socket", old.socket != new.socket),
         ("idle, to or from \"busy-poll\",", polls(old) != polls(new)),
@@ -38,6 +39,7 @@ mod tests {
             ("", "[nic]\ninterface = \"a\"\ncontainer = \"b\"\n", "[nic] "),
             ("", "[http]\nlisten = \"127.0.0.1:1\"\n", "[http] listen "),
             ("", "[control]\nsocket = \"/tmp/other\"\n", "[control] socket "),
+            ("io = \"copy\"", "", "io "),
             ("idle = \"busy-poll\"", "", "idle, to or from \"busy-poll\", "),
         ] {
             let refused = check(&old, &plan(head, tail)).unwrap_err();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use core_affinity::CoreId;
 use nix::sys::prctl;
-use portlane_rings::{self as rings, AfXdp};
+use portlane_rings::{self as rings, Socket};
 use portlane_shaper::{Nanos, Wake};
 
 use super::bell::Bell;
@@ -25,7 +25,7 @@ use crate::line::Line;
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) number: usize,
-    pub(super) line: Line<AfXdp>,
+    pub(super) line: Line<Socket>,
     pub(super) rest: Rest,
     /// The core that it is to have.
     pub(super) core: Option<CoreId>,

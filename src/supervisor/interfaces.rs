@@ -62,6 +62,7 @@ mod tests {
             combined_queues: 0,
             receive_queues: 1,
             address: [2; 6],
+            hardware: 1,
         }
     }
 

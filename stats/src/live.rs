@@ -1,13 +1,19 @@
-//! What live traffic alone counts: AF_XDP sockets, and the workers that serve them.
+//! What live traffic alone counts: sockets on interfaces, and the workers that serve them.
 
 use serde::{Deserialize, Serialize};
+
+use crate::snapshot::Mode;
 
 /// Sizes of batches are counted by powers of two: 1, 2 to 3, and so on, to 64 and more.
 pub const BATCH_SIZES: usize = 7;
 
-/// One AF_XDP socket: the kernel's counters (`XDP_STATISTICS`), ours, and how full its rings are.
+/// One socket: the kernel's counters (`XDP_STATISTICS`), ours, and how full its rings are. Of a packet socket `rx_ring_full`
+/// is what the kernel calls `tp_drops`, `rx_dropped` what was longer than a frame, and there is nothing to count for most others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SocketReport {
+    /// How it is attached.
+    #[serde(default)]
+    pub mode: Option<Mode>,
     /// Packets dropped by the kernel for other reasons than those below: longer than a frame, for one.
     pub rx_dropped: u64,
     /// Packets dropped because an entry of the fill ring was invalid.

@@ -87,6 +87,7 @@ pub(crate) fn live() -> Snapshot {
 
 fn socket() -> SocketReport {
     SocketReport {
+        mode: Some(Mode::Copy),
         rx_ring_full: 3,
         kicks: 12,
         rings: Rings { size: 2_048, rx: 5, fill: 2_040, tx: 0, completion: 1 },
@@ -124,6 +125,7 @@ fn totals() -> Totals {
         malformed: [("ipv4_truncated".to_owned(), 3)].into(),
         handoff: 0,
         missed: 0,
+        too_long: 0,
         unsent: 0,
         backwards_timestamps: 2,
     }

@@ -27,7 +27,7 @@ pub struct Snapshot {
     /// where all are taken. Of these the worker has received those that are `owned`, and no others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub steering: BTreeMap<String, BTreeMap<String, u64>>,
-    /// The AF_XDP sockets, by interface and queue: `eth0:0`. None in replay.
+    /// The sockets, by interface and queue: `eth0:0`. None in replay.
     #[serde(default)]
     pub sockets: BTreeMap<String, SocketReport>,
     /// The frames that they share. None in replay.
@@ -91,11 +91,11 @@ impl Mode {
 /// All packets and what became of them: received = sent + dropped + queued.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Packets that arrived, those missed included: what the interfaces count as received.
+    /// Packets that arrived, those missed or too long included: what the interfaces count as received.
     pub received: u64,
     /// Packets sent on.
     pub sent: u64,
-    /// Packets dropped: by lanes, for being malformed, between workers (handoff), missed, and unsent.
+    /// Packets dropped: by lanes, for being malformed, between workers (handoff), missed, too long, and unsent.
     pub dropped: u64,
     /// Packets that lanes hold now.
     pub queued: u64,
@@ -110,6 +110,9 @@ pub struct Totals {
     /// `imissed`).
     #[serde(default)]
     pub missed: u64,
+    /// Packets dropped because they are longer than a frame, where packet sockets tell.
+    #[serde(default)]
+    pub too_long: u64,
     /// Packets dropped by an interface that could not send them (its `tx_dropped`): lanes count them as sent, the totals
     /// as dropped.
     #[serde(default)]

@@ -26,10 +26,11 @@ fn slow(rate: &str, queue: &str) -> String {
     )
 }
 
-pub(crate) fn limited_transfer() {
+pub(crate) fn limited_transfer(io: &str) {
     const BYTES_PER_S: u64 = 1_000_000;
     let bench = Bench::new();
-    let _portlane = bench.start(&slow("8mbit", "{ kind = \"codel\", target = \"5ms\", interval = \"100ms\" }"));
+    let slow = slow("8mbit", "{ kind = \"codel\", target = \"5ms\", interval = \"100ms\" }");
+    let _portlane = bench.start(&format!("io = {io:?}\n{slow}"));
     let payload = payload(3_000_000);
     // What the bucket holds at first, and the packet that it may go into debt for, cost no time.
     let paid = payload.len() as u64 - BURST - PACKET;

@@ -11,6 +11,7 @@ mod demo;
 mod endings;
 mod forwarding;
 mod idle;
+mod ladder;
 mod lifecycle;
 mod limits;
 mod portlane;
@@ -47,7 +48,14 @@ fn main() -> ExitCode {
         trial("traffic_that_nobody_owns_passes", forwarding::unmatched_traffic_passes),
         trial("ipv6_passes", forwarding::ipv6_passes).with_ignored_flag(forbidden || !has_ipv6),
         trial("what_cannot_be_sent_is_counted", forwarding::what_cannot_be_sent_is_counted),
-        trial("a_limited_transfer_takes_its_time", limits::limited_transfer),
+        trial("every_rung_of_the_ladder_forwards", ladder::forwards),
+        trial("the_rungs_of_a_shared_card_are_af_xdps", ladder::shared),
+        trial("a_rung_that_does_not_hold_is_refused", ladder::refused),
+        trial("the_best_rung_is_taken_and_says_why", ladder::best),
+        trial("packet_sockets_serve_where_no_program_may_be_loaded", ladder::without_bpf),
+        trial("packets_longer_than_a_frame_are_counted", ladder::too_long),
+        trial("a_limited_transfer_takes_its_time", || limits::limited_transfer("auto")),
+        trial("a_limited_transfer_takes_its_time_by_packet_sockets", || limits::limited_transfer("packet")),
         trial("a_flood_gets_its_limit_and_disturbs_nobody", limits::flood),
         trial("sigterm_and_sigint_restore_everything", endings::signals),
         trial("kill_9_under_load_leaves_usable_interfaces", endings::killed),

@@ -2,7 +2,7 @@
 //!
 //! Both loops use rings and nothing else of portlane: no header is read, nothing is counted. They end when they are killed.
 
-use portlane_rings::{AfXdp, Device, Frame, Options, Pool, open_wire};
+use portlane_rings::{Device, Frame, Options, Pool, Socket, open_wire};
 
 use crate::Failure;
 
@@ -54,7 +54,7 @@ pub(crate) fn forward(interfaces: [&str; 2]) -> Result<(), Failure> {
 }
 
 /// Moves to the core of all forwarders, and says how the interfaces are attached.
-fn open(interfaces: [&str; 2], options: &Options) -> Result<(Pool, [AfXdp; 2]), Failure> {
+fn open(interfaces: [&str; 2], options: &Options) -> Result<(Pool, [Socket; 2]), Failure> {
     crate::command::run("taskset", &["--pid", "--cpu-list", CORE, &std::process::id().to_string()])?;
     let (pool, ends) = open_wire(interfaces, options)?;
     for end in &ends {
@@ -64,7 +64,7 @@ fn open(interfaces: [&str; 2], options: &Options) -> Result<(Pool, [AfXdp; 2]), 
 }
 
 /// A frame for which the ring has no room goes back.
-fn send(end: &mut AfXdp, frame: Frame, pool: &mut Pool) {
+fn send(end: &mut Socket, frame: Frame, pool: &mut Pool) {
     if let Err(frame) = end.send(frame) {
         pool.put(frame);
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use super::Io;
 
-/// Why [`bind_wire`](super::bind_wire) or [`bind_nic`](super::bind_nic) failed. Whatever it had done is undone.
+/// Why [`bind_wire`](crate::bind_wire) or [`bind_nic`](crate::bind_nic) failed. Whatever it had done is undone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -116,11 +116,39 @@ pub enum OpenError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Another line has packet sockets on the interface.
+    #[error(
+        "interface {interface} is served by packet sockets of another portlane: stop that one, or every frame would be \
+         forwarded twice"
+    )]
+    InUse {
+        /// Name of the interface.
+        interface: String,
+    },
+    /// Its frames have no Ethernet header.
+    #[error("interface {interface} is not Ethernet (hardware type {kind}): a wire needs Ethernet at both ends")]
+    NotEthernet {
+        /// Name of the interface.
+        interface: String,
+        /// An ARPHRD_ number of `linux/if_arp.h`.
+        kind: u16,
+    },
+    /// Packet sockets cannot share an interface with the host.
+    #[error(
+        "packet sockets cannot share {interface} with the host: they get copies and take nothing, so that the host's \
+         kernel would answer what is for containers: use `auto`, or a wire"
+    )]
+    PacketsAreCopies {
+        /// Name of the interface.
+        interface: String,
+    },
     /// Not root, and without the capabilities that would do.
-    #[error("no permission to {doing}: be root, or have CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF")]
+    #[error("no permission to {doing}: be root, or have {needed}")]
     Permission {
         /// What was refused.
         doing: String,
+        /// The capabilities.
+        needed: &'static str,
     },
     /// The kernel says `ENOBUFS`.
     #[error(
@@ -136,6 +164,9 @@ pub enum OpenError {
     /// The kernel was built without it.
     #[error("this kernel has no AF_XDP: it needs CONFIG_XDP_SOCKETS")]
     NoAfXdp,
+    /// The kernel was built without it.
+    #[error("this kernel has no packet sockets: it needs CONFIG_PACKET")]
+    NoAfPacket,
     /// Anything else that the system refused.
     #[error("cannot {doing}: {source}")]
     System {
@@ -150,9 +181,25 @@ impl OpenError {
     /// Sorts out what the system said while `doing` something.
     pub(super) fn system(doing: String, source: io::Error) -> Self {
         match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => Self::Permission { doing },
+            Some(libc::EPERM | libc::EACCES) => {
+                Self::Permission { doing, needed: "CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF" }
+            }
             Some(libc::EAFNOSUPPORT) => Self::NoAfXdp,
             _ => Self::System { doing, source },
         }
+    }
+
+    /// The same for packet sockets.
+    pub(crate) fn packet(doing: String, source: io::Error) -> Self {
+        match source.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => Self::Permission { doing, needed: "CAP_NET_RAW" },
+            Some(libc::EAFNOSUPPORT) => Self::NoAfPacket,
+            _ => Self::System { doing, source },
+        }
+    }
+
+    /// Whether the machine cannot do what was tried, or will not let us: not where something can be put right.
+    pub(crate) fn is_a_refusal_of_af_xdp(&self) -> bool {
+        matches!(self, Self::NoAfXdp | Self::Permission { .. } | Self::System { .. })
     }
 }

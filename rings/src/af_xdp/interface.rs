@@ -39,6 +39,8 @@ pub struct Interface {
     pub receive_queues: u32,
     /// Ethernet address.
     pub address: [u8; 6],
+    /// What its frames start with: an ARPHRD_ number of `linux/if_arp.h`.
+    pub hardware: u16,
 }
 
 impl Interface {
@@ -60,7 +62,7 @@ impl Interface {
         // SAFETY: as above, for SIOCGIFMTU.
         let mtu = unsafe { mtu.ifr_ifru.ifru_mtu };
         // SAFETY: as above, for SIOCGIFHWADDR.
-        let hardware = unsafe { hardware.ifr_ifru.ifru_hwaddr }.sa_data;
+        let hardware = unsafe { hardware.ifr_ifru.ifru_hwaddr };
         let channels = kernel.channels();
         Ok(Self {
             name: name.to_owned(),
@@ -69,7 +71,8 @@ impl Interface {
             mtu: mtu.cast_unsigned(),
             combined_queues: channels.combined,
             receive_queues: (channels.rx + channels.combined).max(1),
-            address: std::array::from_fn(|byte| hardware[byte].to_ne_bytes()[0]),
+            address: std::array::from_fn(|byte| hardware.sa_data[byte].to_ne_bytes()[0]),
+            hardware: hardware.sa_family,
         })
     }
 }
@@ -122,12 +125,12 @@ impl Kernel<'_> {
 /// It is the membership of a packet socket that never receives; the kernel takes it back with the socket, however the
 /// process dies.
 #[derive(Debug)]
-pub(super) struct Promiscuous {
+pub(crate) struct Promiscuous {
     _socket: OwnedFd,
 }
 
 impl Promiscuous {
-    pub(super) fn new(interface: u32) -> io::Result<Self> {
+    pub(crate) fn new(interface: u32) -> io::Result<Self> {
         let socket = deaf_packet_socket()?;
         let membership = libc::packet_mreq {
             mr_ifindex: interface.cast_signed(),
@@ -151,7 +154,7 @@ impl Promiscuous {
 }
 
 /// A packet socket that never receives.
-fn deaf_packet_socket() -> io::Result<OwnedFd> {
+pub(crate) fn deaf_packet_socket() -> io::Result<OwnedFd> {
     // SAFETY: makes a descriptor, touches no memory. Protocol 0: it gets no packets.
     let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
     if socket < 0 {
@@ -164,14 +167,21 @@ fn deaf_packet_socket() -> io::Result<OwnedFd> {
 /// A packet socket that sends by one interface, and never receives.
 pub(super) fn packet_socket(interface: u32) -> io::Result<OwnedFd> {
     let socket = deaf_packet_socket()?;
+    bind_to(&socket, interface, 0)?;
+    Ok(socket)
+}
+
+/// Has a packet socket send by one interface, and receive from it what is of `protocol` (an ETH_P_ number); of 0 nothing.
+pub(crate) fn bind_to(socket: &OwnedFd, interface: u32, protocol: u16) -> io::Result<()> {
     // SAFETY: all members are plain data for which zero is a value.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::sa_family_t::try_from(libc::AF_PACKET).expect("it is 17");
+    address.sll_protocol = protocol.to_be();
     address.sll_ifindex = interface.cast_signed();
     let size = libc::socklen_t::try_from(size_of_val(&address)).expect("a few bytes");
     // SAFETY: the kernel reads `size` bytes of `address`.
     let result = unsafe { libc::bind(socket.as_raw_fd(), std::ptr::from_ref(&address).cast(), size) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[cfg(test)]

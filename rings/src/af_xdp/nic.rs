@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::error::OpenError;
 use super::interface::Interface;
-use super::open::{Bound, Entrance, attach, bind};
+use super::open::{Entrance, attach, bind};
 use super::steering::{Rules, Side, Steering};
-use super::{Options, Owners, Solicitations};
-use crate::Pool;
+use super::{Io, Options, Owners, Solicitations};
+use crate::{Bound, Pool};
 
 /// Which receive queues of an interface are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,9 @@ pub struct BoundNic {
 /// [`OpenError`]; the interfaces are as they were.
 pub fn bind_nic(nic: &Nic<'_>, options: &Options) -> Result<BoundNic, OpenError> {
     let [uplink, container] = nic.interfaces;
+    if options.io == Io::Packet {
+        return Err(OpenError::PacketsAreCopies { interface: uplink.name.clone() });
+    }
     let sizes = [uplink.receive_queues, container.receive_queues];
     let chosen = [nic.queues.to_vec(), (0..container.receive_queues).collect()];
     options.check(chosen.iter().map(Vec::len).sum())?;
@@ -78,14 +81,15 @@ pub fn bind_nic(nic: &Nic<'_>, options: &Options) -> Result<BoundNic, OpenError>
     let mut attach = |side, interface: &Interface| {
         attach(interface, options.io, |hook| steering.attach(side, interface.index, hook))
     };
-    let hooks = [attach(Side::Uplink, uplink)?, attach(Side::Container, container)?];
-    let sides = nic.interfaces.iter().zip(Side::ALL).zip(hooks).zip(&chosen);
-    let sides = sides.map(|(((interface, side), hook), queues)| {
+    let attached = [attach(Side::Uplink, uplink)?, attach(Side::Container, container)?];
+    let sides = nic.interfaces.iter().zip(Side::ALL).zip(attached).zip(&chosen);
+    let sides = sides.map(|(((interface, side), (hook, refusal)), queues)| {
         let sockets = steering.sockets(side).map_err(refused)?;
-        Ok(Entrance { interface, queues, hook, sockets: Arc::new(sockets), tap: None })
+        Ok(Entrance { interface, queues, hook, refusal, sockets: Arc::new(sockets), tap: None })
     });
     let sides = sides.collect::<Result<Vec<_>, OpenError>>()?;
     let (pool, queues) = bind(&sides, options)?;
+    let queues = queues.map(|side| side.into_iter().map(Bound::from).collect());
     let solicitations = Solicitations::new(&mut steering, container.index)
         .map_err(|source| OpenError::system(format!("answer what is asked on {}", container.name), source))?;
     Ok(BoundNic { steering, rules, solicitations, queues, pool })

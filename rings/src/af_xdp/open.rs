@@ -1,4 +1,4 @@
-//! Opening a wire: checks first, then program, memory, sockets and rings; what was made is undone by being dropped.
+//! Opening a wire by AF_XDP: checks first, then program, memory, sockets and rings; what was made is undone by being dropped.
 
 use std::fmt;
 use std::io;
@@ -39,6 +39,8 @@ pub enum Io {
     Copy,
     /// XDP after the driver, on kernel buffers, and one copy. Every interface can do this.
     Generic,
+    /// Packet sockets, where there is no AF_XDP: a wire's alone, because they get copies and take nothing.
+    Packet,
 }
 
 impl fmt::Display for Io {
@@ -48,6 +50,7 @@ impl fmt::Display for Io {
             Self::ZeroCopy => "zero-copy",
             Self::Copy => "copy",
             Self::Generic => "generic",
+            Self::Packet => "packet",
         })
     }
 }
@@ -74,12 +77,12 @@ impl Default for Options {
 }
 
 impl Options {
-    pub(super) fn layout(&self) -> Layout {
+    pub(crate) fn layout(&self) -> Layout {
         Layout { frames: self.frames, frame_size: self.frame_size }
     }
 
     /// Refuses what so many queues cannot have.
-    pub(super) fn check(&self, queues: usize) -> Result<(), OpenError> {
+    pub(crate) fn check(&self, queues: usize) -> Result<(), OpenError> {
         let wrong = |what, value, rule: String| Err(OpenError::Option { what, value, rule });
         if !self.ring_size.is_power_of_two() || self.ring_size < 64 {
             return wrong("ring size", self.ring_size, "is not a power of two from 64 on".into());
@@ -116,65 +119,11 @@ pub fn look_up(names: [&str; 2], options: &Options) -> Result<[Interface; 2], Op
     Ok([inspect(names[0], options.frame_size)?, inspect(names[1], options.frame_size)?])
 }
 
-/// Opens two interfaces of one queue each over one pool: what one receives the other can send without a copy.
-///
-/// Both are looked up in the calling thread's network namespace, checked, and only then touched. Their fill rings are
-/// full when this returns, and packets flow into them. For interfaces of several queues, or several workers, there are
-/// [`look_up`] and [`bind_wire`].
+/// Binds all queues of two interfaces over one pool.
 ///
 /// The kernel gives all sockets of one UMEM the same way of binding, so zero-copy is used if both interfaces can do
 /// it, and not otherwise.
-///
-/// # Errors
-///
-/// [`OpenError`]; the interfaces are as they were.
-///
-/// ```no_run
-/// use portlane_rings::{Device, Options, open_wire, wait};
-/// use std::time::Duration;
-///
-/// let (mut pool, mut ends) = open_wire(["eth0", "veth-web"], &Options::default())?;
-/// let mut batch = Vec::with_capacity(64);
-/// loop {
-///     for (from, to) in [(0, 1), (1, 0)] {
-///         ends[from].receive(&mut pool, &mut batch, 64)?;
-///         for frame in batch.drain(..) {
-///             if let Err(frame) = ends[to].send(frame) {
-///                 pool.put(frame); // the ring is full
-///             }
-///         }
-///         ends[to].flush()?;
-///         ends[from].reclaim(&mut pool)?;
-///     }
-///     wait(ends.each_mut(), None, Duration::from_millis(100))?;
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub fn open_wire(names: [&str; 2], options: &Options) -> Result<(Pool, [AfXdp; 2]), OpenError> {
-    options.check(names.len())?;
-    let interfaces = look_up(names, options)?;
-    interfaces.iter().try_for_each(check_single)?;
-    let BoundWire { mut pool, queues } = bind_wire(&interfaces, options)?;
-    let [near, far] = queues.map(|mut queues| queues.pop().expect("each interface has a queue"));
-    let ends = [near.start(&mut pool)?, far.start(&mut pool)?];
-    Ok((pool, ends))
-}
-
-/// A wire whose queues are bound.
-#[derive(Debug)]
-pub struct BoundWire {
-    /// All queues of either interface, in their order.
-    pub queues: [Vec<Bound>; 2],
-    /// The frames of all of them, all free.
-    pub pool: Pool,
-}
-
-/// Binds all queues of two interfaces, as [`look_up`] has found them, over one pool.
-///
-/// # Errors
-///
-/// [`OpenError`]; the interfaces are as they were.
-pub fn bind_wire(interfaces: &[Interface; 2], options: &Options) -> Result<BoundWire, OpenError> {
+pub(crate) fn bind_wire(interfaces: &[Interface; 2], options: &Options) -> Result<(Pool, [Vec<Bound>; 2]), OpenError> {
     let queues = interfaces.each_ref().map(|interface| (0..interface.receive_queues).collect::<Vec<_>>());
     options.check(queues.iter().map(Vec::len).sum())?;
     let programs = interfaces.iter().map(|interface| {
@@ -182,30 +131,25 @@ pub fn bind_wire(interfaces: &[Interface; 2], options: &Options) -> Result<Bound
         attach(interface, options.io, |hook| Program::attach(interface.index, queues, hook))
     });
     let programs = programs.collect::<Result<Vec<_>, _>>()?;
-    let sides = interfaces.iter().zip(&queues).zip(programs).map(|((interface, queues), program)| {
+    let sides = interfaces.iter().zip(&queues).zip(programs).map(|((interface, queues), (program, refusal))| {
         let (hook, sockets) = (program.hook(), program.sockets());
         let promiscuous = Promiscuous::new(interface.index)
             .map_err(|source| failed("receive what is not addressed to", interface, source))?;
         let tap = Some(Arc::new(Tap { _program: program, _promiscuous: promiscuous }));
-        Ok(Entrance { interface, queues, hook, sockets, tap })
+        Ok(Entrance { interface, queues, hook, refusal, sockets, tap })
     });
-    let (pool, queues) = bind(&sides.collect::<Result<Vec<_>, OpenError>>()?, options)?;
-    Ok(BoundWire { queues, pool })
-}
-
-/// Refuses an interface that receives on more than one queue.
-fn check_single(interface: &Interface) -> Result<(), OpenError> {
-    let (name, queues) = (interface.name.clone(), interface.receive_queues);
-    let kind = if interface.combined_queues > 0 { "combined" } else { "rx" };
-    if queues > 1 { Err(OpenError::ManyQueues { queues, kind, interface: name }) } else { Ok(()) }
+    bind(&sides.collect::<Result<Vec<_>, OpenError>>()?, options)
 }
 
 /// Looks an interface up, and refuses one that is down, or whose packets are larger than frames.
-pub(super) fn inspect(name: &str, frame_size: u32) -> Result<Interface, OpenError> {
+pub(crate) fn inspect(name: &str, frame_size: u32) -> Result<Interface, OpenError> {
     let interface = Interface::query(name).map_err(|source| match source.raw_os_error() {
         Some(libc::ENODEV) => OpenError::NoSuchInterface { interface: name.into() },
         _ => OpenError::system(format!("look up interface {name}"), source),
     })?;
+    if ![libc::ARPHRD_ETHER, libc::ARPHRD_LOOPBACK].contains(&interface.hardware) {
+        return Err(OpenError::NotEthernet { kind: interface.hardware, interface: interface.name });
+    }
     if !interface.up {
         return Err(OpenError::Down { interface: interface.name });
     }
@@ -220,28 +164,37 @@ pub(super) fn inspect(name: &str, frame_size: u32) -> Result<Interface, OpenErro
     Ok(interface)
 }
 
-/// Attaches a program where `io` says, or in the best place that there is.
+/// Attaches a program where `io` says, or in the best place that there is; then also says what refused a better one.
 pub(super) fn attach<T>(
     interface: &Interface,
     io: Io,
     mut attach: impl FnMut(Hook) -> io::Result<T>,
-) -> Result<T, OpenError> {
-    let attached = match io {
-        Io::Auto => attach(Hook::Native).or_else(|error| match error.raw_os_error() {
-            // Generic XDP would be refused for the same reason.
-            Some(libc::EBUSY | libc::EEXIST | libc::EPERM | libc::EACCES | libc::ENODEV) => Err(error),
-            _ => attach(Hook::Generic),
-        }),
-        Io::ZeroCopy | Io::Copy => attach(Hook::Native),
-        Io::Generic => attach(Hook::Generic),
+) -> Result<(T, Option<String>), OpenError> {
+    let hook = match io {
+        Io::Auto | Io::ZeroCopy | Io::Copy => Hook::Native,
+        // A packet socket needs no program: who is to open one does not come here.
+        Io::Generic | Io::Packet => Hook::Generic,
+    };
+    let attached = match (io, attach(hook)) {
+        // Where generic XDP would be refused for the same reason it is not tried.
+        (Io::Auto, Err(error)) if !is_refused_everywhere(&error) => {
+            attach(Hook::Generic).map(|attached| (attached, Some(format!("not native: {error}"))))
+        }
+        (_, attached) => attached.map(|attached| (attached, None)),
     };
     attached.map_err(|source| match (io, source.raw_os_error()) {
         (_, Some(libc::EBUSY | libc::EEXIST)) => OpenError::AlreadyOwned { interface: interface.name.clone() },
-        (Io::ZeroCopy | Io::Copy, Some(libc::EOPNOTSUPP)) => {
-            OpenError::Unsupported { interface: interface.name.clone(), io, source }
+        (Io::Auto, _) | (_, Some(libc::EPERM | libc::EACCES | libc::ENODEV)) => {
+            OpenError::system(format!("attach an XDP program to {}", interface.name), source)
         }
-        _ => OpenError::system(format!("attach an XDP program to {}", interface.name), source),
+        _ => OpenError::Unsupported { interface: interface.name.clone(), io, source },
     })
+}
+
+/// Whether a program was refused for a reason that has nothing to do with where it was to be attached.
+fn is_refused_everywhere(error: &io::Error) -> bool {
+    let reasons = [libc::EBUSY, libc::EEXIST, libc::EPERM, libc::EACCES, libc::ENODEV];
+    error.raw_os_error().is_some_and(|number| reasons.contains(&number))
 }
 
 /// What takes all packets of an interface, while any of its queues is open.
@@ -256,6 +209,8 @@ pub(super) struct Entrance<'a> {
     pub(super) interface: &'a Interface,
     pub(super) queues: &'a [u32],
     pub(super) hook: Hook,
+    /// What refused a better one.
+    pub(super) refusal: Option<String>,
     pub(super) sockets: Arc<Sockets>,
     /// Of a wire.
     pub(super) tap: Option<Arc<Tap>>,
@@ -263,10 +218,11 @@ pub(super) struct Entrance<'a> {
 
 /// A queue of an interface whose socket is bound. Nothing flows until it is [started](Self::start).
 #[derive(Debug)]
-pub struct Bound {
+pub(crate) struct Bound {
     tap: Option<Arc<Tap>>,
     sockets: Arc<Sockets>,
     hook: Hook,
+    refusal: Option<String>,
     socket: Socket,
     interface: Interface,
     queue: u32,
@@ -274,24 +230,18 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// The number of the queue.
-    #[must_use]
-    pub fn queue(&self) -> u32 {
+    pub(crate) fn queue(&self) -> u32 {
         self.queue
     }
 
-    /// Fills its fill ring from the pool that it was bound with, or a [part](crate::divide) of that, and lets packets in.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`]; the interface is as it was once its other queues are dropped too.
-    pub fn start(self, pool: &mut Pool) -> Result<AfXdp, OpenError> {
-        let Self { tap, sockets, hook, socket, interface, queue, options } = self;
+    /// Fills its fill ring, and lets packets in.
+    pub(crate) fn start(self, pool: &mut Pool) -> Result<AfXdp, OpenError> {
+        let Self { tap, sockets, hook, refusal, socket, interface, queue, options } = self;
         let mut device = device((&interface, queue), hook, socket, pool, &options)?;
         sockets.set(queue, device.socket.descriptor()).map_err(|source| {
             OpenError::system(format!("steer packets to the socket of queue {queue} of {}", interface.name), source)
         })?;
-        device.tap = tap;
+        (device.tap, device.refusal) = (tap, refusal);
         Ok(device)
     }
 }
@@ -328,13 +278,14 @@ pub(super) fn bind(sides: &[Entrance<'_>], options: &Options) -> Result<(Pool, [
     let queues = sides.iter().flat_map(|side| side.queues.iter().map(|&queue| (side.interface, queue)));
     let queues: Vec<QueueOf<'_>> = queues.collect();
     let native = sides.iter().all(|side| side.hook == Hook::Native);
-    let (frames, sockets) = bind_all(&queues, native, options)?;
+    let AllBound { frames, sockets, refusal } = bind_all(&queues, native, options)?;
     let mut sockets = sockets.into_iter();
     let mut sides = sides.iter().map(|side| {
         let bound = |(&queue, socket)| Bound {
             tap: side.tap.clone(),
             sockets: Arc::clone(&side.sockets),
             hook: side.hook,
+            refusal: side.refusal.clone().or_else(|| refusal.clone()),
             socket,
             interface: side.interface.clone(),
             queue,
@@ -349,22 +300,31 @@ pub(super) fn bind(sides: &[Entrance<'_>], options: &Options) -> Result<(Pool, [
 /// A queue of an interface.
 pub(super) type QueueOf<'a> = (&'a Interface, u32);
 
-/// Binds a socket to each queue, in their order, over one UMEM.
-fn bind_all(queues: &[QueueOf<'_>], native: bool, options: &Options) -> Result<(Frames, Vec<Socket>), OpenError> {
-    let copy = || bind_when_free(queues, options, BindFlags::XDP_COPY);
-    let zero_copy = || bind_when_free(queues, options, BindFlags::XDP_ZEROCOPY);
-    match options.io {
-        Io::ZeroCopy => zero_copy(),
-        Io::Auto if native => zero_copy().or_else(|_| copy()),
-        Io::Auto | Io::Copy | Io::Generic => copy(),
-    }
+/// Sockets that have been bound.
+struct AllBound {
+    frames: Frames,
+    /// One for each queue, in their order.
+    sockets: Vec<Socket>,
+    /// What refused a better way than the best that there was.
+    refusal: Option<String>,
 }
 
-fn bind_when_free(
-    queues: &[QueueOf<'_>],
-    options: &Options,
-    way: BindFlags,
-) -> Result<(Frames, Vec<Socket>), OpenError> {
+/// Binds a socket to each queue, in their order, over one UMEM.
+fn bind_all(queues: &[QueueOf<'_>], native: bool, options: &Options) -> Result<AllBound, OpenError> {
+    let refused = match options.io {
+        Io::ZeroCopy => return bind_when_free(queues, options, BindFlags::XDP_ZEROCOPY),
+        Io::Auto if native => match bind_when_free(queues, options, BindFlags::XDP_ZEROCOPY) {
+            Ok(bound) => return Ok(bound),
+            Err(error) => Some(format!("not zero-copy: {error}")),
+        },
+        Io::Auto => Some("not zero-copy: an interface beside it has no native XDP".to_owned()),
+        Io::Copy | Io::Generic | Io::Packet => None,
+    };
+    let bound = bind_when_free(queues, options, BindFlags::XDP_COPY)?;
+    Ok(AllBound { refusal: refused, ..bound })
+}
+
+fn bind_when_free(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Result<AllBound, OpenError> {
     for _ in 1..BUSY_TRIES {
         match bind_once(queues, options, way) {
             Err(OpenError::QueueBusy { .. }) => thread::sleep(BUSY_PAUSE),
@@ -374,7 +334,7 @@ fn bind_when_free(
     bind_once(queues, options, way)
 }
 
-fn bind_once(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Result<(Frames, Vec<Socket>), OpenError> {
+fn bind_once(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Result<AllBound, OpenError> {
     let frames = Frames::register(options.layout(), options.ring_size).map_err(|source| {
         if source.raw_os_error() == Some(libc::ENOBUFS) {
             return too_little_locked_memory(options.layout());
@@ -392,7 +352,7 @@ fn bind_once(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Resul
         })
     };
     let sockets = queues.iter().map(bind).collect::<Result<_, _>>()?;
-    Ok((frames, sockets))
+    Ok(AllBound { frames, sockets, refusal: None })
 }
 
 fn too_little_locked_memory(layout: Layout) -> OpenError {
@@ -428,12 +388,6 @@ mod tests {
             refused(Options { frames: 1 << 21, ..good }),
             "number of frames of 2097152 is too large: frames of 2048 bytes fill more than 4 GiB"
         );
-    }
-
-    #[test]
-    fn a_wire_has_two_ends() {
-        let error = open_wire(["eth0", "eth0"], &Options::default()).unwrap_err();
-        assert_eq!(error.to_string(), "both sides of the wire are eth0: a wire runs between two different interfaces");
     }
 
     #[test]

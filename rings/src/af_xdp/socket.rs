@@ -18,7 +18,7 @@ use crate::mapping::HUGE_PAGE;
 use crate::{Layout, Pool};
 
 /// Space that the kernel keeps in front of a received packet: `XDP_PACKET_HEADROOM`.
-pub(super) const HEADROOM: u32 = 256;
+pub(crate) const HEADROOM: u32 = 256;
 
 /// The frames of a wire, registered with the kernel.
 pub(super) struct Frames {
@@ -203,7 +203,7 @@ impl Socket {
 }
 
 /// Waits until one of the descriptors can be read; false after `timeout`, or when a signal came.
-pub(super) fn poll_readable(descriptors: &[RawFd], timeout: Duration) -> io::Result<bool> {
+pub(crate) fn poll_readable(descriptors: &[RawFd], timeout: Duration) -> io::Result<bool> {
     let polled = |&fd: &RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     let mut polled: Vec<_> = descriptors.iter().map(polled).collect();
     let timeout = libc::timespec {

@@ -1,7 +1,8 @@
-//! AF_XDP on veth pairs in throw-away network namespaces. Needs root; reported as ignored otherwise.
+//! AF_XDP and packet sockets on veth pairs in throw-away network namespaces. Needs root; reported as ignored otherwise.
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod namespace;
+mod packet;
 mod wake_up;
 mod wire;
 
@@ -11,17 +12,17 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use portlane_rings::{AfXdp, Device, Io, Mode, OpenError, Options, open_wire, wait};
+use portlane_rings::{Device, Io, Mode, OpenError, Options, open_wire, wait};
 
 use namespace::Bench;
 use wire::{SIDES, Wire};
 
-/// Tells a child of this program to open a wire, say how that went, and hold it.
+/// Tells a child of this program to open a wire by this rung, say how that went, and hold it.
 const CHILD: &str = "PORTLANE_TEST_HOLD_WIRE";
 
 fn main() -> ExitCode {
-    if std::env::var_os(CHILD).is_some() {
-        return hold_wire();
+    if let Ok(rung) = std::env::var(CHILD) {
+        return hold_wire(if rung == "packet" { Io::Packet } else { Io::Auto });
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
@@ -36,19 +37,33 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("packets_cross_complete_and_intact", || packets_cross(Io::Auto, Mode::Copy)),
         trial("packets_cross_in_generic_mode", || packets_cross(Io::Generic, Mode::Generic)),
+        trial("packets_cross_through_packet_sockets", || packets_cross(Io::Packet, Mode::Packet)),
         trial("jumbo_packets_cross_in_large_frames", jumbo_packets_cross),
         trial("a_rung_asked_for_by_name_is_that_rung_or_nothing", named_rungs),
+        trial("the_best_rung_says_what_refused_a_better_one", refusals),
+        trial("packet_sockets_serve_where_af_xdp_is_not_permitted", packet::without_bpf),
+        trial("a_packet_socket_does_not_hear_itself", packet::own_frames),
+        trial("what_another_packet_socket_serves_is_refused", packet::taken),
+        trial("a_packet_socket_puts_tags_back", packet::tags),
+        trial("what_is_longer_than_a_frame_is_counted", packet::too_long),
+        trial("what_a_packet_socket_cannot_send_is_counted", packet::unsent),
+        trial("a_packet_socket_that_is_not_read_counts_what_it_misses", packet::missed),
         trial("a_killed_process_leaves_nothing_behind", killed_process),
-        trial("dropping_a_wire_restores_its_interfaces", dropped_wire),
+        trial("dropping_a_wire_restores_its_interfaces", || dropped_wire(Io::Auto)),
+        trial("dropping_a_wire_restores_its_interfaces_by_packet_sockets", || dropped_wire(Io::Packet)),
         trial("interfaces_that_cannot_serve_are_refused", refused_interfaces),
         trial("an_owned_interface_is_refused", owned_interface),
         trial("a_failure_on_the_second_interface_undoes_the_first", undone),
         trial("a_small_locked_memory_limit_is_explained", locked_memory),
         trial("missing_privileges_are_explained", missing_privileges),
-        trial("an_interface_that_vanishes_is_an_error", vanished_interface),
-        trial("an_interface_that_goes_down_goes_on_when_it_is_up", downed_interface),
-        trial("what_was_taken_is_served_after_taking_has_stopped", stopped),
-        trial("waiting_ends_with_the_first_packet", waiting),
+        trial("an_interface_that_vanishes_is_an_error", || vanished_interface(Io::Auto)),
+        trial("an_interface_that_vanishes_is_an_error_by_packet_sockets", || vanished_interface(Io::Packet)),
+        trial("an_interface_that_goes_down_goes_on_when_it_is_up", || downed_interface(Io::Auto)),
+        trial("an_interface_that_goes_down_goes_on_when_it_is_up_by_packet_sockets", || downed_interface(Io::Packet)),
+        trial("what_was_taken_is_served_after_taking_has_stopped", || stopped(Io::Auto)),
+        trial("what_was_taken_is_served_after_taking_has_stopped_by_packet_sockets", || stopped(Io::Packet)),
+        trial("waiting_ends_with_the_first_packet", || waiting(Io::Auto)),
+        trial("waiting_ends_with_the_first_packet_by_packet_sockets", || waiting(Io::Packet)),
         trial("a_packet_wakes_as_fast_as_an_event", wake_up::by_packet),
         trial("an_exhausted_pool_drops_and_recovers", exhausted_pool),
     ];
@@ -56,7 +71,11 @@ fn main() -> ExitCode {
 }
 
 fn small() -> Options {
-    Options { frames: 2_048, ring_size: 512, ..Options::default() }
+    small_by(Io::Auto)
+}
+
+fn small_by(io: Io) -> Options {
+    Options { frames: 2_048, ring_size: 512, io, ..Options::default() }
 }
 
 /// A wire that could not be opened, in words.
@@ -123,7 +142,7 @@ fn packets_cross(io: Io, mode: Mode) {
         let lost = counted.rx_dropped + counted.rx_invalid_descs + counted.tx_invalid_descs + counted.rx_ring_full;
         assert_eq!((lost, counted.strays), (0, 0), "{counted:?}");
         assert!(counted.kicks > 0);
-        assert_eq!(end.held().filling, 2_048, "the fill ring is full at rest");
+        assert_eq!(end.held().filling, if io == Io::Packet { 64 } else { 2_048 }, "frames for packets to come");
     }
 }
 
@@ -157,11 +176,26 @@ fn named_rungs() {
     assert_eq!(wire.ends.map(|end| end.mode().to_string()), ["copy", "generic"]);
 }
 
+fn refusals() {
+    let bench = Bench::new();
+    let of = |io| Wire::open(&bench, &small_by(io)).unwrap().ends.map(|end| end.refusal().map(str::to_owned));
+    let not_zero_copy =
+        "not zero-copy: cannot bind a socket to queue 0 of left: Operation not supported (os error 95)".to_owned();
+    assert_eq!(of(Io::Auto), [Some(not_zero_copy.clone()), Some(not_zero_copy)]);
+    for named in [Io::Copy, Io::Generic, Io::Packet] {
+        assert_eq!(of(named), [None, None]);
+    }
+    bench.line.shell("ip link delete right && ip link add right type bridge && ip link set right up");
+    let [veth, bridge] = of(Io::Auto).map(Option::unwrap);
+    assert_eq!(veth, "not zero-copy: an interface beside it has no native XDP");
+    assert_eq!(bridge, "not native: Operation not supported (os error 95)");
+}
+
 /// What a child does: opens a wire in the namespace that it was started in, and holds it until it is killed.
-fn hold_wire() -> ExitCode {
-    match open_wire(SIDES, &small()) {
-        Ok(_wire) => {
-            println!("open");
+fn hold_wire(io: Io) -> ExitCode {
+    match open_wire(SIDES, &small_by(io)) {
+        Ok((_pool, ends)) => {
+            println!("{}{}", ends[0].mode(), ends[1].refusal().map(|why| format!(" ({why})")).unwrap_or_default());
             loop {
                 std::thread::park();
             }
@@ -175,11 +209,15 @@ fn hold_wire() -> ExitCode {
 
 /// Starts this program again as a child in the box between the hosts, behind `wrapper`, and returns its first line.
 fn child(bench: &Bench, wrapper: &[&str]) -> (Child, String) {
+    child_by("auto", bench, wrapper)
+}
+
+fn child_by(rung: &str, bench: &Bench, wrapper: &[&str]) -> (Child, String) {
     let itself = std::env::current_exe().unwrap();
     let mut words = wrapper.iter().copied().chain(itself.to_str());
     let mut child = bench.line.run(|| {
         let mut command = Command::new(words.next().unwrap());
-        command.args(words).env(CHILD, "1").stdout(Stdio::piped());
+        command.args(words).env(CHILD, rung).stdout(Stdio::piped());
         command.spawn().unwrap()
     });
     let mut line = String::new();
@@ -190,7 +228,7 @@ fn child(bench: &Bench, wrapper: &[&str]) -> (Child, String) {
 fn killed_process() {
     let bench = Bench::new();
     let (mut holder, line) = child(&bench, &[]);
-    assert_eq!(line, "open");
+    assert!(line.starts_with("copy (not zero-copy: "), "{line}");
     assert!(bench.has_programs() && bench.is_promiscuous());
     holder.kill().unwrap();
     holder.wait().unwrap();
@@ -199,11 +237,11 @@ fn killed_process() {
     converse(&mut wire, &talkers(&bench), 10, 100);
 }
 
-fn dropped_wire() {
+fn dropped_wire(io: Io) {
     let bench = Bench::new();
     for pool_first in [true, false] {
-        let (pool, ends) = bench.line.run(|| open_wire(SIDES, &small())).unwrap();
-        assert!(bench.has_programs() && bench.is_promiscuous());
+        let (pool, ends) = bench.line.run(|| open_wire(SIDES, &small_by(io))).unwrap();
+        assert!(bench.has_programs() == (io == Io::Auto) && bench.is_promiscuous());
         if pool_first {
             drop(pool);
             drop(ends);
@@ -232,6 +270,11 @@ fn refused_interfaces() {
     );
     bench.line.shell("ip link set right mtu 1500 && ip link set right down");
     assert_eq!(refusal(&bench, &small()), "interface right is down: bring it up with `ip link set right up`");
+    bench.line.shell("ip link delete right && ip tuntap add right mode tun && ip link set right up");
+    assert_eq!(
+        refusal(&bench, &small()),
+        "interface right is not Ethernet (hardware type 65534): a wire needs Ethernet at both ends"
+    );
     bench.line.shell("ip link delete right");
     assert_eq!(refusal(&bench, &small()), "there is no interface right in this network namespace: see `ip link`");
     bench.line.shell("ip link add right numrxqueues 2 numtxqueues 2 type veth peer name other && ip link set right up");
@@ -285,18 +328,18 @@ fn missing_privileges() {
     assert!(!bench.has_programs());
 }
 
-fn vanished_interface() {
+fn vanished_interface(io: Io) {
     let bench = Bench::new();
-    let mut wire = Wire::open(&bench, &small()).unwrap();
+    let mut wire = Wire::open(&bench, &small_by(io)).unwrap();
     bench.line.shell("ip link delete right");
     assert_eq!(wire.first_error().to_string(), "interface right is gone: start again when it is back");
     drop(wire);
     assert!(!bench.has_programs());
 }
 
-fn downed_interface() {
+fn downed_interface(io: Io) {
     let bench = Bench::new();
-    let mut wire = Wire::open(&bench, &small()).unwrap();
+    let mut wire = Wire::open(&bench, &small_by(io)).unwrap();
     let talkers = talkers(&bench);
     converse(&mut wire, &talkers, 10, 100);
     bench.line.shell("ip link set right down");
@@ -310,14 +353,14 @@ fn downed_interface() {
 }
 
 /// The kernel has the interface's packets again; those taken before still pass.
-fn stopped() {
+fn stopped(io: Io) {
     let bench = Bench::new();
-    let mut wire = Wire::open(&bench, &small()).unwrap();
+    let mut wire = Wire::open(&bench, &small_by(io)).unwrap();
     let talkers = talkers(&bench);
     converse(&mut wire, &talkers, 10, 100);
     talkers[0].send(b"taken").unwrap();
     assert!(wait(wire.ends.each_mut(), None, Duration::from_secs(10)).unwrap());
-    wire.ends.iter_mut().for_each(AfXdp::stop_taking);
+    wire.ends.iter_mut().for_each(|end| end.stop_taking().unwrap());
     assert!(!bench.has_programs());
     talkers[0].send(b"not taken").unwrap();
     assert_eq!(next_heard(&mut wire, &talkers[1]), b"taken");
@@ -338,11 +381,11 @@ fn next_heard(wire: &mut Wire, host: &UdpSocket) -> Vec<u8> {
 }
 
 /// A wire on which nothing comes but what is sent by name: hosts' own chatter would end a wait too.
-fn quiet_wire(bench: &Bench) -> Wire {
+fn quiet_wire(bench: &Bench, io: Io) -> Wire {
     for host in [&bench.near, &bench.far] {
         host.shell("ip link set eth0 arp off addrgenmode none && ip -6 address flush dev eth0");
     }
-    let mut wire = Wire::open(bench, &small()).unwrap();
+    let mut wire = Wire::open(bench, &small_by(io)).unwrap();
     // What they had said before may still be on its way.
     for _ in 0..50 {
         if !wait(wire.ends.each_mut(), None, Duration::from_millis(20)).unwrap() {
@@ -353,9 +396,9 @@ fn quiet_wire(bench: &Bench) -> Wire {
     panic!("hosts do not fall silent");
 }
 
-fn waiting() {
+fn waiting(io: Io) {
     let bench = Bench::new();
-    let mut wire = quiet_wire(&bench);
+    let mut wire = quiet_wire(&bench, io);
     let talkers = talkers(&bench);
     talkers[1].send(b"wake up").unwrap();
     let start = Instant::now();

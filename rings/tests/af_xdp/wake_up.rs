@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
-use portlane_rings::wait;
+use portlane_rings::{Io, wait};
 
 use crate::namespace::Bench;
 use crate::{quiet_wire, talkers};
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// at most where that takes 50.
 pub(crate) fn by_packet() {
     let bench = Bench::new();
-    let mut wire = quiet_wire(&bench);
+    let mut wire = quiet_wire(&bench, Io::Auto);
     let [near, _] = talkers(&bench);
     let bare = EventFd::new().unwrap();
     let (mut packets, mut events) = (Vec::new(), Vec::new());

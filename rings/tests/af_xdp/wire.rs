@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use portlane_rings::{AfXdp, Device, Frame, OpenError, Options, Pool, open_wire, wait};
+use portlane_rings::{Device, Frame, OpenError, Options, Pool, Socket, open_wire, wait};
 
 use crate::namespace::Bench;
 
@@ -11,7 +11,7 @@ pub(crate) const SIDES: [&str; 2] = ["left", "right"];
 
 pub(crate) struct Wire {
     pub(crate) pool: Pool,
-    pub(crate) ends: [AfXdp; 2],
+    pub(crate) ends: [Socket; 2],
     batch: Vec<Frame>,
 }
 
@@ -59,6 +59,16 @@ impl Wire {
             }
         }
         panic!("no error in 100 turns");
+    }
+
+    /// What has come to an end goes home; how long the packets were.
+    pub(crate) fn receive_and_drop(&mut self, end: usize) -> Vec<usize> {
+        self.ends[end].receive(&mut self.pool, &mut self.batch, 64).unwrap();
+        let lengths = self.batch.iter().map(|frame| frame.len() as usize).collect();
+        self.batch.drain(..).for_each(|frame| self.pool.put(frame));
+        self.ends[end].reclaim(&mut self.pool).unwrap();
+        assert!(self.balances(), "after dropping");
+        lengths
     }
 
     fn balances(&self) -> bool {

@@ -41,8 +41,9 @@ fn worker(worker: &WorkerReport) -> String {
 
 fn socket(name: &str, socket: &SocketReport) -> String {
     let Rings { size, rx, fill, tx, completion } = socket.rings;
+    let mode = socket.mode.map_or_else(String::new, |mode| format!("{}; ", mode.as_str()));
     let mut line = format!(
-        "socket {name}: rx {rx}, fill {fill}, tx {tx}, completion {completion} of {size}; batches {}",
+        "socket {name}: {mode}rx {rx}, fill {fill}, tx {tx}, completion {completion} of {size}; batches {}",
         batches(socket)
     );
     for (name, count) in counters(socket).into_iter().filter(|&(_, count)| count > 0) {
@@ -87,7 +88,7 @@ mod tests {
             "memory: 16384 frames of 2048 bytes, in huge pages\n\
              worker on core 1, adaptive, eth0:0 veth0:0: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a \
              packet 9 times; by a worker 2; handed over 40; taken over 30; handoff 1\n\
-             socket eth0:0: rx 5, fill 2040, tx 0, completion 1 of 2048; batches 7x1 2x4-7 1x64; rx_ring_full 3; kicks 12\n"
+             socket eth0:0: copy; rx 5, fill 2040, tx 0, completion 1 of 2048; batches 7x1 2x4-7 1x64; rx_ring_full 3; kicks 12\n"
         );
     }
 }

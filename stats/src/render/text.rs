@@ -219,6 +219,9 @@ fn totals(totals: &Totals) -> String {
     if totals.missed > 0 {
         out += &format!("missed, the worker was late: {}\n", totals.missed);
     }
+    if totals.too_long > 0 {
+        out += &format!("too long, longer than a frame: {}\n", totals.too_long);
+    }
     if totals.backwards_timestamps > 0 {
         out += &format!("timestamps that ran backwards: {}\n", totals.backwards_timestamps);
     }
