@@ -74,9 +74,8 @@ impl Tree {
         {
             return Some(self.choose_on(0, priority));
         }
-        let mut done = 0_u16;
         loop {
-            let busy = (self.rows.levels() | self.waiting.levels()) & !done;
+            let busy = self.rows.levels() | self.waiting.levels();
             if busy == 0 {
                 return None;
             }
@@ -87,8 +86,6 @@ impl Tree {
             if let Some(priority) = self.rows.first_priority(level) {
                 return Some(self.choose_on(level, priority));
             }
-            // Waits that end on a level put nobody into the rows of the levels below.
-            done |= (2 << level) - 1;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::scene::{groups, lanes, nodes, trees};
+use super::scene::{group, groups, lane, lanes, nodes, rates, shape, trees};
 use crate::params::{Framing, GroupParams, LaneParams, LinkParams, TreeParams};
 use crate::tree::{NodeReading, Tree};
 use crate::units::{NANOS_PER_SECOND, Nanos};
@@ -208,4 +208,30 @@ proptest! {
         }
         scene.compare_with_fresh();
     }
+}
+
+/// A group's wait was over, and nobody had looked at its level for a leaf below was busy, when the group came to another level.
+#[test]
+fn a_group_that_moves_is_found_where_it_is() {
+    const LEAF: LaneId = LaneId(0);
+    let fast = shape(100_000_000, 100_000_000, 1, 1);
+    let params = TreeParams {
+        groups: vec![group(None, None), group(Some(0), Some(fast)), group(None, None)],
+        lanes: vec![lane(None, Some(rates(1_000_000, 1_000_000))), lane(Some(1), Some(rates(64_000, 100_000_000)))],
+        ..TreeParams::default()
+    };
+    let mut tree = Tree::new(&params, Nanos::ZERO).unwrap();
+    for lane in [LEAF, LaneId(1)] {
+        tree.activate(lane);
+        let chosen = tree.choose(Nanos::ZERO).unwrap();
+        assert_eq!(chosen.lane, lane);
+        tree.sent(chosen, 1_768, true, Nanos::ZERO);
+    }
+    let now = Nanos(1_344_000);
+    tree.expire(now, |_| (), |_| ());
+    let chosen = tree.choose(now).unwrap();
+    assert_eq!(chosen.lane, LEAF, "168 bytes more than its burst are earned");
+    tree.sent(chosen, 60, false, now);
+    tree.set_group(GroupId(0), group(Some(2), None), now).unwrap();
+    assert_eq!(tree.choose(now).map(|chosen| chosen.lane), Some(LaneId(1)));
 }
