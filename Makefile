@@ -1,6 +1,6 @@
 # What is missing is installed first, by name and only when missing: see scripts/setup.
 
-.PHONY: demo peers test lint loom replay instructions instructions-record
+.PHONY: demo peers test soak lint loom replay instructions instructions-record
 
 # Real TCP and UDP of three containers through AF_XDP; without root a replay of the bundled capture.
 demo:
@@ -16,6 +16,12 @@ test:
 	cargo test --workspace
 	$(MAKE) loom
 	$(MAKE) replay
+
+# As many packets as a day has, ordinary and hostile, over veth (root) and memory devices: prints the books, fails if they do not
+# balance. Half an hour. `make test` has a moment of the same.
+soak:
+	@scripts/setup test
+	PORTLANE_SOAK=long cargo test --release -p portlane --test line --test netns -- a_soak --nocapture
 
 # Every interleaving of the rings that are shared with the kernel.
 loom:

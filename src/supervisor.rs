@@ -1,14 +1,15 @@
 //! What concerns a run besides its packets, on a thread of its own: the configuration is read again on SIGHUP, the service
 //! manager is told how things are, and changes of the interfaces are noticed.
 
+use std::io::{self, ErrorKind, Read};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use caps::Capability;
-use crossbeam::channel::{self, RecvTimeoutError, Sender};
+use crossbeam::channel::{self, Sender};
 use portlane_rings::{Interface, NewRules, Rules};
 use sd_notify::NotifyState;
 use signal_hook::consts::SIGHUP;
@@ -25,7 +26,7 @@ mod interfaces;
 
 use interfaces::Watched;
 
-/// How often there is a look at everything.
+/// How often there is a look at everything, if nothing asks for one before.
 const TICK: Duration = Duration::from_millis(50);
 
 /// How often interfaces are looked at.
@@ -34,7 +35,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The running supervisor; it stops when dropped.
 #[derive(Debug)]
 pub struct Supervisor {
-    stop: Option<Sender<()>>,
+    hangups: UnixStream,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -43,8 +44,8 @@ pub struct Supervisor {
 pub struct Charge {
     /// The configuration.
     pub config: PathBuf,
-    /// Set by SIGHUP: see [`reload_on_hangup`].
-    pub hangup: Arc<AtomicBool>,
+    /// Tells of SIGHUP: see [`reload_on_hangup`].
+    pub hangups: UnixStream,
     /// Where the worker takes requests.
     pub requests: Sender<Request>,
     /// Whether the worker takes turns.
@@ -63,7 +64,7 @@ impl Supervisor {
     ///
     /// Failed if there is no thread to be had, or its privileges are not as they have to be.
     pub fn start(charge: Charge) -> Result<Self, Failure> {
-        let (stop, stopped) = channel::bounded(0);
+        let hangups = charge.hangups.try_clone().map_err(Failure::failed)?;
         let (ready, begun) = channel::bounded(1);
         let watch = move || {
             let kept: &[_] = if charge.rules.is_some() { &[Capability::CAP_BPF] } else { &[] };
@@ -75,19 +76,20 @@ impl Supervisor {
                 return;
             }
             let mut shift = Shift::new(charge);
-            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                shift.tick();
+            while let Some(told) = shift.wait() {
+                shift.tick(told);
             }
         };
         let thread = thread::Builder::new().name("portlane-watch".to_owned()).spawn(watch).map_err(Failure::failed)?;
         begun.recv().map_err(Failure::failed)??;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self { hangups, thread: Some(thread) })
     }
 }
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        // The thread hears of the end; that the other side has gone already would be no harm.
+        let _ = self.hangups.shutdown(Shutdown::Both);
         if let Some(thread) = self.thread.take() {
             // A panic there has been printed; there is nothing to add.
             let _ = thread.join();
@@ -95,15 +97,19 @@ impl Drop for Supervisor {
     }
 }
 
-/// A flag that SIGHUP sets.
+/// Has each SIGHUP write a byte to what is returned: who waits for one need not look for it time and again.
 ///
 /// # Errors
 ///
 /// Failed if the handler cannot be installed.
-pub fn reload_on_hangup() -> Result<Arc<AtomicBool>, Failure> {
-    let hangup = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGHUP, Arc::clone(&hangup)).map_err(Failure::failed)?;
-    Ok(hangup)
+pub fn reload_on_hangup() -> Result<UnixStream, Failure> {
+    let install = || -> io::Result<UnixStream> {
+        let (hangups, handler) = UnixStream::pair()?;
+        hangups.set_read_timeout(Some(TICK))?;
+        signal_hook::low_level::pipe::register(SIGHUP, handler)?;
+        Ok(hangups)
+    };
+    install().map_err(Failure::failed)
 }
 
 /// Tells the service manager, if one has started this process (`NOTIFY_SOCKET`).
@@ -128,8 +134,20 @@ impl Shift {
         Self { charge, watched, looked: Instant::now(), watchdog }
     }
 
-    fn tick(&mut self) {
-        if self.charge.hangup.swap(false, Ordering::Relaxed) {
+    /// Waits for a tick, or less: whether it was told of a SIGHUP, or of several. `None`: it is to end.
+    fn wait(&mut self) -> Option<bool> {
+        match self.charge.hangups.read(&mut [0; 64]) {
+            Ok(told) => (told > 0).then_some(true),
+            Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Some(false),
+            Err(cause) => {
+                failure::tell(format!("SIGHUP is no longer heard of: {cause}"));
+                None
+            }
+        }
+    }
+
+    fn tick(&mut self, told: bool) {
+        if told {
             self.reload();
         }
         if self.looked.elapsed() >= LOOK {

@@ -12,6 +12,7 @@
 
 mod error;
 mod interface;
+mod memory_limit;
 mod nic;
 mod open;
 mod owners;

@@ -27,13 +27,13 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     for warning in &plan.warnings {
         failure::tell(format!("warning: {warning}"));
     }
-    let (stop, hangup) = (stop_on_signals()?, reload_on_hangup()?);
+    let (stop, hangups) = (stop_on_signals()?, reload_on_hangup()?);
     let (server, (requests, inbox)) = Server::start(&plan)?;
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
     let mut live = Live::open(plan)?;
     let (config, pulse) = (arguments.config.clone(), inbox.pulse());
     let (interfaces, rules) = (live.interfaces().to_vec(), live.take_rules());
-    let supervisor = Supervisor::start(Charge { config, hangup, requests, pulse, interfaces, rules })?;
+    let supervisor = Supervisor::start(Charge { config, hangups, requests, pulse, interfaces, rules })?;
     privileges::give_up()?;
     for mode in live.modes() {
         outputs::print(&format!("{mode}\n"))?;

@@ -2,11 +2,12 @@
 
 use std::io;
 
-use portlane_rings::{self as rings, Layout, Pool, Socket};
-use portlane_stats::live::{MemoryReport, Rings, SocketReport, WorkerReport};
+use portlane_rings::{self as rings, Device, Layout, Pool, Socket};
+use portlane_stats::live::{FrameReport, MemoryReport, Rings, SocketReport, WorkerReport};
 use portlane_stats::snapshot::Mode;
 
 use super::worker::Worker;
+use crate::line::Line;
 use crate::line::places::Place;
 use crate::workers::Owners;
 
@@ -41,6 +42,18 @@ pub(super) fn mode(device: &Socket) -> Mode {
     }
 }
 
+/// Where the frames of a line are, between two turns.
+pub(super) fn frames<D: Device>(line: &Line<D>) -> FrameReport {
+    let held = || line.ports.iter().map(|port| port.device.held());
+    FrameReport {
+        total: line.pool.here(),
+        free: line.pool.free(),
+        filling: held().map(|held| held.filling).sum(),
+        sending: held().map(|held| held.sending).sum(),
+        queued: u32::try_from(line.queued()).unwrap_or(u32::MAX),
+    }
+}
+
 /// The frames that all workers share.
 pub(super) fn memory(pool: &Pool) -> MemoryReport {
     let Layout { frames, frame_size } = pool.layout();
@@ -69,5 +82,6 @@ pub(super) fn worker(worker: &Worker, owners: &Owners) -> WorkerReport {
         handed_over: line.counters.handed_over,
         taken_over: line.counters.taken_over,
         handoff: line.counters.handoff,
+        frames: frames(line),
     }
 }

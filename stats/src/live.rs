@@ -103,4 +103,22 @@ pub struct WorkerReport {
     /// Packets dropped because their worker had no room for more: that one was late.
     #[serde(default)]
     pub handoff: u64,
+    /// Where its frames are.
+    #[serde(default)]
+    pub frames: FrameReport,
+}
+
+/// Frames that a worker has: total = free + filling + sending + queued.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameReport {
+    /// All of them.
+    pub total: u32,
+    /// In nobody's use.
+    pub free: u32,
+    /// With the kernel, for packets to come; those received and not yet asked for included.
+    pub filling: u32,
+    /// With the kernel, to be sent, or sent and not yet taken back.
+    pub sending: u32,
+    /// In lanes.
+    pub queued: u32,
 }

@@ -8,7 +8,7 @@ use crate::lane::{
     ClassReport, CodelReport, HtbReport, LaneReading, LaneReport, LimitReport, LimitedBy, PeakReport, QueueReport,
     Rate, TbfReport,
 };
-use crate::live::{MemoryReport, Rings, SocketReport, WorkerReport};
+use crate::live::{FrameReport, MemoryReport, Rings, SocketReport, WorkerReport};
 use crate::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
 
 const DURATION_NS: u64 = 2_000_000_000;
@@ -111,6 +111,7 @@ fn worker() -> WorkerReport {
         handed_over: 40,
         taken_over: 30,
         handoff: 1,
+        frames: FrameReport { total: 16_384, free: 12_280, filling: 4_093, sending: 1, queued: 10 },
     }
 }
 

@@ -7,8 +7,11 @@ mod ahead;
 mod changes;
 mod conservation;
 mod failures;
+#[path = "../support/ledger.rs"]
+mod ledger;
 mod links;
 mod rig;
 mod rings;
 mod shortage;
+mod soak;
 mod workers;

@@ -215,7 +215,7 @@ pub(crate) fn packet(direction: Direction, kind: Kind, len: usize, number: u64) 
 }
 
 /// The kind of a packet that left: those of a kind are one flow, and keep their order.
-fn kind_of(direction: Direction, frame: &[u8]) -> Kind {
+pub(crate) fn kind_of(direction: Direction, frame: &[u8]) -> Kind {
     if frame[12..14] == NOT_IP.to_be_bytes() {
         return Kind::NotIp;
     }

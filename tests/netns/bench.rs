@@ -159,6 +159,14 @@ impl Bench {
         })
     }
 
+    /// The server's Ethernet address.
+    pub(crate) fn server_hardware(&self) -> [u8; 6] {
+        let links = self.server.command("ip", &["-brief", "link", "show", "eth0"]).unwrap();
+        let text = links.split_ascii_whitespace().nth(2).unwrap();
+        let mut bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap());
+        std::array::from_fn(|_| bytes.next().unwrap())
+    }
+
     /// Both books of the same moment: when nothing is queued, and nothing arrived while they were read.
     pub(crate) fn settled_books(&self) -> (Snapshot, KernelCount) {
         for _ in 0..50 {

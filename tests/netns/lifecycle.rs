@@ -90,6 +90,11 @@ pub(crate) fn killed_a_hundred_times() {
         bench.assert_untouched();
         kernel.assert_forwards();
     }
+    // And what comes after the last of them is as the first one was.
+    let portlane = bench.start(FREE_CONTAINER);
+    Echo::new(&bench, FREE + 1).ask(b"is it open again?");
+    portlane.signal(Signal::SIGTERM);
+    assert_eq!(portlane.ended().code, Some(0));
 }
 
 /// A way from client to server through the line's namespace that the kernel forwards by, if nobody takes its packets.

@@ -10,15 +10,22 @@ mod control;
 mod demo;
 mod endings;
 mod forwarding;
+mod hostile;
 mod idle;
 mod ladder;
+#[path = "../support/ledger.rs"]
+mod ledger;
 mod lifecycle;
 mod limits;
+mod offer;
 mod portlane;
 mod queues;
+#[path = "../../rings/tests/steering/frames.rs"]
+mod random_frames;
 mod refusals;
 mod reloads;
 mod service;
+mod soak;
 mod steering;
 mod traffic;
 
@@ -36,6 +43,7 @@ fn main() -> ExitCode {
     let forbidden = Namespace::new().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
     let has_ipv6 = Path::new("/proc/sys/net/ipv6").exists();
     let has_systemd = Command::new("systemd-analyze").arg("--version").output().is_ok();
+    let has_memory_groups = refusals::MemoryGroup::new().is_ok();
     let trial = |name: &str, test: fn()| {
         let run = move || -> Result<(), Failed> {
             test();
@@ -67,6 +75,9 @@ fn main() -> ExitCode {
         trial("a_full_standard_output_ends_the_run", endings::full_output),
         trial("an_interface_that_is_renamed_is_served_as_before", service::renamed_interface),
         trial("reloads_under_load_lose_nothing", reloads::under_load),
+        trial("a_soak_over_veth_balances", soak::books_balance),
+        trial("a_soak_of_hostile_frames_on_a_wire_hurts_nobody", soak::hostile_frames_on_a_wire),
+        trial("a_soak_of_hostile_frames_on_a_shared_card_hurts_nobody", soak::hostile_frames_on_a_shared_card),
         trial("a_reload_that_is_refused_changes_nothing", reloads::refused),
         trial("a_reload_changes_what_the_kernel_chooses", reloads::of_a_shared_card),
         trial("a_limit_holds_for_all_queues_together", queues::limited_in_total),
@@ -89,9 +100,11 @@ fn main() -> ExitCode {
         trial("sockets_and_workers_are_told_of", idle::numbers),
         trial("interfaces_that_cannot_serve_are_refused", refusals::interfaces),
         trial("what_another_portlane_has_is_refused", refusals::taken),
+        trial("another_xdp_program_is_refused", refusals::others_program),
         trial("missing_privileges_are_refused", refusals::privileges),
         trial("an_unwritable_control_socket_is_refused", refusals::unwritable_socket),
         trial("a_small_locked_memory_limit_is_refused", refusals::locked_memory),
+        trial("a_small_cgroup_is_refused", refusals::group_memory).with_ignored_flag(forbidden || !has_memory_groups),
         trial("a_configuration_without_wire_is_refused", refusals::no_wire),
         trial("stats_without_a_portlane_is_refused", refusals::nobody_listens),
         trial("the_control_socket_is_its_owners_alone", control::owner_only),

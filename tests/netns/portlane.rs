@@ -114,7 +114,7 @@ pub(crate) fn eventually(is_so: impl Fn() -> bool, otherwise: impl Fn() -> Strin
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "{}", otherwise());
-        thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(2));
     }
 }
 

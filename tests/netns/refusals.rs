@@ -1,11 +1,13 @@
 //! What cannot be is refused with one message, before anything is touched.
 
 use std::fs::{self, Permissions};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::bench::{Bench, FREE_CONTAINER, WIRE};
+use crate::bench::{Bench, FREE_CONTAINER, SIDES, WIRE};
+use crate::offer;
 use crate::portlane::{Ended, PROGRAM, Portlane, ask};
 
 /// Runs `portlane run` to its end.
@@ -30,6 +32,35 @@ pub(crate) fn interfaces() {
     refused(&["interface container is down", "`ip link set container up`"]);
     bench.line.command("ip", &["link", "delete", "container"]).unwrap();
     refused(&["there is no interface container in this network namespace", "`ip link`"]);
+    bench.line.command("ip", &["tuntap", "add", "container", "mode", "tun"]).unwrap();
+    set(&["up"]);
+    refused(&["interface container is not Ethernet", "a wire needs Ethernet at both ends"]);
+}
+
+/// An XDP program of somebody else's, in either place; and it goes the way that the refusal says.
+pub(crate) fn others_program() {
+    for shared in [false, true] {
+        let bench = if shared { Bench::shared() } else { Bench::new() };
+        let object = bench.path("other.o");
+        fs::write(&object, offer::object()).unwrap();
+        let config = if shared { bench.shared_config(FREE_CONTAINER, "\"all\"") } else { bench.config(FREE_CONTAINER) };
+        let places = SIDES.into_iter().flat_map(|side| [(side, "xdpdrv", "xdp"), (side, "xdpgeneric", "xdpgeneric")]);
+        for (side, hook, taken_from) in places {
+            let set =
+                |words: &[&str]| drop(bench.line.command("ip", &[&["link", "set", side], words].concat()).unwrap());
+            set(&[hook, "object", object.to_str().unwrap(), "section", "xdp"]);
+            run(&bench, &[], &config).assert_refused(&[
+                &format!("interface {side} already runs an XDP program"),
+                "`bpftool net`",
+                &format!("`ip link set dev {side} xdp off`, or `xdpgeneric off`,"),
+            ]);
+            assert_eq!(bench.links().matches("prog/xdp").count(), 1, "the other's stays, and is alone");
+            set(&[taken_from, "off"]);
+            bench.assert_untouched();
+        }
+        let portlane = Portlane::launch(&bench.line, &[], &config);
+        portlane.wait_until_open();
+    }
 }
 
 /// Everything that only one can have: the interfaces, the control socket, the HTTP port.
@@ -57,12 +88,16 @@ pub(crate) fn taken() {
 }
 
 pub(crate) fn privileges() {
-    let bench = Bench::new();
-    let config = bench.config(FREE_CONTAINER);
-    for lacking in ["-all", "-net_raw"] {
-        let ended = run(&bench, &["setpriv", &format!("--bounding-set={lacking}")], &config);
-        ended.assert_refused(&["no permission to ", ": be root, or have CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF"]);
-        bench.assert_untouched();
+    let wire = Bench::new();
+    let shared = Bench::shared();
+    let configs = [(&wire, wire.config(FREE_CONTAINER)), (&shared, shared.shared_config(FREE_CONTAINER, "\"all\""))];
+    for (bench, config) in &configs {
+        // Who may administer the system may do all that CAP_BPF allows.
+        for lacking in ["-all", "-net_raw", "-net_admin,-sys_admin", "-bpf,-sys_admin"] {
+            let ended = run(bench, &["setpriv", &format!("--bounding-set={lacking}")], config);
+            ended.assert_refused(&["no permission to ", ": be root, or have CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF"]);
+            bench.assert_untouched();
+        }
     }
 }
 
@@ -80,11 +115,57 @@ pub(crate) fn unwritable_socket() {
 }
 
 pub(crate) fn locked_memory() {
-    let bench = Bench::new();
     let limited = ["prlimit", "--memlock=8388608", "setpriv", "--bounding-set=-ipc_lock"];
-    let ended = run(&bench, &limited, &bench.config(FREE_CONTAINER));
-    ended.assert_refused(&["need 33554432 bytes of locked memory", "may have 8388608 bytes", "`ulimit -l unlimited`"]);
-    bench.assert_untouched();
+    let wire = Bench::new();
+    let shared = Bench::shared();
+    let configs = [(&wire, wire.config(FREE_CONTAINER)), (&shared, shared.shared_config(FREE_CONTAINER, "\"all\""))];
+    for (bench, config) in &configs {
+        let ended = run(bench, &limited, config);
+        let needed = "need 33554432 bytes of locked memory";
+        ended.assert_refused(&[needed, "may have 8388608 bytes", "`ulimit -l unlimited`"]);
+        bench.assert_untouched();
+    }
+}
+
+/// The kernel would end who wants more by SIGKILL, without a word.
+pub(crate) fn group_memory() {
+    let group = MemoryGroup::new().unwrap();
+    let join = format!("echo $$ >{:?} && exec \"$@\"", group.0.join("cgroup.procs"));
+    let wire = Bench::new();
+    let shared = Bench::shared();
+    let configs = [(&wire, wire.config(FREE_CONTAINER)), (&shared, shared.shared_config(FREE_CONTAINER, "\"all\""))];
+    for (bench, config) in &configs {
+        let ended = run(bench, &["sh", "-c", &join, "sh"], config);
+        let may_have = "the cgroup of this process may have 25165824: raise it in /sys/fs/cgroup/";
+        ended.assert_refused(&["need 33554432 bytes of memory", may_have, "MemoryMax="]);
+        bench.assert_untouched();
+    }
+}
+
+/// A cgroup whose processes may have 24 MiB together; removed with the value.
+pub(crate) struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    /// Fails where cgroups are not to be had, or not for memory.
+    pub(crate) fn new() -> io::Result<Self> {
+        Self::below("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            .or_else(|_| Self::below("/sys/fs/cgroup", "memory.max"))
+    }
+
+    fn below(root: &str, limit: &str) -> io::Result<Self> {
+        let group = Path::new(root).join(format!("portlane-test-{}", std::process::id()));
+        fs::create_dir(&group)?;
+        let group = Self(group);
+        fs::OpenOptions::new().write(true).open(group.0.join(limit))?.write_all(b"25165824")?;
+        Ok(group)
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        // The kernel may still be letting go of the last process.
+        let _ = fs::remove_dir(&self.0);
+    }
 }
 
 pub(crate) fn no_wire() {

@@ -87,10 +87,21 @@ pub enum OpenError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The kernel would not have the program that takes everything: it is too old, or the driver has an objection.
+    #[error(
+        "the kernel refuses an XDP program on interface {interface} ({source}): it needs Linux 5.9 or later, with \
+         CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS; where it has them, `dmesg` may say what the driver objects to"
+    )]
+    Attach {
+        /// Name of the interface.
+        interface: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Another XDP program is attached.
     #[error(
         "interface {interface} already runs an XDP program: `bpftool net` shows whose, \
-         `ip link set dev {interface} xdp off` removes one that its owner has left behind"
+         `ip link set dev {interface} xdp off`, or `xdpgeneric off`, removes one that its owner has left behind"
     )]
     AlreadyOwned {
         /// Name of the interface.
@@ -161,6 +172,28 @@ pub enum OpenError {
         /// The limit, in words.
         limit: String,
     },
+    /// More than the cgroup may ever have.
+    #[error(
+        "the frames need {needed} bytes of memory, and the cgroup of this process may have {limit}: raise it in {file} \
+         (MemoryMax= in a systemd unit)"
+    )]
+    CgroupMemory {
+        /// Bytes of all frames.
+        needed: u64,
+        /// The limit, in bytes.
+        limit: u64,
+        /// Where it is set.
+        file: String,
+    },
+    /// The kernel says `ENOMEM`.
+    #[error(
+        "not enough memory to {doing}: the system has no more, or this process may not have it: see `ulimit -v`, and \
+         memory.max of its cgroup (MemoryMax= in a systemd unit)"
+    )]
+    Memory {
+        /// What was refused.
+        doing: String,
+    },
     /// The kernel was built without it.
     #[error("this kernel has no AF_XDP: it needs CONFIG_XDP_SOCKETS")]
     NoAfXdp,
@@ -185,6 +218,7 @@ impl OpenError {
                 Self::Permission { doing, needed: "CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF" }
             }
             Some(libc::EAFNOSUPPORT) => Self::NoAfXdp,
+            Some(libc::ENOMEM) => Self::Memory { doing },
             _ => Self::System { doing, source },
         }
     }
@@ -201,5 +235,30 @@ impl OpenError {
     /// Whether the machine cannot do what was tried, or will not let us: not where something can be put right.
     pub(crate) fn is_a_refusal_of_af_xdp(&self) -> bool {
         matches!(self, Self::NoAfXdp | Self::Permission { .. } | Self::System { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What no test can make a kernel say.
+    #[test]
+    fn what_the_system_says_is_told_with_a_remedy() {
+        let told =
+            |code| OpenError::system("map the rings of eth0".into(), io::Error::from_raw_os_error(code)).to_string();
+        assert_eq!(told(libc::EAFNOSUPPORT), "this kernel has no AF_XDP: it needs CONFIG_XDP_SOCKETS");
+        assert_eq!(
+            told(libc::ENOMEM),
+            "not enough memory to map the rings of eth0: the system has no more, or this process may not have it: see \
+             `ulimit -v`, and memory.max of its cgroup (MemoryMax= in a systemd unit)"
+        );
+        for code in [libc::EPERM, libc::EACCES] {
+            assert_eq!(
+                told(code),
+                "no permission to map the rings of eth0: be root, or have CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF"
+            );
+        }
+        assert_eq!(told(libc::EIO), "cannot map the rings of eth0: Input/output error (os error 5)");
     }
 }

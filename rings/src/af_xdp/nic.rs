@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::OpenError;
 use super::interface::Interface;
+use super::memory_limit;
 use super::open::{Entrance, attach, bind};
 use super::steering::{Rules, Side, Steering};
 use super::{Io, Options, Owners, Solicitations};
@@ -76,6 +77,7 @@ pub fn bind_nic(nic: &Nic<'_>, options: &Options) -> Result<BoundNic, OpenError>
     let sizes = [uplink.receive_queues, container.receive_queues];
     let chosen = [nic.queues.to_vec(), (0..container.receive_queues).collect()];
     options.check(chosen.iter().map(Vec::len).sum())?;
+    memory_limit::check(options.layout().bytes())?;
 
     let (mut steering, rules) = Steering::load(nic.owners, sizes).map_err(refused)?;
     let mut attach = |side, interface: &Interface| {
@@ -102,5 +104,23 @@ fn refused(source: std::io::Error) -> OpenError {
             OpenError::system("load the steering program".into(), source)
         }
         _ => OpenError::Program { source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_is_too_old_is_told_so() {
+        let told = |code| refused(std::io::Error::from_raw_os_error(code)).to_string();
+        assert_eq!(
+            told(libc::EINVAL),
+            "the kernel refuses the steering program (Invalid argument (os error 22)): it needs Linux 5.19 or later, with \
+             CONFIG_BPF_SYSCALL"
+        );
+        assert!(told(libc::ENOSYS).contains("with CONFIG_BPF_SYSCALL"));
+        assert!(told(libc::EPERM).starts_with("no permission to load the steering program: "));
+        assert!(told(libc::ENOMEM).starts_with("not enough memory to load the steering program: "));
     }
 }

@@ -10,6 +10,7 @@ use xsk_rs::config::BindFlags;
 
 use super::error::OpenError;
 use super::interface::{Interface, Promiscuous};
+use super::memory_limit;
 use super::program::{Hook, Program, Sockets};
 use super::queues::Queues;
 use super::socket::{Frames, HEADROOM, Socket, locked_memory_limit};
@@ -126,6 +127,7 @@ pub fn look_up(names: [&str; 2], options: &Options) -> Result<[Interface; 2], Op
 pub(crate) fn bind_wire(interfaces: &[Interface; 2], options: &Options) -> Result<(Pool, [Vec<Bound>; 2]), OpenError> {
     let queues = interfaces.each_ref().map(|interface| (0..interface.receive_queues).collect::<Vec<_>>());
     options.check(queues.iter().map(Vec::len).sum())?;
+    memory_limit::check(options.layout().bytes())?;
     let programs = interfaces.iter().map(|interface| {
         let queues = interface.receive_queues;
         attach(interface, options.io, |hook| Program::attach(interface.index, queues, hook))
@@ -141,7 +143,7 @@ pub(crate) fn bind_wire(interfaces: &[Interface; 2], options: &Options) -> Resul
     bind(&sides.collect::<Result<Vec<_>, OpenError>>()?, options)
 }
 
-/// Looks an interface up, and refuses one that is down, or whose packets are larger than frames.
+/// Looks an interface up, and refuses one that is down, not Ethernet, or whose packets are larger than frames.
 pub(crate) fn inspect(name: &str, frame_size: u32) -> Result<Interface, OpenError> {
     let interface = Interface::query(name).map_err(|source| match source.raw_os_error() {
         Some(libc::ENODEV) => OpenError::NoSuchInterface { interface: name.into() },
@@ -182,13 +184,20 @@ pub(super) fn attach<T>(
         }
         (_, attached) => attached.map(|attached| (attached, None)),
     };
-    attached.map_err(|source| match (io, source.raw_os_error()) {
-        (_, Some(libc::EBUSY | libc::EEXIST)) => OpenError::AlreadyOwned { interface: interface.name.clone() },
+    attached.map_err(|source| not_attached(interface.name.clone(), io, source))
+}
+
+/// Why there is no program on an interface, by what bpf(2) said.
+fn not_attached(interface: String, io: Io, source: io::Error) -> OpenError {
+    match (io, source.raw_os_error()) {
+        (_, Some(libc::EBUSY | libc::EEXIST)) => OpenError::AlreadyOwned { interface },
+        // A command, a type of map or program, or an attribute that the kernel does not know.
+        (Io::Auto, Some(libc::EINVAL | libc::ENOSYS | libc::E2BIG)) => OpenError::Attach { interface, source },
         (Io::Auto, _) | (_, Some(libc::EPERM | libc::EACCES | libc::ENODEV)) => {
-            OpenError::system(format!("attach an XDP program to {}", interface.name), source)
+            OpenError::system(format!("attach an XDP program to {interface}"), source)
         }
-        _ => OpenError::Unsupported { interface: interface.name.clone(), io, source },
-    })
+        _ => OpenError::Unsupported { interface, io, source },
+    }
 }
 
 /// Whether a program was refused for a reason that has nothing to do with where it was to be attached.
@@ -388,6 +397,22 @@ mod tests {
             refused(Options { frames: 1 << 21, ..good }),
             "number of frames of 2097152 is too large: frames of 2048 bytes fill more than 4 GiB"
         );
+    }
+
+    #[test]
+    fn a_kernel_that_is_too_old_is_told_so() {
+        let told = |io, code| not_attached("eth0".into(), io, io::Error::from_raw_os_error(code)).to_string();
+        // Before 5.9 there are no links of XDP programs; before 4.18 no sockets for them; or all that was left out.
+        for (code, words) in [(libc::EINVAL, "Invalid argument"), (libc::ENOSYS, "not implemented")] {
+            let said = told(Io::Auto, code);
+            assert!(said.starts_with("the kernel refuses an XDP program on interface eth0 ("), "{said}");
+            assert!(
+                said.contains(words) && said.contains("it needs Linux 5.9 or later, with CONFIG_BPF_SYSCALL"),
+                "{said}"
+            );
+        }
+        assert!(told(Io::Copy, libc::EOPNOTSUPP).starts_with("interface eth0 cannot do copy (Operation not supported"));
+        assert!(told(Io::Auto, libc::EBUSY).starts_with("interface eth0 already runs an XDP program"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::text::printable;
 use super::units::time;
-use crate::live::{MemoryReport, Rings, SocketReport, WorkerReport};
+use crate::live::{FrameReport, MemoryReport, Rings, SocketReport, WorkerReport};
 use crate::snapshot::Snapshot;
 
 /// The lines; none where nothing is live.
@@ -36,6 +36,8 @@ fn worker(worker: &WorkerReport) -> String {
     for (name, count) in others.into_iter().filter(|&(_, count)| count > 0) {
         line += &format!("; {name} {count}");
     }
+    let FrameReport { total, free, filling, sending, queued } = worker.frames;
+    line += &format!("; frames: {free} free + {filling} filling + {sending} sending + {queued} queued of {total}");
     line + "\n"
 }
 
@@ -87,7 +89,8 @@ mod tests {
             super::render(&samples::live()),
             "memory: 16384 frames of 2048 bytes, in huge pages\n\
              worker on core 1, adaptive, eth0:0 veth0:0: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a \
-             packet 9 times; by a worker 2; handed over 40; taken over 30; handoff 1\n\
+             packet 9 times; by a worker 2; handed over 40; taken over 30; handoff 1; frames: 12280 free + \
+             4093 filling + 1 sending + 10 queued of 16384\n\
              socket eth0:0: copy; rx 5, fill 2040, tx 0, completion 1 of 2048; batches 7x1 2x4-7 1x64; rx_ring_full 3; kicks 12\n"
         );
     }
