@@ -1,49 +1,60 @@
-//! Live traffic: a packet line between sockets on interfaces, and the loop that gives it turns.
+//! Live traffic: packet lines between sockets on interfaces, and the workers that give them turns.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::prctl;
-use portlane_rings::{self as rings, Device, Interface, Losses, Rules, Socket};
-use portlane_shaper::{Nanos, Wake};
-use portlane_stats::live::WorkerReport;
+use portlane_rings::{Device, Interface, Losses, Rules, Socket};
 use portlane_stats::snapshot::{Mode, Snapshot};
 
-use crate::build;
 use crate::clock::Clock;
-use crate::config::{Checksums, Idle, InterfaceDown, Plan};
+use crate::config::{Checksums, Idle, Plan, Running};
 use crate::control::questions::{Inbox, Question, Reload, Reloaded, Request};
-use crate::failure::{self, Failure};
-use crate::line::Line;
+use crate::failure::Failure;
+use crate::line::{Line, Port};
 use crate::report::{self, Context};
+use crate::workers::{self, Owners};
 
 mod attach;
+mod bell;
+mod cores;
+mod crew;
+mod duties;
 mod numbers;
+mod outages;
 mod reload;
 mod rest;
+mod worker;
 
 pub use attach::owners;
 
-use attach::{Attached, Steered, attach};
-use rest::{Pause, Rest};
+use attach::{Attached, Station, Steered, attach};
+use bell::Bell;
+use crew::Crew;
+use outages::Outages;
+use rest::Rest;
+use worker::Worker;
 
-/// A packet line between interfaces.
+/// How long the calling thread, which has all workers' turns at the end, sleeps when nothing moves.
+const DRAIN_NAP: Duration = Duration::from_micros(100);
+
+/// Packet lines between interfaces: one for each worker.
 #[derive(Debug)]
 pub struct Live {
     /// Let go of first.
     steered: Option<Steered>,
-    line: Line<Socket>,
+    /// The first one leads: it takes requests, and calls the others together. Those are in `others`, unless they work.
+    first: Box<Worker>,
+    others: Vec<Box<Worker>>,
+    owners: Owners,
     plan: Plan,
     context: Context,
     clock: Clock,
-    rest: Rest,
-    core: Option<usize>,
-    /// Whose interface was down after the last turn, by port.
-    down: Vec<bool>,
+    interfaces: Vec<Interface>,
 }
 
 impl Live {
@@ -51,20 +62,41 @@ impl Live {
     ///
     /// # Errors
     ///
-    /// Refused if the plan has no interfaces, or one cannot be used; whatever had been attached is detached.
+    /// Refused if the plan has no interfaces, or one cannot be used, or a core; whatever had been attached is detached.
     pub fn open(plan: Plan) -> Result<Self, Failure> {
-        let Attached { steered, pool, mut ports, leaves_by, devices, modes } = attach(&plan)?;
-        if plan.running.idle == Idle::BusyPoll {
-            ports.iter_mut().try_for_each(|port| prefer_busy_poll(&mut port.device))?;
-        }
-        let complete = plan.running.checksums == Checksums::Complete;
-        ports.iter_mut().for_each(|port| port.device.complete_checksums(complete));
-        let down = vec![false; ports.len()];
+        let Attached { steered, stations, interfaces, devices, modes } = attach(&plan)?;
         let clock = Clock::start();
-        let started = clock.now();
-        let line = build::line(&plan, pool, ports, leaves_by, secret_key(), started);
-        let context = Context { started, devices, modes, ..Context::default() };
-        Ok(Self { steered, line, plan, context, clock, rest: Rest::new(started), core: None, down })
+        let memory = stations.first().map(|station| numbers::memory(&station.part.pool));
+        let context = Context { started: clock.now(), devices, modes, memory, ..Context::default() };
+        let both = stations.iter().enumerate().filter(|(_, station)| station.serves_both);
+        let owners = Owners::among(&plan, both.map(|(worker, _)| worker));
+        let bells = stations.iter().map(|_| Bell::new()).collect::<io::Result<Arc<_>>>().map_err(Failure::failed)?;
+        let (outages, key) = (Arc::new(Outages::new(&interfaces)), secret_key());
+        let worker = |(number, station): (usize, Station)| {
+            let Station { core, part, mut ports, leaves_by, .. } = station;
+            complete_checksums(&mut ports, plan.running);
+            if plan.running.idle == Idle::BusyPoll {
+                ports.iter_mut().try_for_each(|port| prefer_busy_poll(&mut port.device))?;
+            }
+            let down = vec![false; ports.len()];
+            let line = workers::line(&plan, &owners, part, (ports, leaves_by), key, context.started);
+            Ok(Box::new(Worker {
+                number,
+                line,
+                rest: Rest::new(context.started),
+                core,
+                is_pinned: false,
+                running: plan.running,
+                clock,
+                bells: Arc::clone(&bells),
+                outages: Arc::clone(&outages),
+                down,
+                beat: None,
+            }))
+        };
+        let mut others = stations.into_iter().enumerate().map(worker).collect::<Result<Vec<_>, Failure>>()?;
+        let first = others.remove(0);
+        Ok(Self { steered, first, others, owners, plan, context, clock, interfaces })
     }
 
     /// What the kernel chooses by, once, if it chooses: for who reloads.
@@ -72,31 +104,17 @@ impl Live {
         self.steered.as_mut()?.take_rules()
     }
 
-    /// Gives the calling thread, which is to [`work`](Self::work), a core of its own, the last of those allowed: the first
-    /// is where interrupts usually go. Its sleeps end when they are to, not when it suits the kernel (50 us later, unless
-    /// asked). Returns which core; `None` if the system does not let us choose.
-    pub fn pin_to_a_core(&mut self) -> Option<usize> {
-        // Where this is refused, sleeps end a little later, and the worker learns by how much.
-        let _ = prctl::set_timerslack(1);
-        let core = core_affinity::get_core_ids()?.into_iter().next_back()?;
-        self.core = core_affinity::set_for_current(core).then_some(core.id);
-        self.core
-    }
-
     /// The interfaces, each once, as they were when opened.
     #[must_use]
-    pub fn interfaces(&self) -> Vec<Interface> {
-        let mut interfaces: Vec<_> = self.line.ports.iter().map(|port| port.device.interface().clone()).collect();
-        // The queues of an interface are next to each other.
-        interfaces.dedup_by_key(|interface| interface.index);
-        interfaces
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.interfaces
     }
 
     /// For each interface how it is attached, and what refused to be attached better: `eth0: copy (not zero-copy: ...)`.
     #[must_use]
     pub fn modes(&self) -> Vec<String> {
         let of = |(name, mode): (&String, &Mode)| {
-            let mut devices = self.line.ports.iter().map(|port| &port.device);
+            let mut devices = self.all().flat_map(|worker| &worker.line.ports).map(|port| &port.device);
             let refusal = devices.find(|device| device.interface().name == *name).and_then(Socket::refusal);
             format!("{name}: {}{}", mode.as_str(), refusal.map(|why| format!(" ({why})")).unwrap_or_default())
         };
@@ -114,6 +132,20 @@ impl Live {
         self.context.offloads = off;
     }
 
+    /// The cores of the workers; `None` where the system does not let us choose.
+    #[must_use]
+    pub fn cores(&self) -> Vec<Option<usize>> {
+        self.all().map(|worker| worker.core.map(|core| core.id)).collect()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Worker> {
+        [&self.first].into_iter().chain(&self.others).map(Box::as_ref)
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Worker> {
+        [&mut self.first].into_iter().chain(&mut self.others).map(Box::as_mut)
+    }
+
     /// Everything counted so far.
     ///
     /// # Errors
@@ -121,34 +153,51 @@ impl Live {
     /// An interface does not tell its statistics.
     pub fn snapshot(&mut self) -> Result<Snapshot, Failure> {
         let now = self.clock.now();
-        self.line.forget_leaving(&self.plan, now);
-        let losses = self.line.ports.iter().map(|port| port.device.losses());
-        let add = |sum: Losses, one: io::Result<Losses>| Ok::<_, io::Error>(sum + one?);
-        self.context.losses = losses.into_iter().try_fold(Losses::default(), add).map_err(Failure::failed)?;
+        let mut lines = lines(&mut self.first, &mut self.others);
+        if workers::leaves(&lines) {
+            workers::settle(&mut lines, now).map_err(Failure::failed)?;
+            workers::forget_leaving(&mut lines, &self.plan, now);
+        }
+        let devices = || lines.iter().flat_map(|line| line.ports.iter().map(|port| &port.device));
+        let add = |sum: Losses, device: &Socket| Ok::<_, io::Error>(sum + device.losses()?);
+        self.context.losses = devices().try_fold(Losses::default(), add).map_err(Failure::failed)?;
+        let sockets = devices().map(numbers::socket).collect::<io::Result<_>>();
+        self.context.sockets = sockets.map_err(Failure::failed)?;
         if let Some(steered) = &self.steered {
             self.context.steering = steered.verdicts().map_err(Failure::failed)?;
         }
-        let sockets = self.line.ports.iter().map(|port| numbers::socket(&port.device));
-        self.context.sockets = sockets.collect::<io::Result<_>>().map_err(Failure::failed)?;
-        let worker = numbers::worker(self.core, self.plan.running.idle, &self.rest.counters);
-        self.context.workers = vec![WorkerReport { frames: numbers::frames(&self.line), ..worker }];
-        Ok(report::snapshot(&self.line, &self.plan, &self.context, now))
+        self.context.workers = self.all().map(|worker| numbers::worker(worker, &self.owners)).collect();
+        let lines: Vec<_> = self.all().map(|worker| &worker.line).collect();
+        Ok(report::snapshot_of_all(&lines, &self.owners, &self.plan, &self.context, now))
     }
 
-    /// Takes turns until `stop` is set, and answers questions between them.
+    /// Has all workers take turns until `stop` is set, and does what is wanted of them between their turns. The first of them
+    /// has the calling thread; each has its core.
     ///
     /// # Errors
     ///
     /// An interface was deleted, or went down where that is to end the run.
     pub fn work(&mut self, stop: &AtomicBool, inbox: &Inbox) -> Result<(), Failure> {
-        while !stop.load(Ordering::Relaxed) {
-            self.step(inbox)?;
-        }
-        Ok(())
+        let pulse = inbox.pulse();
+        self.others.iter_mut().for_each(|worker| worker.beat = Some(pulse.join()));
+        self.first.settle_down();
+        let called = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let crew = Crew::start(scope, self.others.len(), &called)?;
+            loop {
+                crew.send_out(&mut self.others);
+                let wanted = self.first.lead(stop, &called, inbox);
+                let at_home = crew.call_home(&self.first, &mut self.others);
+                match wanted.and_then(|wanted| at_home.map(|()| wanted))? {
+                    Some(request) => self.satisfy(request)?,
+                    None => return Ok(()),
+                }
+            }
+        })
     }
 
     /// Takes nothing more from the interfaces, and turns until all that was taken has left, or the plan's `drain` is over.
-    /// The kernel has its packets back from the beginning on.
+    /// The kernel has its packets back from the beginning on. All workers turn on the calling thread.
     ///
     /// # Errors
     ///
@@ -157,105 +206,75 @@ impl Live {
         if let Some(steered) = &mut self.steered {
             steered.stop_taking();
         }
-        self.line.ports.iter_mut().try_for_each(|port| port.device.stop_taking()).map_err(Failure::failed)?;
+        for port in self.all_mut().flat_map(|worker| &mut worker.line.ports) {
+            port.device.stop_taking().map_err(Failure::failed)?;
+        }
         let end = self.clock.now() + self.plan.running.drain;
         loop {
-            let moved = self.step(inbox)?;
-            let waits = self.line.queued() > 0 || self.line.ports.iter().any(|port| port.device.has_unsent());
-            if !moved && !waits || self.clock.now() >= end {
+            let now = self.clock.now();
+            let mut moved = false;
+            for worker in self.all_mut() {
+                moved |= worker.turn(now)?;
+            }
+            if let Some(request) = inbox.turn() {
+                self.satisfy(request)?;
+            }
+            let waits = self.all().any(|worker| worker.line.queued() > 0 || worker.has_unsent());
+            if !moved && !waits || now >= end {
                 return Ok(());
             }
-        }
-    }
-
-    /// A turn, and what is to be done between it and the next. Whether something moved.
-    #[inline]
-    fn step(&mut self, inbox: &Inbox) -> Result<bool, Failure> {
-        let now = self.clock.now();
-        let moved = self.line.turn(now).map_err(Failure::failed)? > 0;
-        self.rest.turned(moved, now);
-        self.notice_interfaces()?;
-        if !moved {
-            self.pause(now)?;
-        }
-        match inbox.turn() {
-            Some(Request::Read(question)) => self.answer(question)?,
-            Some(Request::Reload(reload)) => self.reload(*reload),
-            None => {}
-        }
-        Ok(moved)
-    }
-
-    /// Says which interface has gone down, or come up again: when the first of its queues has, or the last.
-    #[inline]
-    fn notice_interfaces(&mut self) -> Result<(), Failure> {
-        for position in 0..self.down.len() {
-            let is_down = self.line.ports[position].device.is_down();
-            if is_down != self.down[position] {
-                self.down[position] = is_down;
-                self.notice(position)?;
+            if !moved {
+                thread::sleep(DRAIN_NAP);
             }
         }
-        Ok(())
     }
 
-    fn notice(&self, position: usize) -> Result<(), Failure> {
-        let interface = self.line.ports[position].device.interface();
-        let is_same = |other: usize| self.line.ports[other].device.interface().index == interface.index;
-        if (0..self.down.len()).any(|other| other != position && self.down[other] && is_same(other)) {
-            return Ok(());
+    fn satisfy(&mut self, request: Request) -> Result<(), Failure> {
+        match request {
+            Request::Read(question) => self.answer(question),
+            Request::Reload(reload) => self.reload(*reload),
         }
-        let name = &interface.name;
-        match (self.down[position], self.plan.running.interface_down) {
-            (false, _) => failure::tell(format!("interface {name} is up again")),
-            (true, InterfaceDown::Wait) => failure::tell(format!("interface {name} is down: waiting until it is up")),
-            (true, InterfaceDown::End) => {
-                return Err(Failure::failed(format!("interface {name} is down: start again when it is up")));
-            }
-        }
-        Ok(())
     }
 
     fn answer(&mut self, question: Question) -> Result<(), Failure> {
         let snapshot = self.snapshot()?;
         if question.restart_sojourn {
-            self.line.restart_histograms();
+            self.all_mut().for_each(|worker| worker.line.restart_histograms());
         }
         // Who asked may have gone.
         let _ = question.answer.send(snapshot);
         Ok(())
     }
 
-    /// Follows another plan, if it can while it runs.
-    fn reload(&mut self, Reload { plan, answer }: Reload) {
-        let changed = reload::check(&self.plan, &plan)
-            .and_then(|()| self.line.change(&self.plan, &plan, self.clock.now()).map_err(|why| why.to_string()));
-        if changed.is_ok() {
-            let complete = plan.running.checksums == Checksums::Complete;
-            self.line.ports.iter_mut().for_each(|port| port.device.complete_checksums(complete));
+    /// Follows another plan, if it can while it runs: at all workers, or at none.
+    fn reload(&mut self, Reload { plan, answer }: Reload) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let mut lines = lines(&mut self.first, &mut self.others);
+        workers::settle(&mut lines, now).map_err(Failure::failed)?;
+        let changed = reload::check(&self.plan, &plan).and_then(|()| {
+            workers::change(&mut lines, &mut self.owners, &self.plan, &plan, now).map_err(|why| why.to_string())
+        });
+        let reloaded = changed.map(|change| Reloaded { change, former: std::mem::replace(&mut self.plan, plan) });
+        let running = self.plan.running;
+        for worker in self.all_mut() {
+            worker.running = running;
+            complete_checksums(&mut worker.line.ports, running);
         }
         // Who asked may have gone.
-        let _ = answer.send(changed.map(|change| Reloaded { change, former: std::mem::replace(&mut self.plan, plan) }));
-    }
-
-    /// Nothing moves: the worker spins, or sleeps until a packet comes or the next departure is due.
-    fn pause(&mut self, now: Nanos) -> Result<(), Failure> {
-        let next = self.line.next_wake(now);
-        let has_unsent = self.line.ports.iter().any(|port| port.device.has_unsent());
-        let next = if has_unsent { Wake::Now } else { next };
-        let is_down = self.down.contains(&true);
-        match self.rest.pause(self.plan.running.idle, next, is_down, now) {
-            Pause::Spin => std::hint::spin_loop(),
-            Pause::Yield => thread::yield_now(),
-            Pause::Sleep(time) => {
-                let devices = self.line.ports.iter_mut().map(|port| &mut port.device);
-                let begun = self.clock.now();
-                let by_packet = rings::wait(devices, Duration::from_nanos(time.0)).map_err(Failure::failed)?;
-                self.rest.slept(time, self.clock.now() - begun, by_packet);
-            }
-        }
+        let _ = answer.send(reloaded);
         Ok(())
     }
+}
+
+/// The lines of all workers.
+fn lines<'a>(first: &'a mut Worker, others: &'a mut [Box<Worker>]) -> Vec<&'a mut Line<Socket>> {
+    let others = others.iter_mut().map(|worker| &mut worker.line);
+    [&mut first.line].into_iter().chain(others).collect()
+}
+
+fn complete_checksums(ports: &mut [Port<Socket>], running: Running) {
+    let complete = running.checksums == Checksums::Complete;
+    ports.iter_mut().for_each(|port| port.device.complete_checksums(complete));
 }
 
 fn prefer_busy_poll(device: &mut Socket) -> Result<(), Failure> {

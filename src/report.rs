@@ -7,8 +7,8 @@ use portlane_rings::{Device, Frame, Losses};
 use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape, Shaper};
 use portlane_stats::counters::LaneCounters;
 use portlane_stats::histogram::LaneHistogram;
-use portlane_stats::lane::{LaneReading, LaneReport, LimitedBy, Rate as Average};
-use portlane_stats::live::{SocketReport, WorkerReport};
+use portlane_stats::lane::{ClassReport, LaneReading, LaneReport, LimitedBy, Rate as Average};
+use portlane_stats::live::{MemoryReport, SocketReport, WorkerReport};
 use portlane_stats::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
 
 use crate::config::Plan;
@@ -33,6 +33,8 @@ pub struct Context {
     pub steering: BTreeMap<String, BTreeMap<String, u64>>,
     /// The sockets, by interface and queue.
     pub sockets: BTreeMap<String, SocketReport>,
+    /// The frames of live traffic.
+    pub memory: Option<MemoryReport>,
     /// The workers.
     pub workers: Vec<WorkerReport>,
     /// Packets that the devices lost.
@@ -77,6 +79,7 @@ pub fn snapshot_of_all<D: Device>(
         offloads: context.offloads.clone(),
         steering: context.steering.clone(),
         sockets: context.sockets.clone(),
+        memory: context.memory,
         workers: context.workers.clone(),
         totals: reader.totals(),
         link: Directions { ingress: reader.link(Direction::Ingress), egress: reader.link(Direction::Egress) },
@@ -154,12 +157,19 @@ impl<'a, D: Device> Reader<'a, D> {
         }
     }
 
-    /// The line of the worker who owns a lane. Of several their plan does not change, and lanes are those that it names.
-    fn line(&self, lane: LaneId) -> &Line<D> {
+    /// The line of the worker who owns a lane.
+    fn line(&self, LaneId(lane): LaneId) -> &Line<D> {
         match self.lines {
             [only] => only,
-            lines => lines[self.owners.of_lane(lane.0)],
+            lines => lines[self.owners.of_lane(lane)],
         }
+    }
+
+    /// The lines of other workers at which a lane has counted something: who owned it before.
+    fn former_lines(&self, direction: Direction, id: LaneId) -> impl Iterator<Item = &Line<D>> {
+        let owner = std::ptr::from_ref(self.line(id));
+        let others = self.lines.iter().copied().filter(move |&line| !std::ptr::eq(line, owner));
+        others.filter(move |line| line.shapers[direction.index()].counters(id).offered.packets > 0)
     }
 
     fn group_name(&self, group: Option<GroupId>) -> Option<String> {
@@ -177,16 +187,26 @@ impl<'a, D: Device> Reader<'a, D> {
 
     fn lane(&self, direction: Direction, Place { lane: id, since }: Place, params: &LaneParams) -> LaneReport {
         let (line, shaper) = (self.line(id), &self.line(id).shapers[direction.index()]);
-        let counters = shaper.counters(id);
+        let mut counters = shaper.counters(id);
+        let mut queued = shaper.backlog(id);
+        let mut class = settings::class(&shaper.node(NodeId::Lane(id), self.now));
+        let mut sojourn = line.sojourns(direction, id);
+        for former in self.former_lines(direction, id) {
+            let shaper = &former.shapers[direction.index()];
+            counters = counters.plus(&shaper.counters(id));
+            queued = queued.plus(shaper.backlog(id));
+            add_class(&mut class, &settings::class(&shaper.node(NodeId::Lane(id), self.now)));
+            sojourn = LaneHistogram::merged([sojourn, former.sojourns(direction, id)]);
+        }
         let elapsed = (self.now - since.unwrap_or(self.context.started)).0;
         LaneReport::new(LaneReading {
             counters: &counters,
-            queued: shaper.backlog(id),
+            queued,
             sent_rate: Average::average(counters.sent, elapsed),
             dequeued_rate: Average::average(counters.dequeued, elapsed),
-            sojourn: &line.sojourns(direction, id),
+            sojourn: &sojourn,
             limit: settings::limit(params),
-            class: settings::class(&shaper.node(NodeId::Lane(id), self.now)),
+            class,
             queue: settings::queue(shaper, id, &params.queue, self.now),
             limited_by: self.limited_by(direction, id),
         })
@@ -207,47 +227,53 @@ impl<'a, D: Device> Reader<'a, D> {
 
     fn link(&self, direction: Direction) -> NodeReport {
         let params = &self.plan.link.params[direction.index()];
-        let mut parts = self
-            .lines
-            .iter()
-            .map(|line| self.inner(line, direction, NodeId::Link, self.plan.groups.len(), params.shape));
-        let first = parts.next().expect("there is a worker");
-        // Of a link with a rate all but the first are zero.
-        parts.fold(first, |mut sum, part| {
-            sum.sent_packets += part.sent_packets;
-            sum.sent_bytes += part.sent_bytes;
-            sum.class.lended += part.class.lended;
-            sum.class.borrowed += part.class.borrowed;
-            sum
-        })
+        // Of a link with a rate, whoever has one lane has all.
+        let owner = if self.lines.len() == 1 { 0 } else { self.owners.of_lane(self.lines[0].places.unmatched.0) };
+        self.inner(direction, owner, |_| NodeId::Link, self.plan.groups.len(), params.shape)
     }
 
     /// The group at a position of the plan.
     fn group(&self, direction: Direction, position: u32) -> NodeReport {
         let params = &self.plan.groups[position as usize].params[direction.index()];
-        let line = match self.lines {
-            [only] => only,
-            lines => lines[self.owners.of_group(position)],
-        };
-        let id = NodeId::Group(line.places.groups[position as usize]);
-        self.inner(line, direction, id, position as usize, params.shape)
+        let owner = if self.lines.len() == 1 { 0 } else { self.owners.of_group(position) };
+        let id = |line: &Line<D>| NodeId::Group(line.places.groups[position as usize]);
+        self.inner(direction, owner, id, position as usize, params.shape)
     }
 
+    /// An inner node: its credit is that of its owner, its counts are those of all workers together. (Others than the owner
+    /// count where lanes have changed owners; of a link without a rate, each counts its own.)
     fn inner(
         &self,
-        line: &Line<D>,
         direction: Direction,
-        id: NodeId,
+        owner: usize,
+        id: impl Fn(&Line<D>) -> NodeId,
         position: usize,
         shape: Option<Shape>,
     ) -> NodeReport {
-        let node = line.shapers[direction.index()].node(id, self.now);
-        NodeReport {
+        let reading = |line: &Line<D>| line.shapers[direction.index()].node(id(line), self.now);
+        let (first, former) =
+            (reading(self.lines[owner]), |line: &Line<D>| line.places.former[position][direction.index()]);
+        let mut report = NodeReport {
             limit: shape.map(settings::htb),
-            sent_packets: node.sent.packets,
-            sent_bytes: node.sent.bytes,
-            class: settings::class(&node),
-            former: line.places.former[position][direction.index()],
+            sent_packets: first.sent.packets,
+            sent_bytes: first.sent.bytes,
+            class: settings::class(&first),
+            former: former(self.lines[owner]),
+        };
+        for (_, line) in self.lines.iter().enumerate().filter(|&(worker, _)| worker != owner) {
+            let (other, former) = (reading(line), former(line));
+            report.sent_packets += other.sent.packets;
+            report.sent_bytes += other.sent.bytes;
+            add_class(&mut report.class, &settings::class(&other));
+            report.former = report.former.plus(former);
         }
+        report
     }
+}
+
+/// Adds what a node has counted at another worker.
+fn add_class(class: &mut ClassReport, other: &ClassReport) {
+    class.lended += other.lended;
+    class.borrowed += other.borrowed;
+    class.overlimits += other.overlimits;
 }

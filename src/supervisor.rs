@@ -16,7 +16,7 @@ use signal_hook::consts::SIGHUP;
 use tokio::sync::oneshot;
 
 use crate::config::{self, Plan};
-use crate::control::questions::{Pulse, Reload, Reloaded, Request};
+use crate::control::questions::{Beats, Pulse, Reload, Reloaded, Request};
 use crate::failure::{self, Failure};
 use crate::line::change::Change;
 use crate::live;
@@ -202,23 +202,28 @@ impl Shift {
     }
 }
 
-/// The service manager's watchdog: it is to hear of a worker that takes turns, and of no other.
+/// The service manager's watchdog: it is to hear of workers that all take turns, and of no others.
 #[derive(Debug)]
 struct Watchdog {
     interval: Duration,
     fed: Instant,
-    beats: u64,
+    beats: Beats,
 }
 
 impl Watchdog {
     /// Told every third of the time, a busy machine may be late twice.
-    fn new(patience: Duration, beats: u64) -> Self {
+    fn new(patience: Duration, beats: Beats) -> Self {
         Self { interval: patience / 3, fed: Instant::now(), beats }
     }
 
-    /// Whether it is time to tell, and there is something to be told: the worker has taken turns.
-    fn is_fed_by(&mut self, beats: u64, now: Instant) -> bool {
-        let is_fed = now.duration_since(self.fed) >= self.interval && beats != self.beats;
+    /// Whether it is time to tell, and there is something to be told: every worker has taken turns.
+    fn is_fed_by(&mut self, beats: Beats, now: Instant) -> bool {
+        if beats.workers() != self.beats.workers() {
+            // They have just begun.
+            self.beats = beats;
+            return false;
+        }
+        let is_fed = now.duration_since(self.fed) >= self.interval && beats.all_since(&self.beats);
         if is_fed {
             (self.fed, self.beats) = (now, beats);
         }
@@ -229,16 +234,29 @@ impl Watchdog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::questions::Beat;
 
     #[test]
-    fn the_watchdog_hears_of_a_worker_that_takes_turns() {
-        let mut watchdog = Watchdog::new(Duration::from_secs(3), 7);
+    fn the_watchdog_hears_of_workers_that_take_turns() {
+        let pulse = Pulse::default();
+        let workers = [pulse.join(), pulse.join()];
+        let mut watchdog = Watchdog::new(Duration::from_secs(3), pulse.beats());
         let at = |millis| watchdog.fed + Duration::from_millis(millis);
         let [early, late, later, last] = [at(999), at(1_000), at(1_500), at(2_000)];
-        assert!(!watchdog.is_fed_by(8, early), "not yet");
-        assert!(watchdog.is_fed_by(8, late));
-        assert!(!watchdog.is_fed_by(9, later), "not yet again");
-        assert!(!watchdog.is_fed_by(8, last), "no turn was taken");
-        assert!(watchdog.is_fed_by(9, last));
+        let mut is_fed = |now| watchdog.is_fed_by(pulse.beats(), now);
+        workers.iter().for_each(Beat::beat);
+        assert!(!is_fed(early), "not yet");
+        assert!(is_fed(late));
+        workers.iter().for_each(Beat::beat);
+        assert!(!is_fed(later), "not yet again");
+        assert!(is_fed(last));
+        let much_later = last + Duration::from_secs(2);
+        workers[1].beat();
+        assert!(!is_fed(much_later), "one takes no turns");
+        workers[0].beat();
+        assert!(is_fed(much_later));
+        let _third = pulse.join();
+        workers.iter().for_each(Beat::beat);
+        assert!(!is_fed(much_later + Duration::from_secs(2)), "another has begun, and not yet taken a turn");
     }
 }

@@ -45,14 +45,19 @@ pub struct AfPacket {
     missed: Cell<u64>,
 }
 
-impl AfPacket {
+/// A packet socket that is open, and has no frames yet.
+#[derive(Debug)]
+pub(crate) struct Open {
+    socket: Socket,
+    interface: Interface,
+    refusal: Option<String>,
+    claim: Claim,
+    ring_size: u32,
+}
+
+impl Open {
     /// Opens a socket; packets arrive from then on. `refusal`: what refused a better mode.
-    pub(crate) fn open(
-        interface: Interface,
-        refusal: Option<String>,
-        pool: &mut Pool,
-        options: &Options,
-    ) -> Result<Self, OpenError> {
+    pub(crate) fn new(interface: Interface, refusal: Option<String>, options: &Options) -> Result<Self, OpenError> {
         let claim = Claim::of(interface.index).map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => OpenError::InUse { interface: interface.name.clone() },
             _ => OpenError::packet(format!("claim {}", interface.name), source),
@@ -60,19 +65,19 @@ impl AfPacket {
         let buffer = options.ring_size.saturating_mul(options.frame_size);
         let socket = Socket::open(interface.index, buffer)
             .map_err(|source| OpenError::packet(format!("open a packet socket on {}", interface.name), source))?;
-        let queues = Queues::new(pool, options.ring_size);
-        Ok(Self {
-            socket,
-            queues,
-            interface,
-            refusal,
-            _claim: claim,
-            checksums: Checksums::default(),
-            looks: 0,
-            missed: Cell::new(0),
-        })
+        Ok(Self { socket, interface, refusal, claim, ring_size: options.ring_size })
     }
 
+    /// Takes frames to fill.
+    pub(crate) fn start(self, pool: &mut Pool) -> AfPacket {
+        let Self { socket, interface, refusal, claim, ring_size } = self;
+        let queues = Queues::new(pool, ring_size);
+        let (checksums, missed) = (Checksums::default(), Cell::new(0));
+        AfPacket { socket, queues, interface, refusal, _claim: claim, checksums, looks: 0, missed }
+    }
+}
+
+impl AfPacket {
     /// What refused a better mode, in words; `None` if none was asked for.
     #[must_use]
     pub fn refusal(&self) -> Option<&str> {

@@ -6,8 +6,9 @@
 //! a second time, from the sockets' descriptors (`mod ring`). The XDP program is our own too, because libxdp's stays
 //! attached when the process is killed (`mod program`: takes everything; `mod steering`: chooses).
 //!
-//! Who owns what: a device of a wire holds the program's link, the membership that makes its interface promiscuous, its socket
-//! and its rings, and lets go of them in this order. The UMEM belongs to the pool and both sockets together.
+//! Who owns what: the devices of a wire's interface together hold the program's link and the membership that makes it
+//! promiscuous; each has its socket and its rings, and lets go of them after its share of those. The UMEM belongs to the pool
+//! and all sockets together.
 
 mod error;
 mod features;
@@ -27,22 +28,22 @@ mod steering;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 
 pub use error::OpenError;
 pub use features::Features;
 pub use interface::Interface;
 pub(crate) use interface::{Promiscuous, bind_to, deaf_packet_socket};
-pub use nic::{Nic, OpenNic, QueueChoice, open_nic};
-pub use open::{Io, Options};
-pub(crate) use open::{inspect, open_wire};
+pub use nic::{BoundNic, Nic, QueueChoice, bind_nic};
+pub(crate) use open::{Bound, bind_wire};
+pub use open::{Io, Options, look_up};
 pub use owners::Owners;
 pub(crate) use sizes::with_frames_for;
 pub(crate) use socket::{HEADROOM, poll_readable};
 pub use solicitations::{Solicitation, Solicitations};
 pub use steering::{NewRules, Rules, Side, Steering, Verdict, Verdicts};
 
-use open::QueueOf;
-use program::Program;
+use open::{QueueOf, Tap};
 use queues::Queues;
 use socket::Socket;
 
@@ -142,20 +143,18 @@ pub struct Occupancy {
     pub completion: u32,
 }
 
-/// A queue of a network interface. Made by [`open_wire`](crate::open_wire) and [`open_nic`].
+/// A queue of a network interface. Made by [`Bound::start`](crate::Bound::start) and [`open_wire`](crate::open_wire).
 ///
-/// Dropped, or when the process dies in whatever way, the interface of a wire is as it was before: no program attached, not
-/// promiscuous. The first queue that was opened is free for other AF_XDP sockets once the pool is gone as well.
+/// When all of its queues are dropped, or the process dies in whatever way, the interface of a wire is as it was before: no
+/// program attached, not promiscuous. The first queue that was opened is free for other AF_XDP sockets once the pool is gone as well.
 /// Frames that the kernel still held are lost to the pool.
 ///
 /// [`send`](Device::send) panics if a frame is another pool's, or without a packet: the kernel never gives one of these
 /// back.
 #[derive(Debug)]
 pub struct AfXdp {
-    /// Of a wire, once its fill ring has been filled for the first time. What chooses is in [`Steering`].
-    program: Option<Program>,
-    /// Of a wire.
-    _promiscuous: Option<Promiscuous>,
+    /// Of a wire. What chooses is in [`Steering`].
+    tap: Option<Arc<Tap>>,
     queues: Queues,
     socket: Socket,
     interface: Interface,
@@ -179,17 +178,9 @@ pub struct AfXdp {
 }
 
 impl AfXdp {
-    fn new(
-        (interface, queue): QueueOf<'_>,
-        mode: Mode,
-        need_wakeup: bool,
-        queues: Queues,
-        socket: Socket,
-        promiscuous: Option<Promiscuous>,
-    ) -> Self {
+    fn new((interface, queue): QueueOf<'_>, mode: Mode, need_wakeup: bool, queues: Queues, socket: Socket) -> Self {
         Self {
-            program: None,
-            _promiscuous: promiscuous,
+            tap: None,
             queues,
             socket,
             interface: interface.clone(),
@@ -209,17 +200,11 @@ impl AfXdp {
         }
     }
 
-    /// Lets all packets of the interface into the rings from now on.
-    fn steer(&mut self, program: Program) -> io::Result<()> {
-        program.steer_to(self.socket.descriptor())?;
-        self.program = Some(program);
-        Ok(())
-    }
-
-    /// Takes nothing more from the interface of a wire: the program is detached, and the kernel gets the packets that
-    /// arrive. (Where a program chooses, it is [`Steering::stop_taking`] that does this.) What is in the receive ring can still be received, and frames can still be sent.
+    /// Takes nothing more from the interface of a wire: the program is detached once all of its queues have been told so, and
+    /// the kernel gets the packets that arrive. (Where a program chooses, it is [`Steering::stop_taking`] that does this.)
+    /// What is in the receive ring can still be received, and frames can still be sent.
     pub fn stop_taking(&mut self) {
-        self.program = None;
+        self.tap = None;
     }
 
     /// Has the kernel look for packets on the calling core, whenever [`receive`](Device::receive) finds the ring empty,

@@ -18,6 +18,8 @@ use crate::mapping::{HUGE_PAGE, Mapping};
 pub(crate) struct Area {
     base: NonNull<u8>,
     len: usize,
+    /// Whether it was mapped in huge pages that were set aside (`MAP_HUGETLB`).
+    huge_pages: bool,
     /// What keeps the mapping alive; dropped with the last handle.
     owner: Arc<dyn Any + Send + Sync>,
 }
@@ -29,9 +31,11 @@ impl Area {
     /// Maps `len` zeroed bytes, in huge pages when the system has some to spare, else asking for transparent ones.
     pub(crate) fn map(len: usize) -> io::Result<Self> {
         let rounded = len.next_multiple_of(HUGE_PAGE);
-        let mapping = Mapping::anonymous(rounded, libc::MAP_HUGETLB).or_else(|_| Mapping::anonymous(rounded, 0))?;
+        let huge = Mapping::anonymous(rounded, libc::MAP_HUGETLB);
+        let huge_pages = huge.is_ok();
+        let mapping = huge.or_else(|_| Mapping::anonymous(rounded, 0))?;
         mapping.advise_huge_pages();
-        Ok(Self { base: mapping.base(), len, owner: Arc::new(mapping) })
+        Ok(Self { base: mapping.base(), len, huge_pages, owner: Arc::new(mapping) })
     }
 
     /// Takes over memory that somebody else mapped.
@@ -41,14 +45,18 @@ impl Area {
     /// `base` must be valid for reads and writes of `len` bytes for as long as `owner` lives, and nothing but the
     /// area (and the kernel, for frames given to it) may access them.
     #[cfg(feature = "af-xdp")]
-    pub(crate) unsafe fn adopt(base: NonNull<u8>, len: usize, owner: Box<dyn Any + Send>) -> Self {
+    pub(crate) unsafe fn adopt(base: NonNull<u8>, len: usize, huge_pages: bool, owner: Box<dyn Any + Send>) -> Self {
         // Nobody ever locks it: it is there to be dropped, and may be so by any thread.
-        Self { base, len, owner: Arc::new(Mutex::new(owner)) }
+        Self { base, len, huge_pages, owner: Arc::new(Mutex::new(owner)) }
     }
 
     /// Another handle of the same memory.
     pub(crate) fn share(&self) -> Self {
-        Self { base: self.base, len: self.len, owner: Arc::clone(&self.owner) }
+        Self { owner: Arc::clone(&self.owner), ..*self }
+    }
+
+    pub(crate) fn has_huge_pages(&self) -> bool {
+        self.huge_pages
     }
 
     /// Number of bytes.

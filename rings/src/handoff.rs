@@ -116,12 +116,22 @@ impl<T: Copy> Peer<T> {
         pushed.map_err(|Entry { loan, .. }| pool.unlend(self.position, loan))
     }
 
-    /// Shows the other worker all that was handed over.
+    /// Shows the other worker all that was handed over. True if that one [sleeps](Self::falls_asleep), and is to be woken: by
+    /// what means is the workers' own.
     #[inline]
-    pub fn publish(&mut self) {
-        if std::mem::take(&mut self.hidden) {
-            self.out.publish();
-        }
+    pub fn publish(&mut self) -> bool {
+        std::mem::take(&mut self.hidden) && self.out.publish_and_ask()
+    }
+
+    /// Says to the other worker that this one is going to sleep, and wants to be woken when something is handed over. False if
+    /// something has been: then it must not sleep.
+    pub fn falls_asleep(&self) -> bool {
+        self.incoming.falls_asleep()
+    }
+
+    /// Says to the other worker that this one is awake.
+    pub fn is_awake(&self) {
+        self.incoming.is_awake();
     }
 
     /// Takes the oldest frame that the other worker has handed over, for `pool`, this worker's part. The slots of those taken

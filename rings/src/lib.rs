@@ -10,8 +10,8 @@
 //! ```
 //!
 //! With the feature `af-xdp` (on by default; it needs clang, libelf and m4 to build) frames also come from network
-//! interfaces: see `open_wire`, which takes everything, by AF_XDP or packet sockets, and `open_nic`, which takes what belongs
-//! to containers. Without it plain cargo suffices.
+//! interfaces: see `open_wire` and `bind_wire`, which take everything, by AF_XDP or packet sockets, and `bind_nic`, which takes
+//! what belongs to containers. Without it plain cargo suffices.
 //!
 //! A pool can be [divided](divide) among workers, who hand frames over to each other through rings.
 //!
@@ -64,14 +64,14 @@ mod socket;
 pub use af_packet::AfPacket;
 #[cfg(feature = "af-xdp")]
 pub use af_xdp::{
-    AfXdp, Features, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, OpenNic, Options, Owners, QueueChoice,
-    Rules, Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, open_nic,
+    AfXdp, BoundNic, Features, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, Options, Owners, QueueChoice,
+    Rules, Side, Solicitation, Solicitations, Statistics, Steering, Verdict, Verdicts, bind_nic, look_up,
 };
 pub use device::{Device, ETHERNET, Held, Losses};
 pub use frame::Frame;
 pub use handoff::{Part, Peer, divide};
 #[cfg(feature = "af-xdp")]
-pub use ladder::open_wire;
+pub use ladder::{Bound, BoundWire, bind_wire, open_wire};
 pub use memory::Memory;
 pub use pool::{Layout, Pool, TooLong};
 #[cfg(feature = "af-xdp")]

@@ -234,6 +234,19 @@ impl Pool {
         self.layout.frame_size - self.headroom
     }
 
+    /// Its shape; of a part that of the whole.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Whether its memory is in huge pages that the system had set aside. (Where it had none, they may still be had
+    /// transparently.)
+    #[must_use]
+    pub fn has_huge_pages(&self) -> bool {
+        self.area.has_huge_pages()
+    }
+
     /// Number of free frames.
     #[inline]
     #[must_use]

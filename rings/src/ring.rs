@@ -24,7 +24,7 @@ mod model;
 #[cfg(not(loom))]
 mod tests;
 
-use primitive::Ordering;
+use primitive::{Ordering, fence};
 
 pub(crate) use shared::Ring;
 #[cfg(feature = "af-xdp")]
@@ -104,6 +104,20 @@ impl<T: Copy> Producer<T> {
         self.ring.flags().load(Ordering::Relaxed) & libc::XDP_RING_NEED_WAKEUP != 0
     }
 
+    /// As [`publish`](Self::publish) to a consumer that [may sleep](Consumer::falls_asleep): true if it does, and is to be
+    /// woken. That is asked for once each time that it sleeps.
+    #[inline]
+    pub fn publish_and_ask(&mut self) -> bool {
+        self.publish();
+        // Either the consumer, having said that it sleeps, sees the entries, or this side sees that it sleeps.
+        fence(Ordering::SeqCst);
+        let sleeps = self.needs_wakeup();
+        if sleeps {
+            self.ring.flags().store(0, Ordering::Relaxed);
+        }
+        sleeps
+    }
+
     #[inline]
     fn is_full(&self) -> bool {
         self.next.wrapping_sub(self.consumed) >= self.ring.size()
@@ -148,6 +162,19 @@ impl<T: Copy> Consumer<T> {
     pub fn waiting(&self) -> u32 {
         let count = self.ring.producer().load(Ordering::Relaxed).wrapping_sub(self.next);
         if count > self.ring.size() { 0 } else { count }
+    }
+
+    /// Says that this side is going to sleep, and wants to be woken when entries come. False if there are some: it must not
+    /// sleep.
+    pub fn falls_asleep(&self) -> bool {
+        self.ring.flags().store(libc::XDP_RING_NEED_WAKEUP, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.waiting() == 0
+    }
+
+    /// Says that this side is awake.
+    pub fn is_awake(&self) {
+        self.ring.flags().store(0, Ordering::Relaxed);
     }
 
     /// Gives the slots of all taken entries back to the producer.

@@ -1,6 +1,7 @@
 //! A socket on a network interface, of whichever rung of the ladder.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use crate::af_xdp::{Interface, Mode, Occupancy, Statistics, poll_readable};
@@ -173,15 +174,20 @@ impl Device for Socket {
     }
 }
 
-/// Waits until one of the sockets has received a packet, at most for `timeout`. True if one has; false may also mean
-/// that a signal came.
+/// Waits until one of the sockets has received a packet, or `bell` can be read, at most for `timeout`. True if so; false may
+/// also mean that a signal came.
 ///
 /// # Errors
 ///
 /// What ppoll(2) says; and, when nothing came, that an interface is gone.
-pub fn wait<'a>(sockets: impl IntoIterator<Item = &'a mut Socket>, timeout: Duration) -> io::Result<bool> {
+pub fn wait<'a>(
+    sockets: impl IntoIterator<Item = &'a mut Socket>,
+    bell: Option<BorrowedFd<'_>>,
+    timeout: Duration,
+) -> io::Result<bool> {
     let mut sockets: Vec<_> = sockets.into_iter().collect();
-    let descriptors: Vec<_> = sockets.iter().map(|socket| either!(socket, device => device.descriptor())).collect();
+    let descriptors = sockets.iter().map(|socket| either!(socket, device => device.descriptor()));
+    let descriptors: Vec<_> = descriptors.chain(bell.map(|bell| bell.as_raw_fd())).collect();
     if poll_readable(&descriptors, timeout)? {
         return Ok(true);
     }

@@ -1,6 +1,7 @@
 //! `portlane check`: what a configuration says, as it was understood.
 
 use std::fmt::{self, Write as _};
+use std::iter;
 
 use portlane_classify::Direction;
 use portlane_shaper::{
@@ -63,9 +64,23 @@ fn write_interfaces(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
         }
         (None, None) => return writeln!(out, "wire            none: for replay only"),
     }
+    write_workers(out, plan)?;
     let Running { io, idle, interface_down, drain, offloads, checksums } = plan.running;
     writeln!(out, "running         io {io}, idle {idle}, interface_down {interface_down}, drain {drain}")?;
     writeln!(out, "frames          offloads {offloads}, checksums {checksums}")
+}
+
+fn write_workers(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
+    let Some(sides) = plan.sides() else { return Ok(()) };
+    if plan.workers.is_empty() {
+        return writeln!(out, "workers         automatic: one for each queue, as far as there are cores");
+    }
+    for (worker, key) in plan.workers.iter().zip(iter::once("workers").chain(iter::repeat(""))) {
+        let named = sides.iter().zip(&worker.queues);
+        let named = named.flat_map(|(side, queues)| queues.iter().map(move |queue| format!("{side}:{queue}")));
+        writeln!(out, "{key:<16}core {}: {}", worker.core, list(&named.collect::<Vec<_>>()))?;
+    }
+    Ok(())
 }
 
 /// Where each group and container stands.

@@ -36,7 +36,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     offloads.attached(live.attached())?;
     live.tell_offloads(offloads.off());
     let (config, pulse) = (arguments.config.clone(), inbox.pulse());
-    let (interfaces, rules) = (live.interfaces(), live.take_rules());
+    let (interfaces, rules) = (live.interfaces().to_vec(), live.take_rules());
     let supervisor = Supervisor::start(Charge { config, hangups, requests, pulse, interfaces, rules })?;
     privileges::give_up()?;
     for mode in live.modes() {
@@ -45,9 +45,8 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     for (interface, features) in offloads.off() {
         outputs::print(&format!("{interface} has {} off until the end\n", features.join(", ")))?;
     }
-    if let Some(core) = live.pin_to_a_core() {
-        outputs::print(&format!("worker on core {core}; numbers on http://{listen}/stats.json and {socket}\n"))?;
-    }
+    let workers = workers(&live.cores());
+    outputs::print(&format!("{workers}; numbers on http://{listen}/stats.json and {socket}\n"))?;
     notify(&[NotifyState::Ready]);
     let worked = live.work(&stop, &inbox);
     notify(&[NotifyState::Stopping]);
@@ -57,6 +56,17 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     drop((supervisor, server));
     let reported = live.snapshot().and_then(|end| outputs::print(&Format::Text.render(&end)));
     ended.and(reported)
+}
+
+/// The workers, by their cores.
+fn workers(cores: &[Option<usize>]) -> String {
+    let word = if cores.len() == 1 { "worker" } else { "workers" };
+    let known: Vec<_> = cores.iter().flatten().map(usize::to_string).collect();
+    match known.len() {
+        0 => format!("{} {word}", cores.len()),
+        1 => format!("{word} on core {}", known[0]),
+        _ => format!("{word} on cores {}", known.join(", ")),
+    }
 }
 
 /// A flag that SIGINT and SIGTERM set.

@@ -9,12 +9,14 @@ use portlane_shaper::Nanos;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::bounded::{Core, Number};
 use super::error::Problem;
 use super::interfaces::Queues;
 use super::later;
 use super::node::{Direction, Queue};
 use super::running::{Checksums, Idle, InterfaceDown, Io, Switching};
 use super::values::{List, Listed, Text};
+use super::workers::QueueName;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,8 +46,8 @@ pub(crate) struct File {
     pub(crate) http: Http,
     #[serde(default)]
     pub(crate) control: Control,
-    #[expect(dead_code, reason = "refused")]
-    worker: Option<later::WorkerTable>,
+    #[serde(default)]
+    pub(crate) worker: List<Worker>,
     #[expect(dead_code, reason = "refused")]
     flows: Option<later::FlowsTable>,
     #[expect(dead_code, reason = "refused")]
@@ -129,6 +131,13 @@ pub(crate) struct Nic {
     pub(crate) interface: Spanned<String>,
     pub(crate) queues: Option<Spanned<Queues>>,
     pub(crate) container: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Worker {
+    pub(crate) core: Spanned<Number<Core>>,
+    pub(crate) queues: Spanned<List<Spanned<Text<QueueName>>>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -45,6 +45,17 @@ pub enum Queues {
     These(Vec<u32>),
 }
 
+impl Queues {
+    /// Whether a queue is one of them, if there is such a queue.
+    #[must_use]
+    pub fn contains(&self, queue: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(queues) => queues.contains(&queue),
+        }
+    }
+}
+
 impl fmt::Display for Queues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

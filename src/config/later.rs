@@ -18,7 +18,6 @@ macro_rules! later {
 }
 
 later! {
-    WorkerTable = "[[worker]]",
     FlowsTable = "[flows]",
     MetersTable = "[meters]",
 }

@@ -16,11 +16,13 @@ mod plan;
 mod queue;
 mod running;
 mod values;
+mod workers;
 
 pub use error::ConfigError;
 pub use interfaces::{Nic, Queues, Wire};
 pub use plan::{Container, DEFAULT_SOCKET, Group, LanePlan, LinkPlan, Plan};
 pub use running::{Checksums, Idle, InterfaceDown, Io, Running, Switching};
+pub use workers::Worker;
 
 use std::fs;
 use std::path::Path;

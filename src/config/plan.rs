@@ -17,6 +17,7 @@ use super::node;
 use super::queue::queue;
 use super::running::{Running, drain, io};
 use super::values::Text;
+use super::workers::{Worker, workers};
 
 /// Where a running portlane listens for control, if the configuration does not say.
 pub const DEFAULT_SOCKET: &str = "/run/portlane/control.sock";
@@ -46,6 +47,8 @@ pub struct Plan {
     pub wire: Option<Wire>,
     /// The interface that host and containers share, for live traffic of containers alone. Not beside `wire`.
     pub nic: Option<Nic>,
+    /// The workers that serve them; none: as many as there are queues and cores for.
+    pub workers: Vec<Worker>,
     /// How a live portlane behaves.
     pub running: Running,
     /// Where numbers are served.
@@ -93,6 +96,16 @@ pub struct Container {
 pub type LanePlan = LaneParams;
 
 impl Plan {
+    /// The interfaces for live traffic: the network's, and the containers'.
+    #[must_use]
+    pub fn sides(&self) -> Option<[&str; 2]> {
+        match (&self.wire, &self.nic) {
+            (Some(wire), _) => Some([&wire.network, &wire.container]),
+            (None, Some(nic)) => Some([&nic.interface, &nic.container]),
+            (None, None) => None,
+        }
+    }
+
     /// The tree of one direction: the lanes are those of the containers, in order, and then that of what nobody owns.
     #[must_use]
     pub fn tree(&self, direction: Direction) -> TreeParams {
@@ -136,13 +149,15 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         offloads: file.offloads,
         checksums: file.checksums,
     };
+    let nic = file.nic.map(|written| nic(written, wire.as_ref())).transpose()?;
     let mut plan = Plan {
         link,
         groups,
         unmatched: LaneParams { queue, ..LaneParams::default() },
         containers,
         owners,
-        nic: file.nic.map(|written| nic(written, wire.as_ref())).transpose()?,
+        workers: workers(&file.worker.0, wire.as_ref(), nic.as_ref())?,
+        nic,
         wire,
         running,
         host_addresses: file.host.addresses.0.into_iter().map(|Text(address)| address).collect(),

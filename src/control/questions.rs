@@ -1,10 +1,11 @@
 //! What passes between the worker and those who ask: questions one way, a pulse the other.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, Sender};
+use crossbeam::utils::CachePadded;
 use portlane_stats::snapshot::Snapshot;
 use tokio::sync::oneshot;
 use tokio::time::{self, Instant};
@@ -55,13 +56,15 @@ pub type Questions = (Sender<Request>, Inbox);
 #[must_use]
 pub fn channel(waiting: usize) -> Questions {
     let (sender, requests) = channel::bounded(waiting);
-    (sender, Inbox { requests, pulse: Pulse::default() })
+    let pulse = Pulse::default();
+    (sender, Inbox { requests, beat: pulse.join(), pulse })
 }
 
-/// The worker's end.
+/// The end of the first worker, who answers for all.
 #[derive(Debug)]
 pub struct Inbox {
     requests: Receiver<Request>,
+    beat: Beat,
     pulse: Pulse,
 }
 
@@ -70,42 +73,79 @@ impl Inbox {
     #[inline]
     #[must_use]
     pub fn turn(&self) -> Option<Request> {
-        self.pulse.beat();
+        self.beat.beat();
         let abandoned = |request: &Request| matches!(request, Request::Read(question) if question.answer.is_closed());
         self.requests.try_recv().ok().filter(|request| !abandoned(request))
     }
 
-    /// How others see that the worker takes turns.
+    /// How others see that the workers take turns.
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
     }
 }
 
-/// The number of turns taken, seen from any thread.
+/// Whether the workers take turns, seen from any thread.
 #[derive(Debug, Clone, Default)]
-pub struct Pulse(Arc<AtomicU64>);
+pub struct Pulse(Arc<Mutex<Vec<Beat>>>);
+
+/// A worker's part of the pulse: the number of its turns.
+#[derive(Debug, Clone, Default)]
+pub struct Beat(Arc<CachePadded<AtomicU64>>);
+
+impl Beat {
+    /// Only the worker counts, so that a load and a store will do: no turn pays for a locked addition.
+    #[inline]
+    pub fn beat(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
+/// The turns of each worker, at some time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beats(Vec<u64>);
+
+impl Beats {
+    /// How many workers there are.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether every worker has taken a turn since those.
+    #[must_use]
+    pub fn all_since(&self, before: &Self) -> bool {
+        self.0.len() == before.0.len() && self.0.iter().zip(&before.0).all(|(now, before)| now != before)
+    }
+}
 
 impl Pulse {
     /// How often it is looked at while it is waited for.
     const LOOK: Duration = Duration::from_millis(10);
 
-    /// Only the worker counts, so that a load and a store will do: no turn pays for a locked addition.
-    #[inline]
-    fn beat(&self) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    /// Another worker begins.
+    #[must_use]
+    pub fn join(&self) -> Beat {
+        let beat = Beat::default();
+        self.workers().push(beat.clone());
+        beat
     }
 
     /// Turns taken so far.
     #[must_use]
-    pub fn beats(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    pub fn beats(&self) -> Beats {
+        Beats(self.workers().iter().map(|beat| beat.0.load(Ordering::Relaxed)).collect())
     }
 
-    /// Whether a turn is taken within `patience` from now.
+    fn workers(&self) -> MutexGuard<'_, Vec<Beat>> {
+        // Whoever panicked has left the list whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether every worker takes a turn within `patience` from now.
     pub(super) async fn beats_within(&self, patience: Duration) -> bool {
-        let (before, deadline) = (self.0.load(Ordering::Relaxed), Instant::now() + patience);
-        while self.0.load(Ordering::Relaxed) == before {
+        let (before, deadline) = (self.beats(), Instant::now() + patience);
+        while !self.beats().all_since(&before) {
             if Instant::now() > deadline {
                 return false;
             }
@@ -148,5 +188,9 @@ mod tests {
             assert!(felt(Duration::from_secs(20)));
         });
         assert!(!felt(Duration::from_millis(30)), "what it counted before is no sign of life");
+        let (other, before) = (pulse.join(), pulse.beats());
+        assert!(inbox.turn().is_none() && !pulse.beats().all_since(&before), "the other worker takes none");
+        other.beat();
+        assert!(pulse.beats().all_since(&before));
     }
 }

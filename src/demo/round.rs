@@ -164,7 +164,6 @@ impl LineThread {
                 }
             };
             let _ = opened.send(Ok(()));
-            live.pin_to_a_core();
             live.work(&stopped, &inbox)?;
             live.snapshot()
         };

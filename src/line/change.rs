@@ -46,10 +46,20 @@ impl<D: Device> Line<D> {
     /// [`TooMany`]; the line is as it was.
     pub fn change(&mut self, old: &Plan, new: &Plan, now: Nanos) -> Result<Change, TooMany> {
         self.forget_leaving(old, now);
+        self.check_size(old, new)?;
+        let change = self.follow(old, new, now);
+        self.forget_leaving(new, now);
+        Ok(change)
+    }
+
+    /// Whether there is room for all that there is and all that is to be.
+    pub(crate) fn check_size(&self, old: &Plan, new: &Plan) -> Result<(), TooMany> {
         let lanes = new.containers.len() + old.containers.len() + self.places.leaving.len();
-        if lanes.max(new.groups.len() + old.groups.len()) >= MAX_NODES {
-            return Err(TooMany);
-        }
+        if lanes.max(new.groups.len() + old.groups.len()) < MAX_NODES { Ok(()) } else { Err(TooMany) }
+    }
+
+    /// The change itself. Whoever leaves stays until forgotten.
+    pub(crate) fn follow(&mut self, old: &Plan, new: &Plan, now: Nanos) -> Change {
         let ledger = Ledger::read(self, old, now);
         let change = Changer { match_: Match::of(old, new, self), line: self, old, new, now }.run();
         ledger.settle(self, new);
@@ -58,24 +68,30 @@ impl<D: Device> Line<D> {
             None => self.places.unmatched.0,
         });
         self.classifier.replace(owners, &new.host_addresses);
-        self.forget_leaving(new, now);
-        Ok(change)
+        change
     }
 
     /// Removes the lanes of containers that have left and are empty now. Costs nothing where nobody leaves.
     pub fn forget_leaving(&mut self, plan: &Plan, now: Nanos) {
-        let is_empty = |line: &Self, leaving: &Leaving| {
-            line.shapers.iter().all(|shaper| shaper.backlog(leaving.place.lane).packets == 0)
-        };
-        let emptied: Vec<bool> = self.places.leaving.iter().map(|leaving| is_empty(self, leaving)).collect();
+        let emptied: Vec<bool> = self.emptied().collect();
+        self.forget(&emptied, plan, now);
+    }
+
+    /// Of each that is leaving, whether its lanes are empty.
+    pub(crate) fn emptied(&self) -> impl Iterator<Item = bool> {
+        let is_empty = |lane| self.shapers.iter().all(|shaper| shaper.backlog(lane).packets == 0);
+        self.places.leaving.iter().map(move |leaving| is_empty(leaving.place.lane))
+    }
+
+    /// Removes the lanes of those that are leaving and have `emptied`.
+    pub(crate) fn forget(&mut self, emptied: &[bool], plan: &Plan, now: Nanos) {
         if !emptied.contains(&true) {
             return;
         }
         let ledger = Ledger::read(self, plan, now);
-        let mut emptied = emptied.into_iter();
         let leaving = std::mem::take(&mut self.places.leaving);
-        for one in leaving {
-            if emptied.next() != Some(true) {
+        for (one, &emptied) in leaving.into_iter().zip(emptied) {
+            if !emptied {
                 self.places.leaving.push(one);
                 continue;
             }

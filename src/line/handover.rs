@@ -23,6 +23,8 @@ pub struct Neighbours {
     /// Frames of a batch that stay, and whose they are; empty between turns.
     staying: Vec<Frame>,
     owners: Vec<Result<Found<u32>, Malformed>>,
+    /// Those who sleep and have been handed something: a bit for each worker.
+    to_wake: u64,
 }
 
 impl Neighbours {
@@ -30,7 +32,7 @@ impl Neighbours {
     #[must_use]
     pub fn new(worker_of: Arc<[u8]>, peers: Vec<Option<Peer<Found<u32>>>>) -> Self {
         let (staying, owners) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
-        Self { worker_of, peers, staying, owners }
+        Self { worker_of, peers, staying, owners, to_wake: 0 }
     }
 
     /// The worker, if it is another one, whose a packet is.
@@ -48,6 +50,47 @@ impl<D: Device> Line<D> {
     #[must_use]
     pub fn among(self, neighbours: Neighbours) -> Self {
         Self { neighbours: Some(Box::new(neighbours)), ..self }
+    }
+
+    /// Other workers own other lanes from now on. Nothing may be on its way between them.
+    pub(crate) fn set_owners(&mut self, worker_of: Arc<[u8]>) {
+        if let Some(neighbours) = &mut self.neighbours {
+            neighbours.worker_of = worker_of;
+        }
+    }
+
+    /// Whether somebody has to be woken, since this was asked last: bit n is for worker n, who sleeps and has been handed
+    /// something.
+    #[inline]
+    pub fn take_wakes(&mut self) -> u64 {
+        self.neighbours.as_mut().map_or(0, |neighbours| std::mem::take(&mut neighbours.to_wake))
+    }
+
+    /// Says to the others that this worker is going to sleep, and wants to be woken when something is handed over. False if
+    /// something has been: then it must not sleep. Awake again, it [says so](Self::is_awake).
+    #[must_use]
+    pub fn falls_asleep(&self) -> bool {
+        self.peers().all(Peer::falls_asleep)
+    }
+
+    /// Says to the others that this worker is awake.
+    pub fn is_awake(&self) {
+        self.peers().for_each(Peer::is_awake);
+    }
+
+    fn peers(&self) -> impl Iterator<Item = &Peer<Found<u32>>> {
+        self.neighbours.iter().flat_map(|neighbours| neighbours.peers.iter().flatten())
+    }
+
+    /// Takes over everything that others have handed over.
+    pub(crate) fn take_over_all(&mut self, now: Nanos) -> io::Result<()> {
+        loop {
+            let before = self.counters.taken_over;
+            self.take_over(now)?;
+            if self.counters.taken_over == before {
+                return Ok(());
+            }
+        }
     }
 
     /// Frames of the batch that are others' go to them, or are dropped if there is no room; the others stay, in their order.
@@ -78,7 +121,11 @@ impl<D: Device> Line<D> {
         }
         batch.append(&mut neighbours.staying);
         owners.append(&mut neighbours.owners);
-        neighbours.peers.iter_mut().flatten().for_each(Peer::publish);
+        for (worker, peer) in neighbours.peers.iter_mut().enumerate() {
+            if peer.as_mut().is_some_and(Peer::publish) {
+                neighbours.to_wake |= 1 << worker;
+            }
+        }
     }
 
     /// What others have handed over goes straight through, or joins its lanes. Returns how many were taken over and sent.

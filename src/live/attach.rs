@@ -3,29 +3,48 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use portlane_classify::{Arriving, Direction};
-use portlane_rings::{self as rings, Options, Owners, Pool, QueueChoice, Rules, Side, Socket, Steering, Verdict};
+use core_affinity::CoreId;
+use portlane_classify::{Arriving, Direction, Found};
+use portlane_rings::{
+    self as rings, Bound, Interface, Options, Owners, Part, Pool, Rules, Side, Socket, Steering, Verdict,
+};
 use portlane_stats::snapshot::{Directions, Mode};
 
+use super::duties::{self, Duty};
 use super::numbers::mode;
-use crate::config::{Io, Nic, Plan, Queues, Wire};
+use crate::config::{Io, Plan};
 use crate::failure::Failure;
 use crate::line::Port;
 use crate::neighbours::Neighbours;
+use crate::workers;
 
-/// Everything that a line needs of its interfaces.
+/// Everything that lines need of their interfaces.
 #[derive(Debug)]
 pub(super) struct Attached {
     /// Of a network interface that the host uses, too. First, so that it is let go of first: then no frame is steered to a
     /// socket that is no more.
     pub(super) steered: Option<Steered>,
-    pub(super) pool: Pool,
-    pub(super) ports: Vec<Port<Socket>>,
-    /// The port that a direction leaves by, by [`Direction::index`].
-    pub(super) leaves_by: [usize; 2],
+    /// One for each worker.
+    pub(super) stations: Vec<Station>,
+    /// The network's, and the containers'.
+    pub(super) interfaces: Vec<Interface>,
     /// The interface that a direction leaves by.
     pub(super) devices: Directions<String>,
     pub(super) modes: BTreeMap<String, Mode>,
+}
+
+/// What one worker has.
+#[derive(Debug)]
+pub(super) struct Station {
+    pub(super) core: Option<CoreId>,
+    /// Of the frames.
+    pub(super) part: Part<Found<u32>>,
+    /// Its queues of the network's interface, then of the containers'.
+    pub(super) ports: Vec<Port<Socket>>,
+    /// The port that a direction leaves by, by [`Direction::index`]: the first of its queues there.
+    pub(super) leaves_by: [usize; 2],
+    /// Whether it has queues of either interface. Who has not owns no lane, and sends nothing.
+    pub(super) serves_both: bool,
 }
 
 /// The kernel's part in choosing what is ours.
@@ -67,37 +86,24 @@ fn may_occur(side: Side, verdict: Verdict) -> bool {
 
 /// Attaches to the interfaces of the plan, in the network namespace of the calling thread.
 pub(super) fn attach(plan: &Plan) -> Result<Attached, Failure> {
-    match (&plan.wire, &plan.nic) {
-        (Some(wire), _) => whole(wire, plan),
-        (None, Some(nic)) => shared(nic, plan),
-        (None, None) => {
-            let remedy = "add [wire] with network = \"eth0\" and container = \"veth-web\", or [nic] with interface and \
-                          container to leave the host its own";
-            Err(Failure::refused(format!("the configuration names no interfaces: {remedy}")))
-        }
-    }
-}
-
-fn whole(Wire { network, container }: &Wire, plan: &Plan) -> Result<Attached, Failure> {
-    let (pool, [outer, inner]) = rings::open_wire([network, container], &options(plan)).map_err(Failure::refused)?;
-    Ok(joined(None, pool, vec![outer], vec![inner]))
-}
-
-fn shared(Nic { interface, queues, container }: &Nic, plan: &Plan) -> Result<Attached, Failure> {
-    let queues = match queues {
-        Queues::All => QueueChoice::All,
-        Queues::These(queues) => QueueChoice::These(queues.clone()),
-    };
-    let nic = rings::Nic { interface, queues: &queues, container, owners: &owners(plan) };
-    let open = rings::open_nic(&nic, &options(plan)).map_err(Failure::refused)?;
-    let uplink = open.uplink[0].interface().index;
-    let neighbours = Neighbours::answer(open.solicitations, uplink).map_err(|cause| {
-        Failure::refused(format!("the neighbours of {interface} cannot be asked for: {cause}: netlink is needed"))
+    let names = plan.sides().ok_or_else(|| {
+        let remedy = "add [wire] with network = \"eth0\" and container = \"veth-web\", or [nic] with interface and \
+                      container to leave the host its own";
+        Failure::refused(format!("the configuration names no interfaces: {remedy}"))
     })?;
-    let interfaces = [interface.clone(), container.clone()];
-    let steered = Steered { program: open.steering, rules: Some(open.rules), _neighbours: neighbours, interfaces };
-    let [uplink, container] = [open.uplink, open.container].map(|side| side.into_iter().map(Socket::from).collect());
-    Ok(joined(Some(steered), open.pool, uplink, container))
+    let options = options(plan);
+    let interfaces = rings::look_up(names).map_err(Failure::refused)?;
+    let duties = duties::assign(plan, &interfaces)?;
+    let options = Options { frames: duties::frames(&duties, &options), ..options };
+    let (steered, pool, queues) =
+        if plan.nic.is_some() { shared(&interfaces, plan, &duties, &options)? } else { whole(&interfaces, &options)? };
+    let duties = duties::of_bound(duties, queues.each_ref().map(|side| side.iter().map(Bound::queue).collect()));
+    let stations = stations(&duties, pool, queues)?;
+    let [network, container] = names.map(str::to_owned);
+    let ports = stations.iter().flat_map(|station| &station.ports);
+    let modes = ports.map(|port| (port.device.interface().name.clone(), mode(&port.device))).collect();
+    let devices = Directions { ingress: container, egress: network };
+    Ok(Attached { steered, stations, interfaces: interfaces.into(), devices, modes })
 }
 
 /// What the plan asks of the sockets.
@@ -112,19 +118,54 @@ fn options(plan: &Plan) -> Options {
     Options { io, ..Options::default() }
 }
 
-/// The network's queues first, then the containers'. What leaves does so by the first of either.
-fn joined(steered: Option<Steered>, pool: Pool, network: Vec<Socket>, container: Vec<Socket>) -> Attached {
-    let name = |devices: &[Socket]| devices[0].interface().name.clone();
-    let devices = Directions { ingress: name(&container), egress: name(&network) };
-    let modes = [&network[0], &container[0]].map(|device| (device.interface().name.clone(), mode(device)));
+/// What is attached, before its queues are workers'.
+type Opened = (Option<Steered>, Pool, [Vec<Bound>; 2]);
+
+fn whole(interfaces: &[Interface; 2], options: &Options) -> Result<Opened, Failure> {
+    let open = rings::bind_wire(interfaces, options).map_err(Failure::refused)?;
+    Ok((None, open.pool, open.queues))
+}
+
+fn shared(interfaces: &[Interface; 2], plan: &Plan, duties: &[Duty], options: &Options) -> Result<Opened, Failure> {
+    let [uplink, container] = interfaces;
+    let queues: Vec<_> = duties.iter().flat_map(|duty| duty.queues[0].iter().copied()).collect();
+    let nic = rings::Nic { interfaces, queues: &queues, owners: &owners(plan) };
+    let open = rings::bind_nic(&nic, options).map_err(Failure::refused)?;
+    let neighbours = Neighbours::answer(open.solicitations, uplink.index).map_err(|cause| {
+        let name = &uplink.name;
+        Failure::refused(format!("the neighbours of {name} cannot be asked for: {cause}: netlink is needed"))
+    })?;
+    let interfaces = [uplink, container].map(|interface| interface.name.clone());
+    let steered = Steered { program: open.steering, rules: Some(open.rules), _neighbours: neighbours, interfaces };
+    Ok((Some(steered), open.pool, open.queues))
+}
+
+/// Gives each worker its part of the pool and its queues, which are open from then on.
+fn stations(duties: &[Duty], pool: Pool, queues: [Vec<Bound>; 2]) -> Result<Vec<Station>, Failure> {
+    let mut queues = queues.map(|of_side| of_side.into_iter().map(|queue| (queue.queue(), queue)).collect());
+    let workers = u32::try_from(duties.len()).map_err(Failure::failed)?;
+    let parts = workers::parts(pool, workers).map_err(Failure::refused)?;
+    duties.iter().zip(parts).map(|(duty, part)| station(duty, part, &mut queues)).collect()
+}
+
+fn station(
+    duty: &Duty,
+    mut part: Part<Found<u32>>,
+    queues: &mut [BTreeMap<u32, Bound>; 2],
+) -> Result<Station, Failure> {
+    let mut ports = Vec::new();
+    for (side, arriving) in [Arriving::Ingress, Arriving::Egress].into_iter().enumerate() {
+        for queue in duty.queues[side].iter().filter_map(|queue| queues[side].remove(queue)) {
+            let device = queue.start(&mut part.pool).map_err(Failure::refused)?;
+            ports.push(Port { device, arriving });
+        }
+    }
+    let serves_both = duty.serves_both();
     let leaves_by = Direction::ALL.map(|direction| match direction {
-        Direction::Ingress => network.len(),
-        Direction::Egress => 0,
+        Direction::Ingress if serves_both => duty.queues[0].len(),
+        Direction::Ingress | Direction::Egress => 0,
     });
-    let port = |arriving| move |device| Port { device, arriving };
-    let outer = network.into_iter().map(port(Arriving::Ingress));
-    let ports = outer.chain(container.into_iter().map(port(Arriving::Egress))).collect();
-    Attached { steered, pool, ports, leaves_by, devices, modes: BTreeMap::from(modes) }
+    Ok(Station { core: duty.core, part, ports, leaves_by, serves_both })
 }
 
 /// Whose ports are whose, as the kernel is told of them.

@@ -1,14 +1,15 @@
-//! What sockets and the worker count, as reported.
+//! What sockets and workers count, as reported.
 
 use std::io;
 
-use portlane_rings::{self as rings, Device, Socket};
-use portlane_stats::live::{FrameReport, Rings, SocketReport, WorkerReport};
+use portlane_rings::{self as rings, Device, Layout, Pool, Socket};
+use portlane_stats::live::{FrameReport, MemoryReport, Rings, SocketReport, WorkerReport};
 use portlane_stats::snapshot::Mode;
 
-use super::rest::RestCounters;
-use crate::config::Idle;
+use super::worker::Worker;
 use crate::line::Line;
+use crate::line::places::Place;
+use crate::workers::Owners;
 
 /// A socket, by the name of its interface and its queue.
 pub(super) fn socket(device: &Socket) -> io::Result<(String, SocketReport)> {
@@ -30,7 +31,7 @@ pub(super) fn socket(device: &Socket) -> io::Result<(String, SocketReport)> {
         rings: Rings { size: rings.size, rx: rings.rx, fill: rings.fill, tx: rings.tx, completion: rings.completion },
         batches: counted.batches,
     };
-    Ok((format!("{}:{}", device.interface().name, device.queue()), report))
+    Ok((name(device), report))
 }
 
 pub(super) fn mode(device: &Socket) -> Mode {
@@ -54,15 +55,34 @@ pub(super) fn frames<D: Device>(line: &Line<D>) -> FrameReport {
     }
 }
 
-pub(super) fn worker(core: Option<usize>, idle: Idle, counters: &RestCounters) -> WorkerReport {
+/// The frames that all workers share.
+pub(super) fn memory(pool: &Pool) -> MemoryReport {
+    let Layout { frames, frame_size } = pool.layout();
+    MemoryReport { frames, frame_bytes: frame_size, huge_pages: pool.has_huge_pages() }
+}
+
+/// Of a socket, in reports: `eth0:0`.
+fn name(device: &Socket) -> String {
+    format!("{}:{}", device.interface().name, device.queue())
+}
+
+pub(super) fn worker(worker: &Worker, owners: &Owners) -> WorkerReport {
+    let (rest, line) = (&worker.rest.counters, &worker.line);
+    let owns = |place: &&Place| owners.of_lane(place.lane.0) == worker.number;
     WorkerReport {
-        core,
-        idle: idle.to_string(),
-        turns: counters.turns,
-        busy_turns: counters.busy_turns,
-        sleeps: counters.sleeps,
-        woken_by_packet: counters.woken_by_packet,
-        slept_ns: counters.slept.0,
-        ..WorkerReport::default()
+        core: worker.core.filter(|_| worker.is_pinned).map(|core| core.id),
+        queues: line.ports.iter().map(|port| name(&port.device)).collect(),
+        containers: line.places.containers.iter().filter(owns).count() as u64,
+        idle: worker.running.idle.to_string(),
+        turns: rest.turns,
+        busy_turns: rest.busy_turns,
+        sleeps: rest.sleeps,
+        woken_by_packet: rest.woken_by_packet,
+        woken_by_worker: rest.woken_by_worker,
+        slept_ns: rest.slept.0,
+        handed_over: line.counters.handed_over,
+        taken_over: line.counters.taken_over,
+        handoff: line.counters.handoff,
+        frames: frames(line),
     }
 }

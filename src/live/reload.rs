@@ -8,6 +8,7 @@ pub(super) fn check(old: &Plan, new: &Plan) -> Result<(), String> {
     let fixed = [
         ("[wire]", old.wire != new.wire),
         ("[nic]", old.nic != new.nic),
+        ("[[worker]]", old.workers != new.workers),
         ("io", old.running.io != new.running.io),
         ("[http] listen", old.listen != new.listen),
         ("[control] socket", old.socket != new.socket),
@@ -53,5 +54,8 @@ mod tests {
             ),
             Ok(())
         );
+        let wire = "[wire]\nnetwork = \"a\"\ncontainer = \"b\"\n";
+        let worker = |core| plan("", &format!("{wire}[[worker]]\ncore = {core}\nqueues = [\"a:0\", \"b:0\"]\n"));
+        assert!(check(&worker(0), &worker(1)).unwrap_err().starts_with("[[worker]] "));
     }
 }

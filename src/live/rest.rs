@@ -25,6 +25,17 @@ pub(super) enum Pause {
     Sleep(Nanos),
 }
 
+/// What ended a sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waker {
+    /// A packet came.
+    Packet,
+    /// Another worker rang: it had handed something over, or has to have all workers together.
+    Worker,
+    /// The time was over; or a signal came.
+    Time,
+}
+
 /// What the worker has to know to decide between sleeping and spinning, and what it counts meanwhile.
 #[derive(Debug)]
 pub(super) struct Rest {
@@ -46,6 +57,8 @@ pub(super) struct RestCounters {
     pub(super) sleeps: u64,
     /// Of these, how many a packet ended.
     pub(super) woken_by_packet: u64,
+    /// Of these, how many another worker ended.
+    pub(super) woken_by_worker: u64,
     /// How long it slept, all in all.
     pub(super) slept: Nanos,
 }
@@ -91,14 +104,14 @@ impl Rest {
     }
 
     /// A sleep that was to last for `wanted` has ended after `took`.
-    pub(super) fn slept(&mut self, wanted: Nanos, took: Nanos, by_packet: bool) {
+    pub(super) fn slept(&mut self, wanted: Nanos, took: Nanos, by: Waker) {
         self.slept = true;
         self.counters.sleeps += 1;
         self.counters.slept = self.counters.slept + took;
-        if by_packet {
-            self.counters.woken_by_packet += 1;
-        } else {
-            self.lateness.learn(took - wanted);
+        match by {
+            Waker::Packet => self.counters.woken_by_packet += 1,
+            Waker::Worker => self.counters.woken_by_worker += 1,
+            Waker::Time => self.lateness.learn(took - wanted),
         }
     }
 }
@@ -180,14 +193,14 @@ mod tests {
         let (mut rest, now) = at_rest();
         let due = Wake::At(now + Nanos::from_millis(5));
         assert_eq!(rest.pause(Idle::Adaptive, due, false, now), Pause::Sleep(Nanos::from_micros(4_800)));
-        rest.slept(MS, MS + Nanos::from_micros(700), false);
+        rest.slept(MS, MS + Nanos::from_micros(700), Waker::Time);
         assert_eq!(rest.pause(Idle::Adaptive, due, false, now), Pause::Sleep(Nanos::from_micros(4_300)));
         // One that a packet ended says nothing of lateness.
-        rest.slept(MS, Nanos::from_micros(3), true);
+        rest.slept(MS, Nanos::from_micros(3), Waker::Packet);
         assert_eq!(rest.lateness.0, Nanos::from_micros(700));
-        (0..500).for_each(|_| rest.slept(MS, MS + Nanos::from_micros(1), false));
+        (0..500).for_each(|_| rest.slept(MS, MS + Nanos::from_micros(1), Waker::Time));
         assert_eq!(rest.lateness.0, Lateness::LEAST);
-        rest.slept(MS, Nanos::from_millis(500), false);
+        rest.slept(MS, Nanos::from_millis(500), Waker::Time);
         assert_eq!(rest.lateness.0, Lateness::MOST);
         assert_eq!(rest.pause(Idle::Adaptive, Wake::At(now + MS), false, now), Pause::Yield);
         assert_eq!(rest.pause(Idle::Adaptive, Wake::Now, false, now), Pause::Yield);

@@ -140,6 +140,24 @@ impl LaneCounters {
         }
     }
 
+    /// What two lanes have counted together: one container's at two workers.
+    #[must_use]
+    pub fn plus(self, other: &Self) -> Self {
+        let mut dropped = self.dropped;
+        dropped.iter_mut().zip(&other.dropped).for_each(|(sum, &other)| *sum = sum.plus(other));
+        Self {
+            offered: self.offered.plus(other.offered),
+            dequeued: self.dequeued.plus(other.dequeued),
+            sent: self.sent.plus(other.sent),
+            dropped,
+            ecn_marks: self.ecn_marks + other.ecn_marks,
+            ce_marks: self.ce_marks + other.ce_marks,
+            refused: self.refused + other.refused,
+            overlimits: self.overlimits + other.overlimits,
+            requeues: self.requeues + other.requeues,
+        }
+    }
+
     /// Counts one frame of `len` bytes dropped for `reason`.
     #[inline]
     pub fn drop_frame(&mut self, reason: DropReason, len: u32) {

@@ -60,11 +60,28 @@ pub struct Rings {
     pub completion: u32,
 }
 
+/// The memory that packets are received into, queued in and sent from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryReport {
+    /// Frames, of all workers together.
+    pub frames: u32,
+    /// Bytes of a frame.
+    pub frame_bytes: u32,
+    /// Whether it is in huge pages that the system had set aside (`vm.nr_hugepages`).
+    pub huge_pages: bool,
+}
+
 /// One worker.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerReport {
     /// The core that it is pinned to.
     pub core: Option<usize>,
+    /// The queues that it serves, as `sockets` are named: `eth0:0`.
+    #[serde(default)]
+    pub queues: Vec<String>,
+    /// Containers whose lanes it owns.
+    #[serde(default)]
+    pub containers: u64,
     /// What it does while nothing happens: `adaptive`, `busy` or `busy-poll`.
     pub idle: String,
     /// Turns taken.
@@ -73,10 +90,22 @@ pub struct WorkerReport {
     pub busy_turns: u64,
     /// Times that it slept.
     pub sleeps: u64,
-    /// Of these, how many a packet ended; the others ended by themselves, or by a signal.
+    /// Of these, how many a packet ended; those that nobody ended by themselves, or by a signal.
     pub woken_by_packet: u64,
+    /// Of these, how many another worker ended: with packets that it handed over, or for a report or a reload.
+    #[serde(default)]
+    pub woken_by_worker: u64,
     /// How long it slept, all in all, nanoseconds.
     pub slept_ns: u64,
+    /// Packets received whose lanes are other workers', and that it has handed over to them.
+    #[serde(default)]
+    pub handed_over: u64,
+    /// Packets taken over from other workers.
+    #[serde(default)]
+    pub taken_over: u64,
+    /// Packets dropped because their worker had no room for more: that one was late.
+    #[serde(default)]
+    pub handoff: u64,
     /// Where its frames are.
     #[serde(default)]
     pub frames: FrameReport,

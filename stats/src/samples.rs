@@ -8,7 +8,7 @@ use crate::lane::{
     ClassReport, CodelReport, HtbReport, LaneReading, LaneReport, LimitReport, LimitedBy, PeakReport, QueueReport,
     Rate, TbfReport,
 };
-use crate::live::{FrameReport, Rings, SocketReport, WorkerReport};
+use crate::live::{FrameReport, MemoryReport, Rings, SocketReport, WorkerReport};
 use crate::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
 
 const DURATION_NS: u64 = 2_000_000_000;
@@ -23,6 +23,7 @@ pub(crate) fn snapshot() -> Snapshot {
         offloads: BTreeMap::new(),
         steering: BTreeMap::new(),
         sockets: BTreeMap::new(),
+        memory: None,
         workers: Vec::new(),
         totals: totals(),
         link: Directions { ingress: carried(80, 80_000), egress: link() },
@@ -83,7 +84,8 @@ fn container(id: &str, ingress: LaneReport, egress: LaneReport) -> ContainerRepo
 pub(crate) fn live() -> Snapshot {
     let offloads = ["rx-gro", "rx-vlan-hw-parse"].map(str::to_owned).to_vec();
     let (sockets, workers) = ([("eth0:0".to_owned(), socket())].into(), vec![worker()]);
-    Snapshot { offloads: [("eth0".to_owned(), offloads)].into(), sockets, workers, ..snapshot() }
+    let memory = Some(MemoryReport { frames: 16_384, frame_bytes: 2_048, huge_pages: true });
+    Snapshot { offloads: [("eth0".to_owned(), offloads)].into(), sockets, memory, workers, ..snapshot() }
 }
 
 fn socket() -> SocketReport {
@@ -100,12 +102,18 @@ fn socket() -> SocketReport {
 fn worker() -> WorkerReport {
     WorkerReport {
         core: Some(1),
+        queues: vec!["eth0:0".to_owned(), "veth0:0".to_owned()],
+        containers: 2,
         idle: "adaptive".to_owned(),
         turns: 1_000,
         busy_turns: 10,
         sleeps: 20,
         woken_by_packet: 9,
+        woken_by_worker: 2,
         slept_ns: 1_900_000_000,
+        handed_over: 40,
+        taken_over: 30,
+        handoff: 1,
         frames: FrameReport { total: 16_384, free: 12_280, filling: 4_093, sending: 1, queued: 10 },
     }
 }

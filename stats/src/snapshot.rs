@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::Volume;
 use crate::lane::{ClassReport, HtbReport, LaneReport};
-use crate::live::{SocketReport, WorkerReport};
+use crate::live::{MemoryReport, SocketReport, WorkerReport};
 
 /// Everything that is reported, at one instant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Snapshot {
     /// The sockets, by interface and queue: `eth0:0`. None in replay.
     #[serde(default)]
     pub sockets: BTreeMap<String, SocketReport>,
+    /// The frames that they share. None in replay.
+    #[serde(default)]
+    pub memory: Option<MemoryReport>,
     /// The workers. None in replay.
     #[serde(default)]
     pub workers: Vec<WorkerReport>,
@@ -155,6 +158,16 @@ impl Former {
         self.packets = self.packets.wrapping_add_unsigned(sent.packets);
         self.bytes = self.bytes.wrapping_add_unsigned(sent.bytes);
         self.borrowed = self.borrowed.wrapping_add_unsigned(borrowed);
+    }
+
+    /// Both together: of a node at two workers.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            packets: self.packets.wrapping_add(other.packets),
+            bytes: self.bytes.wrapping_add(other.bytes),
+            borrowed: self.borrowed.wrapping_add(other.borrowed),
+        }
     }
 
     /// Counts what a member had sent that was none.

@@ -25,6 +25,8 @@ struct Crew {
     left: u64,
     /// The number seen last, by where it arrived and left, and its kind.
     last: BTreeMap<(u64, usize, usize, u16), u64>,
+    /// Lanes may have changed owners: packets of before and after leave by different workers, and may pass each other.
+    changed: bool,
 }
 
 /// Numbers of packets that arrive at a worker begin at so many times its own.
@@ -39,7 +41,8 @@ impl Crew {
             [Arriving::Ingress, Arriving::Egress].map(|arriving| Port { device: Memory::new(ring), arriving }).into()
         };
         let lines = workers::lines(&plan, &owners, count, pool, ports, [1, 0], [1, 2]).unwrap();
-        Self { lines, owners, plan, now: Nanos::ZERO, arrived: 0, left: 0, last: BTreeMap::new() }
+        let (last, changed) = (BTreeMap::new(), false);
+        Self { lines, owners, plan, now: Nanos::ZERO, arrived: 0, left: 0, last, changed }
     }
 
     fn arrive(&mut self, worker: usize, direction: Direction, kind: Kind, count: usize) {
@@ -69,14 +72,27 @@ impl Crew {
                 let own = if direction == Direction::Ingress { 36 } else { 34 };
                 let port = u16::from_be_bytes([bytes[own], bytes[own + 1]]);
                 let lane = u32::from(port.wrapping_sub(1_000)).min(4);
-                assert_eq!(worker, self.owners.of_lane(lane), "packets of port {port} leave where their lane is");
                 let flow = (number / OF_WORKER, worker, direction.index(), port);
                 let before = self.last.insert(flow, number);
-                assert!(before < Some(number), "{before:?} and {number} changed places");
+                if !self.changed {
+                    assert_eq!(worker, self.owners.of_lane(lane), "packets of port {port} leave where their lane is");
+                    assert!(before < Some(number), "{before:?} and {number} changed places");
+                }
                 line.pool.put(frame);
                 self.left += 1;
             }
         }
+    }
+
+    /// All workers follow another configuration.
+    fn change(&mut self, config: &str) {
+        let new = config::parse(config, "test").unwrap_or_else(|error| panic!("{error}"));
+        let mut lines: Vec<_> = self.lines.iter_mut().collect();
+        workers::settle(&mut lines, self.now).unwrap();
+        workers::change(&mut lines, &mut self.owners, &self.plan, &new, self.now).unwrap();
+        let lanes: Vec<Vec<_>> = lines.iter().map(|line| line.places.lanes().collect()).collect();
+        assert!(lanes.iter().all(|lanes_here| *lanes_here == lanes[0]), "all have the same lanes: {lanes:?}");
+        (self.plan, self.changed) = (new, true);
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -114,6 +130,7 @@ enum Step {
     Turn(usize),
     Wait(Nanos),
     Take(usize),
+    Change(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -130,6 +147,23 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..5_000_000_u64).prop_map(|nanos| Step::Wait(Nanos(nanos))),
         2 => (0..3_usize).prop_map(Step::Take),
     ]
+}
+
+/// Or another configuration.
+fn step_or_change() -> impl Strategy<Value = Step> {
+    prop_oneof![6 => step(), 1 => (0..6_usize).prop_map(Step::Change)]
+}
+
+/// Containers come, go and change groups; the link has a rate, or not. So lanes change their owners.
+fn variant(number: usize) -> String {
+    let link = if number == 1 { "[link]\nrate = \"8mbit\"\n" } else { "" };
+    let groups = "[[group]]\nid = \"g\"\ningress = { rate = \"5mbit\" }\n[[group]]\nid = \"h\"\n";
+    let count = [4, 4, 3, 4, 1, 2][number];
+    let containers = Rig::containers(count, |container| {
+        let group = ["", "group = \"g\"\n", "group = \"h\"\n"][(number + usize::from(container)) % 3];
+        format!("{group}egress = {{ rate = \"{}mbit\" }}\n", 1 + number)
+    });
+    format!("{link}{groups}{containers}")
 }
 
 /// Four containers, two of them limited; two in one group.
@@ -158,12 +192,83 @@ proptest! {
                 Step::Turn(worker) => crew.turn(present(worker)),
                 Step::Wait(time) => crew.now = crew.now + time,
                 Step::Take(worker) => crew.take(present(worker)),
+                Step::Change(_) => {}
             }
             crew.snapshot();
         }
         let totals = crew.drain().totals;
         prop_assert_eq!((totals.received, totals.sent, totals.queued), (crew.arrived, crew.left, 0));
     }
+
+    #[test]
+    fn every_packet_has_one_fate_whatever_changes(
+        count in 1..4_u32,
+        steps in prop::collection::vec(step_or_change(), 1..120),
+        frames in 100..2_000_u32,
+    ) {
+        // With rings that fill, groups may be a packet ahead of their lanes for a moment: see docs/design.md.
+        let mut crew = Crew::new(&variant(0), count, frames, 16_384);
+        for step in steps {
+            let present = |worker: usize| worker % count as usize;
+            match step {
+                Step::Arrive { worker, direction, kind, count } => crew.arrive(present(worker), direction, kind, count),
+                Step::Turn(worker) => crew.turn(present(worker)),
+                Step::Wait(time) => crew.now = crew.now + time,
+                Step::Take(worker) => crew.take(present(worker)),
+                Step::Change(number) => crew.change(&variant(number)),
+            }
+            crew.snapshot();
+        }
+        let totals = crew.drain().totals;
+        prop_assert_eq!((totals.received, totals.sent, totals.queued), (crew.arrived, crew.left, 0));
+    }
+}
+
+/// Who stays keeps its owner, whoever comes or goes; what comes to share a limit comes together.
+#[test]
+fn a_lane_keeps_its_owner_as_long_as_it_can() {
+    let container =
+        |name: &str, port: u16, keys: &str| format!("[[container]]\nid = \"{name}\"\nports = [\"{port}\"]\n{keys}\n");
+    let [a, b, c, d] =
+        [("a", 1_000), ("b", 1_001), ("c", 1_002), ("d", 1_003)].map(|(name, port)| container(name, port, ""));
+    let mut crew = Crew::new(&[&a[..], &b, &c].concat(), 2, 1_000, 300);
+    let owners = |crew: &Crew| -> Vec<_> {
+        let places = &crew.lines[0].places;
+        places.containers.iter().map(|place| crew.owners.of_lane(place.lane.0)).collect()
+    };
+    assert_eq!(owners(&crew), [0, 1, 0]);
+    crew.change(&[&d[..], &c, &b].concat());
+    assert_eq!(owners(&crew), [0, 0, 1], "two at the one, one at the other: the new one goes to the first of equals");
+    crew.change(&[&c[..], &b, &a].concat());
+    assert_eq!(owners(&crew), [0, 1, 0]);
+    let group = "[[group]]\nid = \"g\"\n";
+    let [b, c] = [("b", 1_001), ("c", 1_002)].map(|(name, port)| container(name, port, "group = \"g\""));
+    crew.change(&[group, &a, &b, &c].concat());
+    assert_eq!(owners(&crew), [0, 0, 0], "the first of equals has both");
+    crew.change(&["[link]\nrate = \"1gbit\"\n", group, &a, &b, &c].concat());
+    assert_eq!(owners(&crew), [0, 0, 0]);
+}
+
+/// What waits when its lane changes owners leaves where it is, and the counters go on.
+#[test]
+fn a_lane_that_changes_owners_loses_nothing() {
+    let limit = "egress = { rate = \"80kbit\", burst = \"1600b\" }\nqueue = { kind = \"fifo\", limit = 100 }\n";
+    let apart = Rig::containers(2, |_| limit.to_owned());
+    let together = format!("[link]\nrate = \"1gbit\"\n{apart}");
+    let mut crew = Crew::new(&apart, 2, 4_096, 64);
+    assert_eq!(crew.owners.of_lane(1), 1);
+    crew.arrive(1, Direction::Egress, Kind::Container(1), 60);
+    crew.turn(1);
+    crew.change(&together);
+    assert_eq!(crew.owners.of_lane(1), 0);
+    crew.arrive(1, Direction::Egress, Kind::Container(1), 60);
+    crew.turn(1);
+    crew.turn(0);
+    let lane = |crew: &Crew| crew.snapshot().containers[1].egress.clone();
+    assert_eq!((lane(&crew).offered_packets, lane(&crew).dropped().packets), (120, 0));
+    assert!(crew.lines[0].queued() > 0 && crew.lines[1].queued() > 0);
+    assert_eq!(crew.drain().totals.sent, 120);
+    assert_eq!(lane(&crew).sent_packets, 120);
 }
 
 /// Container 0 is the first worker's; half of its traffic arrives at the second.

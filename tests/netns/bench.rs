@@ -65,12 +65,26 @@ impl Bench {
         Self::shared_with_queues(1)
     }
 
+    /// A bench whose interfaces all have so many queues.
+    pub(crate) fn with_queues(queues: u32) -> Self {
+        let bench = Self::new();
+        Self::set_queues(queues, &[(&bench.client, "eth0"), (&bench.line, SIDES[0])]);
+        Self::set_queues(queues, &[(&bench.server, "eth0"), (&bench.line, SIDES[1])]);
+        bench
+    }
+
+    fn set_queues(queues: u32, ends: &[(&Namespace, &str)]) {
+        let count = queues.to_string();
+        for (namespace, interface) in ends {
+            namespace.command("ethtool", &["-L", interface, "rx", &count, "tx", &count]).unwrap();
+        }
+    }
+
     /// The same with so many queues of the interface to the client.
     pub(crate) fn shared_with_queues(queues: u32) -> Self {
         let bench = Self::new();
-        let count = queues.to_string();
-        for (namespace, interface) in [(&bench.client, "eth0"), (&bench.line, SIDES[0])].iter().filter(|_| queues > 1) {
-            namespace.command("ethtool", &["-L", interface, "rx", &count, "tx", &count]).unwrap();
+        if queues > 1 {
+            Self::set_queues(queues, &[(&bench.client, "eth0"), (&bench.line, SIDES[0])]);
         }
         let links = bench.line.command("ip", &["-brief", "link", "show", SIDES[0]]).unwrap();
         let hardware = links.split_ascii_whitespace().nth(2).unwrap();

@@ -125,7 +125,7 @@ impl Raw {
     fn receives(&mut self, packet: &[u8]) -> bool {
         let (deadline, mut batch) = (Instant::now() + Duration::from_secs(5), Vec::new());
         while Instant::now() < deadline {
-            wait(self.ends.each_mut(), Duration::from_millis(10)).unwrap();
+            wait(self.ends.each_mut(), None, Duration::from_millis(10)).unwrap();
             self.ends[0].receive(&mut self.pool, &mut batch, 64).unwrap();
             for frame in batch.drain(..) {
                 let is_it = self.pool.bytes(&frame) == packet;

@@ -19,7 +19,10 @@ fn ticks(id: u32) -> u32 {
 
 /// The share of a core that an idle run takes.
 fn idle_share(config: &str) -> f64 {
-    let bench = Bench::new();
+    idle_share_on(&Bench::new(), config)
+}
+
+fn idle_share_on(bench: &Bench, config: &str) -> f64 {
     let portlane = bench.start(config);
     bench.ping();
     thread::sleep(Duration::from_millis(500));
@@ -31,6 +34,11 @@ fn idle_share(config: &str) -> f64 {
 pub(crate) fn adaptive() {
     let share = idle_share(FREE_CONTAINER);
     assert!(share < 0.02, "an idle run takes {:.1} % of a core", share * 100.0);
+}
+
+pub(crate) fn two_workers() {
+    let share = idle_share_on(&Bench::with_queues(2), FREE_CONTAINER);
+    assert!(share < 0.04, "two idle workers take {:.1} % of a core", share * 100.0);
 }
 
 pub(crate) fn busy() {

@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod offer;
 mod portlane;
+mod queues;
 #[path = "../../rings/tests/steering/frames.rs"]
 mod random_frames;
 mod refusals;
@@ -88,6 +89,16 @@ fn main() -> ExitCode {
         trial("a_soak_of_hostile_frames_on_a_shared_card_hurts_nobody", soak::hostile_frames_on_a_shared_card),
         trial("a_reload_that_is_refused_changes_nothing", reloads::refused),
         trial("a_reload_changes_what_the_kernel_chooses", reloads::of_a_shared_card),
+        trial("a_limit_holds_for_all_queues_together", queues::limited_in_total),
+        trial("neither_of_two_workers_starves", queues::nobody_starves),
+        trial("a_worker_that_sleeps_is_woken_by_another", queues::sleepers_are_woken),
+        trial("reloads_under_load_lose_nothing_at_two_workers", queues::reloads_under_load),
+        trial("workers_have_the_cores_and_queues_that_they_are_given", queues::as_configured),
+        trial("an_interface_of_several_queues_is_spoken_of_once", queues::outage),
+        trial("the_service_manager_is_told_of_all_workers", queues::watched),
+        trial("two_idle_workers_take_next_to_nothing", idle::two_workers),
+        trial("cores_and_queues_that_cannot_be_had_are_refused", queues::refused),
+        trial("one_worker_serves_all_queues_where_there_is_one_core", queues::one_core),
         trial("the_service_manager_is_told", service::notifies),
         trial("a_run_keeps_no_privileges", service::gives_up_privileges),
         trial("threads_on_a_shared_card_keep_what_they_need", service::keeps_few_privileges),

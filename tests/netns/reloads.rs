@@ -6,18 +6,30 @@ use std::fs;
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, CLIENT, FREE, FREE_CONTAINER, SERVER, SLOW};
-use crate::portlane::{Portlane, eventually};
+use crate::portlane::{Ended, Portlane, eventually};
 use crate::traffic::{Echo, Flood};
 
 /// A portlane, and how often it has been told to reload.
-struct Reloading {
+pub(crate) struct Reloading {
     portlane: Portlane,
     told: Cell<usize>,
 }
 
 impl Reloading {
+    pub(crate) fn new(portlane: Portlane) -> Self {
+        Self { portlane, told: Cell::new(0) }
+    }
+
+    pub(crate) fn portlane(&self) -> &Portlane {
+        &self.portlane
+    }
+
+    pub(crate) fn ended(self) -> Ended {
+        self.portlane.ended()
+    }
+
     /// Tells it to read its configuration again, and waits until it has.
-    fn reload(&self, bench: &Bench, config: &str) {
+    pub(crate) fn reload(&self, bench: &Bench, config: &str) {
         bench.config(config);
         self.reload_as_written();
     }
@@ -46,7 +58,7 @@ fn config(round: usize) -> String {
 pub(crate) fn under_load() {
     const RELOADS: usize = 1_000;
     let bench = Bench::new();
-    let reloading = Reloading { portlane: bench.start(&config(0)), told: Cell::new(0) };
+    let reloading = Reloading::new(bench.start(&config(0)));
     bench.ping();
     let floods =
         [(&bench.client, SERVER), (&bench.server, CLIENT)].map(|(from, to)| Flood::start(from, (to, FREE), 500, 2));
@@ -77,7 +89,7 @@ pub(crate) fn under_load() {
 pub(crate) fn of_a_shared_card() {
     let bench = Bench::shared();
     let portlane = bench.start_shared(FREE_CONTAINER, "\"all\"");
-    let reloading = Reloading { portlane, told: Cell::new(0) };
+    let reloading = Reloading::new(portlane);
     let containers_own = |port| Echo::new(&bench, port).ask(b"a container's");
     let hosts_own = |port| Echo::between(&bench.client, &bench.line, (SERVER, port)).ask(b"the host's");
     containers_own(FREE);
@@ -106,7 +118,7 @@ pub(crate) fn of_a_shared_card() {
 pub(crate) fn refused() {
     let bench = Bench::new();
     let limited = |rate: &str| format!("{FREE_CONTAINER}egress = {{ rate = \"{rate}\" }}\n");
-    let reloading = Reloading { portlane: bench.start(&limited("3mbit")), told: Cell::new(0) };
+    let reloading = Reloading::new(bench.start(&limited("3mbit")));
     bench.ping();
     let before = bench.stats();
     for (config, why) in [

@@ -4,7 +4,7 @@ use std::io;
 
 use super::Io;
 
-/// Why [`open_wire`](crate::open_wire) or [`open_nic`](crate::open_nic) failed. Whatever it had done is undone.
+/// Why [`bind_wire`](crate::bind_wire) or [`bind_nic`](crate::bind_nic) failed. Whatever it had done is undone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

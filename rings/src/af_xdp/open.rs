@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use xsk_rs::config::BindFlags;
 use super::error::OpenError;
 use super::interface::{Interface, Promiscuous};
 use super::memory_limit;
-use super::program::{Hook, Program};
+use super::program::{Hook, Program, Sockets};
 use super::queues::Queues;
-use super::sizes::{SIZES, chunk_size, largest_mtu, with_frames_for};
+use super::sizes::{SIZES, chunk_size, largest_mtu};
 use super::socket::{Frames, Socket, locked_memory_limit};
 use super::{AfXdp, Mode};
 use crate::{Device, Layout, Pool};
@@ -53,7 +54,7 @@ impl fmt::Display for Io {
 /// Shape of a wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Frames in the pool that both interfaces share: more than two rings of them.
+    /// Frames in the pool that all queues share: more than a ring of them for each.
     pub frames: u32,
     /// Bytes of a frame, at least: 2,048, 4,096 or 12,288, which hold packets for an MTU of 1,770, 3,818 and 12,010. The
     /// frames are larger if an interface's MTU needs that.
@@ -77,7 +78,8 @@ impl Options {
         Layout { frames: self.frames, frame_size: self.frame_size }
     }
 
-    pub(crate) fn check(&self) -> Result<(), OpenError> {
+    /// Refuses what so many queues cannot have.
+    pub(crate) fn check(&self, queues: usize) -> Result<(), OpenError> {
         let wrong = |what, value, rule: String| Err(OpenError::Option { what, value, rule });
         if !self.ring_size.is_power_of_two() || self.ring_size < 64 {
             return wrong("ring size", self.ring_size, "is not a power of two from 64 on".into());
@@ -85,8 +87,8 @@ impl Options {
         if !SIZES.contains(&self.frame_size) {
             return wrong("frame size", self.frame_size, "is neither 2048, nor 4096, nor 12288 bytes".into());
         }
-        if u64::from(self.frames) <= 2 * u64::from(self.ring_size) {
-            let rule = format!("is not more than two rings of {} take: nothing could be queued", self.ring_size);
+        if u64::from(self.frames) <= queues as u64 * u64::from(self.ring_size) {
+            let rule = format!("is not more than {queues} rings of {} take: nothing could be queued", self.ring_size);
             return wrong("number of frames", self.frames, rule);
         }
         if self.layout().bytes() > u64::from(u32::MAX) {
@@ -102,37 +104,41 @@ impl Options {
     }
 }
 
-/// Opens queue 0 of two interfaces over one pool: what one receives the other can send without a copy.
+/// Looks both sides up in the calling thread's network namespace, and refuses what could not be served; touches nothing.
+///
+/// # Errors
+///
+/// [`OpenError`]: an interface is not there, is down, or not Ethernet; or both are the same.
+pub fn look_up(names: [&str; 2]) -> Result<[Interface; 2], OpenError> {
+    if names[0] == names[1] {
+        return Err(OpenError::SameInterface { interface: names[0].into() });
+    }
+    Ok([inspect(names[0])?, inspect(names[1])?])
+}
+
+/// Binds all queues of two interfaces over one pool.
 ///
 /// The kernel gives all sockets of one UMEM the same way of binding, so zero-copy is used if both interfaces can do
 /// it, and not otherwise.
-pub(crate) fn open_wire(names: [&str; 2], options: &Options) -> Result<(Pool, [AfXdp; 2]), OpenError> {
-    let near = inspect_single(names[0])?;
-    let far = inspect_single(names[1])?;
-    let options = &with_frames_for([&near, &far], options)?;
-    options.check()?;
+pub(crate) fn bind_wire(interfaces: &[Interface; 2], options: &Options) -> Result<(Pool, [Vec<Bound>; 2]), OpenError> {
+    let queues = interfaces.each_ref().map(|interface| (0..interface.receive_queues).collect::<Vec<_>>());
+    options.check(queues.iter().map(Vec::len).sum())?;
     memory_limit::check(options.layout().bytes())?;
-    let near = End::attach(near, options)?;
-    let far = End::attach(far, options)?;
-    let native = [&near, &far].iter().all(|end| end.program.hook() == Hook::Native);
-    let Bound { frames, mut sockets, refusal } = bind(&[(&near.interface, 0), (&far.interface, 0)], native, options)?;
-    let mut pool = frames.into_pool();
-    let (Some(far_socket), Some(near_socket)) = (sockets.pop(), sockets.pop()) else {
-        unreachable!("a socket is bound for each queue, or none");
-    };
-    let near = near.finish(near_socket, &refusal, &mut pool, options)?;
-    let far = far.finish(far_socket, &refusal, &mut pool, options)?;
-    Ok((pool, [near, far]))
-}
-
-/// Looks an interface up, and refuses one that a wire could not serve.
-fn inspect_single(name: &str) -> Result<Interface, OpenError> {
-    let interface = inspect(name)?;
-    if interface.receive_queues > 1 {
-        let kind = if interface.combined_queues > 0 { "combined" } else { "rx" };
-        return Err(OpenError::ManyQueues { queues: interface.receive_queues, kind, interface: interface.name });
-    }
-    Ok(interface)
+    // Drivers refuse others where packets are longer than their buffers.
+    let takes_fragments = options.frame_size > SIZES[0];
+    let programs = interfaces.iter().map(|interface| {
+        let queues = interface.receive_queues;
+        attach(interface, options.io, |hook| Program::attach(interface.index, queues, hook, takes_fragments))
+    });
+    let programs = programs.collect::<Result<Vec<_>, _>>()?;
+    let sides = interfaces.iter().zip(&queues).zip(programs).map(|((interface, queues), (program, refusal))| {
+        let (hook, sockets) = (program.hook(), program.sockets());
+        let promiscuous = Promiscuous::new(interface.index)
+            .map_err(|source| failed("receive what is not addressed to", interface, source))?;
+        let tap = Some(Arc::new(Tap { _program: program, _promiscuous: promiscuous }));
+        Ok(Entrance { interface, queues, hook, refusal, sockets, tap })
+    });
+    bind(&sides.collect::<Result<Vec<_>, OpenError>>()?, options)
 }
 
 /// Looks an interface up, and refuses one that is down, or not Ethernet.
@@ -190,36 +196,51 @@ fn is_refused_everywhere(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| reasons.contains(&number))
 }
 
-/// One end of a wire in the making.
-struct End {
-    interface: Interface,
-    program: Program,
-    refusal: Option<String>,
+/// What takes all packets of an interface, while any of its queues is open.
+#[derive(Debug)]
+pub(super) struct Tap {
+    _program: Program,
+    _promiscuous: Promiscuous,
 }
 
-impl End {
-    fn attach(interface: Interface, options: &Options) -> Result<Self, OpenError> {
-        // Drivers refuse others where packets are longer than their buffers.
-        let takes_fragments = options.frame_size > SIZES[0];
-        let (program, refusal) =
-            attach(&interface, options.io, |hook| Program::attach(interface.index, hook, takes_fragments))?;
-        Ok(Self { interface, program, refusal })
+/// Queues of an interface whose program is attached, and how packets get into their sockets.
+pub(super) struct Entrance<'a> {
+    pub(super) interface: &'a Interface,
+    pub(super) queues: &'a [u32],
+    pub(super) hook: Hook,
+    /// What refused a better one.
+    pub(super) refusal: Option<String>,
+    pub(super) sockets: Arc<Sockets>,
+    /// Of a wire.
+    pub(super) tap: Option<Arc<Tap>>,
+}
+
+/// A queue of an interface whose socket is bound. Nothing flows until it is [started](Self::start).
+#[derive(Debug)]
+pub(crate) struct Bound {
+    tap: Option<Arc<Tap>>,
+    sockets: Arc<Sockets>,
+    hook: Hook,
+    refusal: Option<String>,
+    socket: Socket,
+    interface: Interface,
+    queue: u32,
+    options: Options,
+}
+
+impl Bound {
+    pub(crate) fn queue(&self) -> u32 {
+        self.queue
     }
 
-    /// Maps the rings, fills the fill ring, and lets packets in.
-    fn finish(
-        self,
-        socket: Socket,
-        not_bound: &Option<String>,
-        pool: &mut Pool,
-        options: &Options,
-    ) -> Result<AfXdp, OpenError> {
-        let Self { interface, program, refusal } = self;
-        let promiscuous = Promiscuous::new(interface.index)
-            .map_err(|source| failed("receive what is not addressed to", &interface, source))?;
-        let mut device = device((&interface, 0), program.hook(), socket, Some(promiscuous), pool, options)?;
-        device.steer(program).map_err(|source| failed("steer packets to the socket of", &interface, source))?;
-        device.refusal = refusal.or_else(|| not_bound.clone());
+    /// Fills its fill ring, and lets packets in.
+    pub(crate) fn start(self, pool: &mut Pool) -> Result<AfXdp, OpenError> {
+        let Self { tap, sockets, hook, refusal, socket, interface, queue, options } = self;
+        let mut device = device((&interface, queue), hook, socket, pool, &options)?;
+        sockets.set(queue, device.socket.descriptor()).map_err(|source| {
+            OpenError::system(format!("steer packets to the socket of queue {queue} of {}", interface.name), source)
+        })?;
+        (device.tap, device.refusal) = (tap, refusal);
         Ok(device)
     }
 }
@@ -229,11 +250,10 @@ fn failed(doing: &str, interface: &Interface, source: io::Error) -> OpenError {
 }
 
 /// Maps the rings of a queue's socket, and fills the fill ring.
-pub(super) fn device(
+fn device(
     (interface, queue): QueueOf<'_>,
     hook: Hook,
     socket: Socket,
-    promiscuous: Option<Promiscuous>,
     pool: &mut Pool,
     options: &Options,
 ) -> Result<AfXdp, OpenError> {
@@ -247,25 +267,49 @@ pub(super) fn device(
         (Hook::Native, false) => Mode::Copy,
         (Hook::Generic, _) => Mode::Generic,
     };
-    let mut device = AfXdp::new((interface, queue), mode, options.need_wakeup, queues, socket, promiscuous);
+    let mut device = AfXdp::new((interface, queue), mode, options.need_wakeup, queues, socket);
     device.reclaim(pool).map_err(|source| failed("fill the rings of", interface, source))?;
     Ok(device)
+}
+
+/// Binds a socket to each queue of both sides over one UMEM; in zero-copy mode if asked for or possible.
+pub(super) fn bind(sides: &[Entrance<'_>], options: &Options) -> Result<(Pool, [Vec<Bound>; 2]), OpenError> {
+    let queues = sides.iter().flat_map(|side| side.queues.iter().map(|&queue| (side.interface, queue)));
+    let queues: Vec<QueueOf<'_>> = queues.collect();
+    let native = sides.iter().all(|side| side.hook == Hook::Native);
+    let AllBound { frames, sockets, refusal } = bind_all(&queues, native, options)?;
+    let mut sockets = sockets.into_iter();
+    let mut sides = sides.iter().map(|side| {
+        let bound = |(&queue, socket)| Bound {
+            tap: side.tap.clone(),
+            sockets: Arc::clone(&side.sockets),
+            hook: side.hook,
+            refusal: side.refusal.clone().or_else(|| refusal.clone()),
+            socket,
+            interface: side.interface.clone(),
+            queue,
+            options: options.clone(),
+        };
+        side.queues.iter().zip(sockets.by_ref()).map(bound).collect()
+    });
+    let both = [sides.next().unwrap_or_default(), sides.next().unwrap_or_default()];
+    Ok((frames.into_pool(), both))
 }
 
 /// A queue of an interface.
 pub(super) type QueueOf<'a> = (&'a Interface, u32);
 
-/// What has been bound.
-pub(super) struct Bound {
-    pub(super) frames: Frames,
+/// Sockets that have been bound.
+struct AllBound {
+    frames: Frames,
     /// One for each queue, in their order.
-    pub(super) sockets: Vec<Socket>,
+    sockets: Vec<Socket>,
     /// What refused a better way than the best that there was.
-    pub(super) refusal: Option<String>,
+    refusal: Option<String>,
 }
 
-/// Binds a socket to each queue over one UMEM; in zero-copy mode if asked for or possible.
-pub(super) fn bind(queues: &[QueueOf<'_>], native: bool, options: &Options) -> Result<Bound, OpenError> {
+/// Binds a socket to each queue, in their order, over one UMEM.
+fn bind_all(queues: &[QueueOf<'_>], native: bool, options: &Options) -> Result<AllBound, OpenError> {
     let refused = match options.io {
         Io::ZeroCopy => return bind_when_free(queues, options, BindFlags::XDP_ZEROCOPY),
         Io::Auto if native => match bind_when_free(queues, options, BindFlags::XDP_ZEROCOPY) {
@@ -276,10 +320,10 @@ pub(super) fn bind(queues: &[QueueOf<'_>], native: bool, options: &Options) -> R
         Io::Copy | Io::Generic | Io::Packet => None,
     };
     let bound = bind_when_free(queues, options, BindFlags::XDP_COPY)?;
-    Ok(Bound { refusal: refused, ..bound })
+    Ok(AllBound { refusal: refused, ..bound })
 }
 
-fn bind_when_free(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Result<Bound, OpenError> {
+fn bind_when_free(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Result<AllBound, OpenError> {
     for _ in 1..BUSY_TRIES {
         match bind_once(queues, options, way) {
             Err(OpenError::QueueBusy { .. }) => thread::sleep(BUSY_PAUSE),
@@ -289,7 +333,7 @@ fn bind_when_free(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> 
     bind_once(queues, options, way)
 }
 
-fn bind_once(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Result<Bound, OpenError> {
+fn bind_once(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Result<AllBound, OpenError> {
     let frames = Frames::register(options.layout(), options.ring_size).map_err(|source| {
         if source.raw_os_error() == Some(libc::ENOBUFS) {
             return too_little_locked_memory(options.layout());
@@ -313,7 +357,7 @@ fn bind_once(queues: &[QueueOf<'_>], options: &Options, way: BindFlags) -> Resul
         })
     };
     let sockets = queues.iter().map(bind).collect::<Result<_, _>>()?;
-    Ok(Bound { frames, sockets, refusal: None })
+    Ok(AllBound { frames, sockets, refusal: None })
 }
 
 fn too_little_locked_memory(layout: Layout) -> OpenError {
@@ -330,9 +374,9 @@ mod tests {
 
     #[test]
     fn options_that_af_xdp_cannot_have_are_refused() {
-        let refused = |options: Options| options.check().unwrap_err().to_string();
+        let refused = |options: Options| options.check(2).unwrap_err().to_string();
         let good = Options::default();
-        assert!(good.check().is_ok());
+        assert!(good.check(2).is_ok());
         assert_eq!(
             refused(Options { ring_size: 1_000, ..good.clone() }),
             "ring size of 1000 is not a power of two from 64 on"
@@ -343,7 +387,7 @@ mod tests {
         );
         assert_eq!(
             refused(Options { frames: 4_096, ..good.clone() }),
-            "number of frames of 4096 is not more than two rings of 2048 take: nothing could be queued"
+            "number of frames of 4096 is not more than 2 rings of 2048 take: nothing could be queued"
         );
         assert_eq!(
             refused(Options { frames: 1 << 21, ..good }),

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 /// Commands and constants of `linux/bpf.h` and `linux/if_link.h`.
 mod abi {
@@ -105,31 +106,45 @@ impl Link {
 #[derive(Debug)]
 pub(super) struct Program {
     _link: Link,
-    sockets: OwnedFd,
+    sockets: Arc<Sockets>,
     hook: Hook,
 }
 
 impl Program {
-    /// Attaches the program; with no socket in its map yet it lets everything pass. Whether it `takes_fragments`, packets of
-    /// several buffers that is, it is the driver who asks.
+    /// Attaches the program, which has room for the sockets of so many queues; with none in its map yet it lets everything
+    /// pass. Whether it `takes_fragments`, packets of several buffers that is, it is the driver who asks.
     /// Fails as [`Link::new`].
-    pub(super) fn attach(interface: u32, hook: Hook, takes_fragments: bool) -> io::Result<Self> {
-        let sockets = create_map()?;
+    pub(super) fn attach(interface: u32, queues: u32, hook: Hook, takes_fragments: bool) -> io::Result<Self> {
+        let sockets = Sockets(create_map(queues)?);
         let flags = if takes_fragments { abi::BPF_F_XDP_HAS_FRAGS } else { 0 };
-        let program = load(&sockets, flags).or_else(|error| match error.raw_os_error() {
+        let program = load(&sockets.0, flags).or_else(|error| match error.raw_os_error() {
             // An older kernel, whose drivers do not ask.
-            Some(libc::EINVAL) if takes_fragments => load(&sockets, 0),
+            Some(libc::EINVAL) if takes_fragments => load(&sockets.0, 0),
             _ => Err(error),
         })?;
-        Ok(Self { _link: Link::new(program.as_fd(), interface, hook)?, sockets, hook })
+        Ok(Self { _link: Link::new(program.as_fd(), interface, hook)?, sockets: Arc::new(sockets), hook })
     }
 
     pub(super) fn hook(&self) -> Hook {
         self.hook
     }
 
-    /// From now on the packets of queue 0 go to `socket`.
-    pub(super) fn steer_to(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+    pub(super) fn sockets(&self) -> Arc<Sockets> {
+        Arc::clone(&self.sockets)
+    }
+}
+
+/// The map of a program, from queue to socket (`XSKMAP`).
+#[derive(Debug)]
+pub(super) struct Sockets(OwnedFd);
+
+impl Sockets {
+    pub(super) fn of(map: BorrowedFd<'_>) -> io::Result<Self> {
+        map.try_clone_to_owned().map(Self)
+    }
+
+    /// From now on what the program takes of a queue goes to `socket`.
+    pub(super) fn set(&self, queue: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
         #[repr(C)]
         struct UpdateElement {
             map: u32,
@@ -138,10 +153,9 @@ impl Program {
             value: u64,
             flags: u64,
         }
-        let queue = 0_u32;
         let descriptor = bits(socket.as_raw_fd());
         let attributes = UpdateElement {
-            map: bits(self.sockets.as_raw_fd()),
+            map: bits(self.0.as_raw_fd()),
             _padding: 0,
             key: address(&queue),
             value: address(&descriptor),
@@ -151,8 +165,8 @@ impl Program {
     }
 }
 
-/// An `XSKMAP` from queue (0 alone) to socket.
-fn create_map() -> io::Result<OwnedFd> {
+/// An `XSKMAP` with room for so many queues.
+fn create_map(queues: u32) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct CreateMap {
         kind: u32,
@@ -160,7 +174,7 @@ fn create_map() -> io::Result<OwnedFd> {
         value_size: u32,
         entries: u32,
     }
-    let attributes = CreateMap { kind: abi::BPF_MAP_TYPE_XSKMAP, key_size: 4, value_size: 4, entries: 1 };
+    let attributes = CreateMap { kind: abi::BPF_MAP_TYPE_XSKMAP, key_size: 4, value_size: 4, entries: queues };
     bpf(abi::BPF_MAP_CREATE, &attributes).map(owned)
 }
 

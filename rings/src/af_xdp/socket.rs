@@ -27,6 +27,7 @@ pub(super) struct Frames {
     descriptors: Vec<FrameDesc>,
     layout: Layout,
     ring_size: QueueSize,
+    huge_pages: bool,
 }
 
 impl Frames {
@@ -48,11 +49,12 @@ impl Frames {
             .map_err(invalid)?;
         // xsk-rs unmaps the length that it asked for, which the kernel refuses for part of a huge page.
         let huge = layout.bytes().is_multiple_of(HUGE_PAGE as u64).then(|| Umem::new(config, count, true));
+        let huge_pages = matches!(huge, Some(Ok(_)));
         let (umem, descriptors) = match huge {
             Some(Ok(made)) => made,
             _ => Umem::new(config, count, false).map_err(|error| cause(&error))?,
         };
-        Ok(Self { umem, descriptors, layout, ring_size })
+        Ok(Self { umem, descriptors, layout, ring_size, huge_pages })
     }
 
     /// Binds a socket to a queue of an interface. The first one decides between copying and not copying: the kernel
@@ -77,7 +79,7 @@ impl Frames {
 
     /// The pool over the frames. The UMEM lives as long as the pool, or as the last socket.
     pub(super) fn into_pool(self) -> Pool {
-        let Self { umem, descriptors, layout, .. } = self;
+        let Self { umem, descriptors, layout, huge_pages, .. } = self;
         // SAFETY: the descriptor is this UMEM's, and no frame has yet been given to the kernel.
         let packet = unsafe { umem.data(&descriptors[0]) }.contents().as_ptr();
         let base = packet.addr() - descriptors[0].addr();
@@ -88,7 +90,7 @@ impl Frames {
         // SAFETY: the UMEM maps `len` bytes at `base` and unmaps them when its last handle, one of which the area now
         // owns, is gone. xsk-rs accesses frames only through methods that nobody calls any more; the kernel accesses
         // those that it was given.
-        let area = unsafe { Area::adopt(base, len, Box::new(umem)) };
+        let area = unsafe { Area::adopt(base, len, huge_pages, Box::new(umem)) };
         Pool::over(area, layout, HEADROOM)
     }
 }

@@ -6,14 +6,14 @@
 use std::error::Error;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsFd;
 
-use aya::maps::{ArrayOfMaps, HashMap, MapData, PerCpuArray, XskMap};
+use aya::maps::{ArrayOfMaps, HashMap, MapData, PerCpuArray};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 
 use super::owners::{Owners, Ports};
-use super::program::{Hook, Link};
+use super::program::{Hook, Link, Sockets};
 
 /// The program, as clang has left it.
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
@@ -96,7 +96,7 @@ pub type Verdicts = [u64; Verdict::ALL.len()];
 
 /// The steering program.
 ///
-/// Attached to interfaces by [`open_nic`](super::open_nic) only; until then it can be tried with [`judge`](Self::judge).
+/// Attached to interfaces by [`bind_nic`](super::bind_nic) only; until then it can be tried with [`judge`](Self::judge).
 /// Dropped, or when the process dies in whatever way, it is detached, and the host's kernel has all frames again.
 #[derive(Debug)]
 pub struct Steering {
@@ -222,11 +222,11 @@ impl Steering {
         Ok(hook)
     }
 
-    /// From now on frames of containers that arrive by this queue go to `socket`.
-    pub(super) fn steer(&mut self, side: Side, queue: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
-        let sockets = self.program.map_mut(side.names().1).ok_or_else(absent)?;
-        let mut sockets = XskMap::try_from(sockets).map_err(system)?;
-        sockets.set(queue, socket.as_raw_fd(), 0).map_err(system)
+    /// Where the program looks up which socket a queue of this side has.
+    pub(super) fn sockets(&self, side: Side) -> io::Result<Sockets> {
+        let sockets = self.program.map(side.names().1).ok_or_else(absent)?;
+        let aya::maps::Map::XskMap(sockets) = sockets else { return Err(absent()) };
+        Sockets::of(sockets.fd().as_fd())
     }
 
     /// Takes the ring of what containers ask.

@@ -102,3 +102,20 @@ fn what_is_handed_over_comes_back() {
         assert_eq!(returned + left, 2);
     });
 }
+
+/// A consumer that sleeps is woken, or has seen the entry before: never neither.
+#[test]
+fn who_sleeps_is_woken() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = plain(2, u32::MAX, 0_u32);
+        let sender = thread::spawn(move || {
+            producer.push(7).unwrap();
+            producer.publish_and_ask()
+        });
+        let sleeps = consumer.falls_asleep();
+        let woken = sender.join().unwrap();
+        assert!(woken || !sleeps, "it sleeps, and nobody wakes it");
+        consumer.is_awake();
+        assert_eq!(consumer.pop(), Some(7));
+    });
+}

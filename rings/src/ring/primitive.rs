@@ -5,12 +5,12 @@
 #[cfg(loom)]
 pub(super) use loom::{
     cell::UnsafeCell,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, Ordering, fence},
 };
 #[cfg(not(loom))]
 pub(super) use {
     cell::UnsafeCell,
-    std::sync::atomic::{AtomicU32, Ordering},
+    std::sync::atomic::{AtomicU32, Ordering, fence},
 };
 
 #[cfg(not(loom))]

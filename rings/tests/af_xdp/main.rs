@@ -368,7 +368,7 @@ fn stopped(io: Io) {
     let talkers = talkers(&bench);
     converse(&mut wire, &talkers, 10, 100);
     talkers[0].send(b"taken").unwrap();
-    assert!(wait(wire.ends.each_mut(), Duration::from_secs(10)).unwrap());
+    assert!(wait(wire.ends.each_mut(), None, Duration::from_secs(10)).unwrap());
     wire.ends.iter_mut().for_each(|end| end.stop_taking().unwrap());
     assert!(!bench.has_programs());
     talkers[0].send(b"not taken").unwrap();
@@ -397,7 +397,7 @@ fn quiet_wire(bench: &Bench, io: Io) -> Wire {
     let mut wire = Wire::open(bench, &small_by(io)).unwrap();
     // What they had said before may still be on its way.
     for _ in 0..50 {
-        if !wait(wire.ends.each_mut(), Duration::from_millis(20)).unwrap() {
+        if !wait(wire.ends.each_mut(), None, Duration::from_millis(20)).unwrap() {
             return wire;
         }
         wire.turn().unwrap();
@@ -411,7 +411,7 @@ fn waiting(io: Io) {
     let talkers = talkers(&bench);
     talkers[1].send(b"wake up").unwrap();
     let start = Instant::now();
-    assert!(wait(wire.ends.each_mut(), Duration::from_secs(10)).unwrap());
+    assert!(wait(wire.ends.each_mut(), None, Duration::from_secs(10)).unwrap());
     assert!(start.elapsed() < Duration::from_secs(5));
     wire.turn().unwrap();
 }

@@ -32,7 +32,7 @@ pub(crate) fn by_packet() {
         bare.read().unwrap();
         packets.push(woken_after(
             || send(&near),
-            || assert!(wait(wire.ends.each_mut(), Duration::from_secs(10)).unwrap()),
+            || assert!(wait(wire.ends.each_mut(), None, Duration::from_secs(10)).unwrap()),
         ));
         wire.turn().unwrap();
     }

@@ -41,7 +41,7 @@ impl Wire {
     /// Turns until something is so, waiting in between as an idle worker does.
     pub(crate) fn turn_until(&mut self, mut is_so: impl FnMut(&Self) -> bool) {
         for _ in 0..500 {
-            wait(self.ends.each_mut(), Duration::from_millis(10)).unwrap();
+            wait(self.ends.each_mut(), None, Duration::from_millis(10)).unwrap();
             self.turn().unwrap();
             if is_so(self) {
                 return;
@@ -53,7 +53,7 @@ impl Wire {
     /// Turns until an error comes, waiting in between as an idle worker does.
     pub(crate) fn first_error(&mut self) -> io::Error {
         for _ in 0..100 {
-            let waited = wait(self.ends.each_mut(), Duration::from_millis(10));
+            let waited = wait(self.ends.each_mut(), None, Duration::from_millis(10));
             if let Err(error) = waited.and_then(|_| self.turn()) {
                 return error;
             }

@@ -2,26 +2,48 @@
 
 use super::text::printable;
 use super::units::time;
-use crate::live::{FrameReport, Rings, SocketReport, WorkerReport};
+use crate::live::{FrameReport, MemoryReport, Rings, SocketReport, WorkerReport};
 use crate::snapshot::Snapshot;
 
 /// The lines; none where nothing is live.
 pub(super) fn render(snapshot: &Snapshot) -> String {
-    let workers =
-        snapshot.workers.iter().map(worker).chain(snapshot.offloads.iter().map(|(name, off)| offloads(name, off)));
-    workers.chain(snapshot.sockets.iter().map(|(name, of)| socket(&printable(name), of))).collect()
+    let memory = snapshot.memory.iter().map(memory);
+    let workers = snapshot.workers.iter().map(worker);
+    let offloads = snapshot.offloads.iter().map(|(name, off)| offloads(name, off));
+    memory
+        .chain(workers)
+        .chain(offloads)
+        .chain(snapshot.sockets.iter().map(|(name, of)| socket(&printable(name), of)))
+        .collect()
+}
+
+fn memory(&MemoryReport { frames, frame_bytes, huge_pages }: &MemoryReport) -> String {
+    let pages = if huge_pages { "huge pages" } else { "small pages" };
+    format!("memory: {frames} frames of {frame_bytes} bytes, in {pages}\n")
 }
 
 fn worker(worker: &WorkerReport) -> String {
-    let WorkerReport { core, idle, turns, busy_turns, sleeps, woken_by_packet, slept_ns, frames } = worker;
+    let WorkerReport { core, queues, idle, turns, busy_turns, sleeps, woken_by_packet, slept_ns, .. } = worker;
     let core = core.map_or_else(|| "no core of its own".to_owned(), |core| format!("core {core}"));
     let (idle, slept) = (printable(idle), time(slept_ns / 1000));
-    let FrameReport { total, free, filling, sending, queued } = frames;
-    format!(
-        "worker on {core}, {idle}: {turns} turns, {busy_turns} with packets; slept {sleeps} times for {slept}, woken by a \
-         packet {woken_by_packet} times; frames: {free} free + {filling} filling + {sending} sending + {queued} queued of \
-         {total}\n"
-    )
+    let queues: Vec<_> = queues.iter().map(|queue| printable(queue)).collect();
+    let mut line = format!(
+        "worker on {core}, {idle}, {}: {turns} turns, {busy_turns} with packets; slept {sleeps} times for {slept}, woken by \
+         a packet {woken_by_packet} times",
+        queues.join(" ")
+    );
+    let others = [
+        ("by a worker", worker.woken_by_worker),
+        ("handed over", worker.handed_over),
+        ("taken over", worker.taken_over),
+        ("handoff", worker.handoff),
+    ];
+    for (name, count) in others.into_iter().filter(|&(_, count)| count > 0) {
+        line += &format!("; {name} {count}");
+    }
+    let FrameReport { total, free, filling, sending, queued } = worker.frames;
+    line += &format!("; frames: {free} free + {filling} filling + {sending} sending + {queued} queued of {total}");
+    line + "\n"
 }
 
 fn offloads(name: &str, off: &[String]) -> String {
@@ -75,8 +97,10 @@ mod tests {
     fn sockets_and_workers_are_told_of() {
         assert_eq!(
             super::render(&samples::live()),
-            "worker on core 1, adaptive: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a packet 9 times; \
-             frames: 12280 free + 4093 filling + 1 sending + 10 queued of 16384\n\
+            "memory: 16384 frames of 2048 bytes, in huge pages\n\
+             worker on core 1, adaptive, eth0:0 veth0:0: 1000 turns, 10 with packets; slept 20 times for 1.9s, woken by a \
+             packet 9 times; by a worker 2; handed over 40; taken over 30; handoff 1; frames: 12280 free + \
+             4093 filling + 1 sending + 10 queued of 16384\n\
              eth0 has rx-gro, rx-vlan-hw-parse off until the end\n\
              socket eth0:0: copy; rx 5, fill 2040, tx 0, completion 1 of 2048; batches 7x1 2x4-7 1x64; rx_ring_full 3; kicks 12\n"
         );

@@ -1,0 +1,98 @@
+//! Cores by their numbers: whether a worker can have one.
+
+use std::fs;
+
+use core_affinity::CoreId;
+
+use crate::failure::Failure;
+
+/// Numbers of cores as the kernel writes them: `0-3,8`.
+#[derive(Debug)]
+struct Cores {
+    written: String,
+    ranges: Vec<(usize, usize)>,
+}
+
+impl Cores {
+    /// A list under `/sys/devices/system/cpu`; none where the kernel does not say.
+    fn read(list: &str) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/sys/devices/system/cpu/{list}")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let range = |part: &str| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            Some((first.parse().ok()?, last.parse().ok()?))
+        };
+        let ranges = text.trim().split(',').map(range).collect::<Option<_>>()?;
+        Some(Self { written: text.trim().to_owned(), ranges })
+    }
+
+    fn contains(&self, core: usize) -> bool {
+        self.ranges.iter().any(|&(first, last)| (first..=last).contains(&core))
+    }
+}
+
+/// The cores of workers, each of which exists, is online, and is among those `allowed`.
+///
+/// # Errors
+///
+/// Refused if one is not.
+pub(super) fn check(wanted: impl Iterator<Item = usize>, allowed: &[CoreId]) -> Result<Vec<CoreId>, Failure> {
+    let [present, online] = ["present", "online"].map(Cores::read);
+    let mut wanted = wanted.map(|core| one(core, present.as_ref(), online.as_ref(), allowed));
+    wanted.try_fold(Vec::new(), |mut cores, core| {
+        cores.push(core.map_err(Failure::refused)?);
+        Ok(cores)
+    })
+}
+
+fn one(core: usize, present: Option<&Cores>, online: Option<&Cores>, allowed: &[CoreId]) -> Result<CoreId, String> {
+    let lacks = |cores: Option<&Cores>| cores.filter(|cores| !cores.contains(core)).map(|cores| cores.written.clone());
+    if let Some(present) = lacks(present) {
+        return Err(format!(
+            "there is no core {core}: this machine has {present}; name one of those in [[worker]] core"
+        ));
+    }
+    if let Some(online) = lacks(online) {
+        return Err(format!(
+            "core {core} is offline: `echo 1 > /sys/devices/system/cpu/cpu{core}/online` brings it up, or name one of \
+             {online} in [[worker]] core"
+        ));
+    }
+    allowed.iter().copied().find(|allowed| allowed.id == core).ok_or_else(|| {
+        let allowed: Vec<_> = allowed.iter().map(|core| core.id.to_string()).collect();
+        format!(
+            "core {core} is not among those that portlane may run on ({}): name one of those in [[worker]] core, or let \
+             it have more (taskset, cpusets; AllowedCPUs= and CPUAffinity= of a systemd unit)",
+            allowed.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_that_cannot_be_had_is_refused_with_the_reason() {
+        let [present, online] = ["0-3,8\n", "0-2"].map(|text| Cores::parse(text).unwrap());
+        let allowed = [0, 1].map(|id| CoreId { id });
+        let one = |core| one(core, Some(&present), Some(&online), &allowed).map(|core| core.id);
+        assert_eq!(one(1), Ok(1));
+        assert_eq!(
+            one(4).unwrap_err(),
+            "there is no core 4: this machine has 0-3,8; name one of those in [[worker]] core"
+        );
+        assert!(one(8).unwrap_err().starts_with("core 8 is offline: `echo 1 > /sys/devices/system/cpu/cpu8/online`"));
+        assert!(one(2).unwrap_err().starts_with("core 2 is not among those that portlane may run on (0, 1): "));
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_say_is_not_asked_for() {
+        let allowed = [CoreId { id: 5 }];
+        assert_eq!(one(5, None, None, &allowed), Ok(allowed[0]));
+        assert!(one(4, None, None, &allowed).unwrap_err().contains("may run on (5)"));
+        assert!(Cores::parse("").is_none() && Cores::parse("0-x").is_none());
+    }
+}
