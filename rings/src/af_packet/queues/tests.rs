@@ -106,7 +106,7 @@ impl Model {
         assert_eq!(batch.len(), if is_ours { usize::from(filled) } else { 0 });
         for (frame, number) in batch.into_iter().zip(1..) {
             let number = first.wrapping_add(number);
-            assert_eq!(self.pool.bytes(&frame).last(), Some(&number), "packets keep their order");
+            assert_eq!(self.pool.bytes(&frame).first(), Some(&number), "packets keep their order");
             self.accepted += 1;
             match self.queues.send(frame) {
                 Ok(()) => self.under_way.push_back(number),
@@ -137,7 +137,7 @@ impl Model {
             count -= taken;
             for frame in &frames[..taken] {
                 let bytes = area.slice(frame.address, frame.len());
-                assert_eq!(bytes.last().copied(), under_way.pop_front(), "packets keep their order");
+                assert_eq!(bytes.first().copied(), under_way.pop_front(), "packets keep their order");
             }
             *sent += taken as u64;
             Ok(taken)
