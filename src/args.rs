@@ -12,6 +12,7 @@ use portlane_classify::Arriving;
 use portlane_stats::render::Format;
 
 use crate::bench::Load;
+use crate::commands::import_mesos::ImportMesos;
 use crate::config::DEFAULT_SOCKET;
 
 /// Gives every container on a shared NIC its own lane.
@@ -86,6 +87,13 @@ pub enum Command {
     Check(Check),
     /// Ask a running portlane for its numbers
     Stats(Stats),
+    /// Print the configuration that the flags of a Mesos agent come to
+    ///
+    /// Takes the flags of the network/port_mapping isolator by the names they have there, and prints a configuration with what
+    /// each was read as: 37500KB a second, for one, is 38,400,000 B/s = 307.2 mbit. Rates by cpu, minimum, maximum, ceil and
+    /// burst are those of Mesos' newer versions. What Mesos refuses is refused in its words.
+    #[command(name = "import-mesos")]
+    ImportMesos(Box<ImportMesos>),
 }
 
 /// Arguments of `replay`.
