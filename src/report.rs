@@ -61,11 +61,12 @@ pub fn snapshot_of_all<D: Device>(
 ) -> Snapshot {
     let first = lines[0];
     let reader = Reader { lines, owners, plan, context, now, positions: positions(first) };
-    let groups = plan.groups.iter().zip(0..).map(|(group, number)| GroupReport {
+    let groups = plan.groups.iter().zip(0..).map(|(group, position)| GroupReport {
         id: group.id.clone(),
+        number: first.places.groups[position as usize].0,
         group: reader.group_name(group.group),
-        ingress: reader.group(Direction::Ingress, number),
-        egress: reader.group(Direction::Egress, number),
+        ingress: reader.group(Direction::Ingress, position),
+        egress: reader.group(Direction::Egress, position),
     });
     let containers = plan.containers.iter().zip(&first.places.containers);
     let containers = containers.map(|(of, &place)| reader.container(&of.id, place, &of.lanes));
@@ -179,6 +180,7 @@ impl<'a, D: Device> Reader<'a, D> {
     fn container(&self, id: &str, place: Place, [ingress, egress]: &[LaneParams; 2]) -> ContainerReport {
         ContainerReport {
             id: id.to_owned(),
+            number: place.lane.0,
             group: self.group_name(ingress.group),
             ingress: self.lane(Direction::Ingress, place, ingress),
             egress: self.lane(Direction::Egress, place, egress),

@@ -11,7 +11,7 @@
 //! | `overlimits` | waits for tokens | 0 |
 //! | `requeues` | frames put back because the device's ring was full | 0 |
 //! | `backlog`, `qlen` | all that the lane holds | the same: a frame that waits for tokens stays in its queue's length (`qdisc_peek_dequeued`), and a parent mirrors its child |
-//! | `ratebps`, `ratepps` | of what was sent | of what was dequeued |
+//! | `ratebps`, `ratepps` | of what was sent: live, as the kernel [estimates](crate::estimator); in a replay, the average over all of it | of what was dequeued |
 
 use std::collections::BTreeMap;
 
@@ -237,6 +237,12 @@ impl TrafficControl {
             ratepps: rate.packets_per_s,
             requeues: 0,
         }
+    }
+
+    /// What has left it.
+    #[must_use]
+    pub fn left(&self) -> Volume {
+        Volume { packets: self.packets, bytes: self.bytes }
     }
 }
 

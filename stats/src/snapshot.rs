@@ -191,6 +191,8 @@ impl NodeReport {
 pub struct GroupReport {
     /// Its id in the configuration.
     pub id: String,
+    /// Its number among groups, which stays its own as long as it is there. tc's handle follows from it.
+    pub number: u32,
     /// The group that it is in; `None`: directly under the link.
     pub group: Option<String>,
     /// Traffic to its containers.
@@ -204,6 +206,8 @@ pub struct GroupReport {
 pub struct ContainerReport {
     /// Its id in the configuration.
     pub id: String,
+    /// Its number among containers, from 0, which stays its own as long as it is there. tc's handles follow from it.
+    pub number: u32,
     /// The group that it is in; `None`: directly under the link.
     #[serde(default)]
     pub group: Option<String>,

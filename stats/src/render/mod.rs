@@ -21,6 +21,8 @@ use std::str::FromStr;
 
 use crate::snapshot::Snapshot;
 
+pub mod containers;
+mod handles;
 pub mod json;
 mod live;
 pub mod mesos;
