@@ -114,7 +114,7 @@ pub struct Replay {
     /// Write the sojourn times of all lanes together as HdrHistogram's percentile text, in microseconds
     #[arg(long, value_name = "FILE")]
     pub hgrm: Option<PathBuf>,
-    /// How numbers are printed: text, json, tc, tc-json or mesos
+    /// How numbers are printed: text, json, tc, tc-json, mesos or prometheus
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
     /// Which way packets go
@@ -211,7 +211,7 @@ pub struct Check {
 /// Arguments of `stats`.
 #[derive(Debug, Args)]
 pub struct Stats {
-    /// How numbers are printed: text, json, tc, tc-json or mesos
+    /// How numbers are printed: text, json, tc, tc-json, mesos or prometheus
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
     /// The control socket of the running portlane

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::counters::{DropReason, LaneCounters, Volume};
-use crate::histogram::{LaneHistogram, Quantiles};
+use crate::histogram::{LaneHistogram, Octaves, Quantiles};
 
 mod class;
 mod limit;
@@ -104,6 +104,9 @@ pub struct LaneReport {
     pub ce_marks: u64,
     /// How long packets stayed in the lane.
     pub sojourn_ns: Quantiles,
+    /// The same as counts by powers of two.
+    #[serde(default)]
+    pub sojourn_octaves: Octaves,
     /// `bw_limit`, then `bloat_reduction`.
     pub traffic_control: [TrafficControl; 2],
     /// The rate limiter's settings.
@@ -136,6 +139,7 @@ impl LaneReport {
             ecn_marks: counters.ecn_marks,
             ce_marks: counters.ce_marks,
             sojourn_ns: reading.sojourn.quantiles(),
+            sojourn_octaves: reading.sojourn.octaves(),
             traffic_control: [
                 TrafficControl {
                     drops: dropped.packets,
