@@ -49,7 +49,12 @@ pub(crate) fn get(namespace: &Namespace, path: &str) -> (u16, String) {
 }
 
 fn request(namespace: &Namespace, method: &str, path: &str) -> (u16, String) {
-    let mut stream = namespace.within(|| TcpStream::connect("127.0.0.1:9660")).unwrap().unwrap();
+    request_of(namespace, 9_660, method, path).unwrap()
+}
+
+/// The same of whoever listens on a port of loopback.
+pub(crate) fn request_of(namespace: &Namespace, port: u16, method: &str, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = namespace.within(|| TcpStream::connect(("127.0.0.1", port))).unwrap()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     write!(stream, "{method} {path} HTTP/1.1\r\nhost: portlane\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         .unwrap();
@@ -57,7 +62,7 @@ fn request(namespace: &Namespace, method: &str, path: &str) -> (u16, String) {
     stream.read_to_string(&mut response).unwrap();
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
     let status = head.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
-    (status, body.to_owned())
+    Ok((status, body.to_owned()))
 }
 
 pub(crate) fn http() {
@@ -72,6 +77,14 @@ pub(crate) fn http() {
     snapshot.check().unwrap();
     assert_eq!(snapshot.totals.sent, 8, "three pings and ARP, there and back");
     assert_contract(&serde_json::from_str(&body).unwrap());
+
+    for path in ["/metrics", "/containers", "/tc/qdisc", "/tc/class", "/monitor/statistics", "/monitor/statistics.json"]
+    {
+        let (status, body) = get(&bench.line, path);
+        assert_eq!(status, 200, "{path}");
+        assert!(path == "/metrics" || serde_json::from_str::<Value>(&body).unwrap().is_array(), "{path}: {body}");
+    }
+    assert_eq!(get(&bench.line, "/ready"), (200, "ready\n".to_owned()));
 
     for (method, path, status) in [
         ("POST", "/stats.json", 405),
