@@ -179,6 +179,26 @@ mod tests {
         }
     }
 
+    /// A TBF of 5 Mbit/s, busy for 16 s and then idle, as a kernel estimated it.
+    #[test]
+    fn a_recorded_kernel_estimated_the_same() {
+        let recorded = include_str!("../tests/golden/estimator.txt");
+        let mut estimator = Estimator::new(0, Volume::default());
+        let mut samples = 0;
+        for line in recorded.lines().filter(|line| !line.starts_with('#')) {
+            let numbers: Vec<f64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+            let &[seconds, bytes, packets, bytes_per_s, packets_per_s] = numbers.as_slice() else { panic!("{line}") };
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and not negative")]
+            let [now, bytes, packets] = [seconds * 1e9, bytes, packets].map(|number| number as u64);
+            estimator.sample(now, Volume { packets, bytes });
+            let Rate { bytes_per_s: ours, packets_per_s: our_packets } = estimator.rate();
+            assert!((ours as f64 - bytes_per_s).abs() < 0.02 * bytes_per_s, "{ours} at {line}");
+            assert!((our_packets as f64 - packets_per_s).abs() < 0.02 * packets_per_s + 1.0, "{our_packets} at {line}");
+            samples += 1;
+        }
+        assert_eq!(samples, 26);
+    }
+
     #[test]
     fn a_sample_that_comes_late_counts_for_all_its_seconds() {
         let mut regular = Estimator::new(0, Volume::default());

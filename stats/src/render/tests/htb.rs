@@ -125,19 +125,3 @@ fn the_rarer_forms_are_printed() {
     let json = tc_json::render(&snapshot);
     assert!(json.contains(r#""options":{"rate":250000,"burst":16384,"limit":4096},"#), "{json}");
 }
-
-/// The two expressions with which flent's `TcRunner` reads `tc -s qdisc`.
-#[test]
-fn flent_reads_the_text() {
-    let sent = Regex::new(r"Sent (\d+) bytes (\d+) pkt \(dropped (\d+), overlimits (\d+) requeues (\d+)\)").unwrap();
-    let backlog = Regex::new(r"backlog (\d+)b (\d+)p requeues (\d+)").unwrap();
-    let mut snapshot = samples::snapshot();
-    snapshot.containers[0].ingress.traffic_control[1].backlog = 5_242_880;
-    let text = tc::render(&snapshot);
-    let printed = blocks(&text).into_iter().filter(|block| !block.starts_with("class tbf"));
-    for block in printed {
-        assert_eq!(sent.find_iter(&block).count(), 1, "{block}");
-        assert_eq!(backlog.find_iter(&block).count(), 1, "{block}");
-    }
-    assert!(text.contains(" backlog 5242880b "), "{text}");
-}
