@@ -9,7 +9,9 @@ use portlane_stats::counters::LaneCounters;
 use portlane_stats::histogram::LaneHistogram;
 use portlane_stats::lane::{ClassReport, LaneReading, LaneReport, LimitedBy, Rate as Average};
 use portlane_stats::live::{MemoryReport, SocketReport, WorkerReport};
-use portlane_stats::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
+use portlane_stats::snapshot::{
+    ContainerReport, Directions, GroupReport, Identity, Mode, NodeReport, Snapshot, Totals,
+};
 
 use crate::config::Plan;
 use crate::line::Line;
@@ -69,7 +71,8 @@ pub fn snapshot_of_all<D: Device>(
         egress: reader.group(Direction::Egress, position),
     });
     let containers = plan.containers.iter().zip(&first.places.containers);
-    let containers = containers.map(|(of, &place)| reader.container(&of.id, place, &of.lanes));
+    let containers = containers
+        .map(|(of, &place)| ContainerReport { mesos: of.mesos.clone(), ..reader.container(&of.id, place, &of.lanes) });
     let leaving = first.places.leaving.iter().map(|one| reader.container(&one.id, one.place, &one.lanes));
     let nobody = Place { lane: first.places.unmatched, since: None };
     Snapshot {
@@ -182,6 +185,7 @@ impl<'a, D: Device> Reader<'a, D> {
             id: id.to_owned(),
             number: place.lane.0,
             group: self.group_name(ingress.group),
+            mesos: Identity::default(),
             ingress: self.lane(Direction::Ingress, place, ingress),
             egress: self.lane(Direction::Egress, place, egress),
         }

@@ -9,7 +9,7 @@ use crate::lane::{
     Rate, TbfReport,
 };
 use crate::live::{FrameReport, MemoryReport, Rings, SocketReport, WorkerReport};
-use crate::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
+use crate::snapshot::{ContainerReport, Directions, GroupReport, Identity, Mode, NodeReport, Snapshot, Totals};
 
 const DURATION_NS: u64 = 2_000_000_000;
 
@@ -80,7 +80,7 @@ pub(crate) fn grouped() -> Snapshot {
 
 /// A container by its class in the kernel's trees.
 fn container(id: &str, class: u32, ingress: LaneReport, egress: LaneReport) -> ContainerReport {
-    ContainerReport { id: id.to_owned(), number: class - 2, group: None, ingress, egress }
+    ContainerReport { id: id.to_owned(), number: class - 2, group: None, mesos: Identity::default(), ingress, egress }
 }
 
 /// The first, live: with a socket and a worker.
