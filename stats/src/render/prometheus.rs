@@ -80,6 +80,11 @@ fn write_totals(out: &mut Writer, totals: &Totals) -> fmt::Result {
         ("unmatched", "Packets that no container owns; sent, dropped or queued as others are.", totals.unmatched),
         ("handoff_dropped", "Packets dropped because their lane's worker had no room for more.", totals.handoff),
         ("missed", "Packets dropped by the kernel because a worker was late.", totals.missed),
+        (
+            "too_long",
+            "Packets dropped because they are longer than a frame, where packet sockets tell.",
+            totals.too_long,
+        ),
         ("unsent", "Packets dropped by an interface that could not send them.", totals.unsent),
     ];
     for (name, help, count) in counters {
