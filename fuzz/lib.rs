@@ -5,6 +5,7 @@
 //! | `parse` | frames of every link type, cut and damaged |
 //! | `capture` | pcap and pcapng files, cut and damaged |
 //! | `config` | configurations with the wrong values, and text that is none |
+//! | `http` | requests for metrics: `Accept` headers and queries |
 //! | `shaper` | packets in any order, in lanes with any limits, at any time |
 //!
 //! Each is a test that runs for a few seconds with random input, and a target for coverage-guided fuzzers; the
@@ -16,6 +17,8 @@ mod capture;
 mod config;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod http;
 #[cfg(test)]
 mod parse;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use portlane_classify::Arriving;
 use portlane_stats::render::Format;
 
 use crate::bench::Load;
+use crate::commands::import_mesos::ImportMesos;
 use crate::config::DEFAULT_SOCKET;
 
 /// Gives every container on a shared NIC its own lane.
@@ -86,6 +87,13 @@ pub enum Command {
     Check(Check),
     /// Ask a running portlane for its numbers
     Stats(Stats),
+    /// Print the configuration that the flags of a Mesos agent come to
+    ///
+    /// Takes the flags of the network/port_mapping isolator by the names they have there, and prints a configuration with what
+    /// each was read as: 37500KB a second, for one, is 38,400,000 B/s = 307.2 mbit. Rates by cpu, minimum, maximum, ceil and
+    /// burst are those of Mesos' newer versions. What Mesos refuses is refused in its words.
+    #[command(name = "import-mesos")]
+    ImportMesos(Box<ImportMesos>),
 }
 
 /// Arguments of `replay`.
@@ -106,7 +114,7 @@ pub struct Replay {
     /// Write the sojourn times of all lanes together as HdrHistogram's percentile text, in microseconds
     #[arg(long, value_name = "FILE")]
     pub hgrm: Option<PathBuf>,
-    /// How numbers are printed: text, json, tc, tc-json or mesos
+    /// How numbers are printed: text, json, tc, tc-json, mesos or prometheus
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
     /// Which way packets go
@@ -203,7 +211,7 @@ pub struct Check {
 /// Arguments of `stats`.
 #[derive(Debug, Args)]
 pub struct Stats {
-    /// How numbers are printed: text, json, tc, tc-json or mesos
+    /// How numbers are printed: text, json, tc, tc-json, mesos or prometheus
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
     /// The control socket of the running portlane

@@ -9,7 +9,9 @@ use portlane_stats::counters::LaneCounters;
 use portlane_stats::histogram::LaneHistogram;
 use portlane_stats::lane::{ClassReport, LaneReading, LaneReport, LimitedBy, Rate as Average};
 use portlane_stats::live::{MemoryReport, SocketReport, WorkerReport};
-use portlane_stats::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
+use portlane_stats::snapshot::{
+    ContainerReport, Directions, GroupReport, Identity, Mode, NodeReport, Snapshot, Totals,
+};
 
 use crate::config::Plan;
 use crate::line::Line;
@@ -61,14 +63,16 @@ pub fn snapshot_of_all<D: Device>(
 ) -> Snapshot {
     let first = lines[0];
     let reader = Reader { lines, owners, plan, context, now, positions: positions(first) };
-    let groups = plan.groups.iter().zip(0..).map(|(group, number)| GroupReport {
+    let groups = plan.groups.iter().zip(0..).map(|(group, position)| GroupReport {
         id: group.id.clone(),
+        number: first.places.groups[position as usize].0,
         group: reader.group_name(group.group),
-        ingress: reader.group(Direction::Ingress, number),
-        egress: reader.group(Direction::Egress, number),
+        ingress: reader.group(Direction::Ingress, position),
+        egress: reader.group(Direction::Egress, position),
     });
     let containers = plan.containers.iter().zip(&first.places.containers);
-    let containers = containers.map(|(of, &place)| reader.container(&of.id, place, &of.lanes));
+    let containers = containers
+        .map(|(of, &place)| ContainerReport { mesos: of.mesos.clone(), ..reader.container(&of.id, place, &of.lanes) });
     let leaving = first.places.leaving.iter().map(|one| reader.container(&one.id, one.place, &one.lanes));
     let nobody = Place { lane: first.places.unmatched, since: None };
     Snapshot {
@@ -179,7 +183,9 @@ impl<'a, D: Device> Reader<'a, D> {
     fn container(&self, id: &str, place: Place, [ingress, egress]: &[LaneParams; 2]) -> ContainerReport {
         ContainerReport {
             id: id.to_owned(),
+            number: place.lane.0,
             group: self.group_name(ingress.group),
+            mesos: Identity::default(),
             ingress: self.lane(Direction::Ingress, place, ingress),
             egress: self.lane(Direction::Egress, place, egress),
         }

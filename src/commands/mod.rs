@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod import_mesos;
 pub(crate) mod outputs;
 pub mod replay;
 #[cfg(feature = "af-xdp")]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use portlane_classify::PortRange;
 use portlane_shaper::Nanos;
+use portlane_stats::snapshot::Identity;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -88,6 +89,8 @@ pub(crate) struct Container {
     #[serde(default)]
     pub(crate) queue: Queue,
     pub(crate) group: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) mesos: Identity,
 }
 
 /// An inner node of the tree.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use portlane_classify::{Direction, PortRange, Rule, RuleError, Table};
 use portlane_shaper::{GroupId, GroupParams, LaneParams, LinkParams, QueueParams, TreeParams};
+use portlane_stats::snapshot::Identity;
 use toml::Spanned;
 
 use super::advice;
@@ -88,6 +89,8 @@ pub struct Container {
     pub ports: Vec<PortRange>,
     /// The addresses on which it owns them; empty: all.
     pub addresses: Vec<IpAddr>,
+    /// What Mesos calls it.
+    pub mesos: Identity,
     /// Its lanes, by [`Direction::index`].
     pub lanes: [LanePlan; 2],
 }
@@ -204,6 +207,7 @@ fn container(
         group,
         ports: written.ports.get_ref().0.iter().map(|range| range.get_ref().0).collect(),
         addresses: addresses.into_iter().flat_map(|list| &list.0).map(|&Text(address)| address).collect(),
+        mesos: written.mesos.clone(),
         lanes,
     })
 }

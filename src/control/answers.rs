@@ -1,13 +1,15 @@
 //! One answer for many: building a snapshot takes the worker from its packets, so those who ask at about the same time
-//! get the same one.
+//! get the same one, and each form of it is made once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use crossbeam::channel::Sender;
+use portlane_stats::estimator::Estimators;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, Instant};
 
+use super::forms::Forms;
 use super::questions::{self, Question};
 
 /// How long the worker may take to answer. It does so between two turns, but may have to wait for its core.
@@ -16,8 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Requests that are taken in at a time; others wait, each in its own connection.
 const TAKEN_IN: usize = 16;
 
-/// A snapshot as JSON; nothing if the worker did not answer.
-type Answer = Option<Bytes>;
+/// How often rates are sampled where nobody asks: as often as the estimator wants it, if the worker has to spend no more than a
+/// fiftieth of its time on it.
+const SAMPLED: Duration = Duration::from_nanos(portlane_stats::estimator::INTERVAL_NS);
+const WORKERS_SHARE: u32 = 50;
+
+/// A snapshot in all its forms; nothing if the worker did not answer.
+type Answer = Option<Arc<Forms>>;
 
 #[derive(Debug)]
 struct Request {
@@ -37,7 +44,7 @@ impl Answers {
     /// share, and whoever asks and leaves would get a snapshot built each time.
     pub(super) fn start(questions: Sender<questions::Request>) -> Self {
         let (sender, requests) = mpsc::channel(TAKEN_IN);
-        tokio::spawn(answer_in_turn(requests, questions));
+        tokio::spawn(answer_in_turn(requests, Asker { questions, estimators: Estimators::default() }));
         Self(sender)
     }
 
@@ -50,16 +57,27 @@ impl Answers {
 }
 
 /// Asks the worker one question at a time. Requests that come meanwhile find the answer to it, or, if it is too old for
-/// them, to the next.
-async fn answer_in_turn(mut requests: mpsc::Receiver<Request>, questions: Sender<questions::Request>) {
+/// them, to the next. Asks by itself, too, so that rates are sampled.
+async fn answer_in_turn(mut requests: mpsc::Receiver<Request>, mut asker: Asker) {
     let mut last: Option<(Instant, Answer)> = None;
-    while let Some(Request { came, age, reply }) = requests.recv().await {
+    let mut sample = Instant::now() + SAMPLED;
+    loop {
+        let request = tokio::select! {
+            request = requests.recv() => request,
+            () = time::sleep_until(sample) => {
+                let asked = Instant::now();
+                last = Some((asked, asker.ask().await));
+                sample = asked + SAMPLED.max(asked.elapsed() * WORKERS_SHARE);
+                continue;
+            }
+        };
+        let Some(Request { came, age, reply }) = request else { return };
         if reply.is_closed() {
             continue;
         }
         let (asked, answer) = match last.take() {
             Some(last) if came.saturating_duration_since(last.0) <= age => last,
-            _ => (Instant::now(), ask(&questions).await),
+            _ => (Instant::now(), asker.ask().await),
         };
         // Who asked may have gone.
         let _ = reply.send(answer.clone());
@@ -67,16 +85,25 @@ async fn answer_in_turn(mut requests: mpsc::Receiver<Request>, questions: Sender
     }
 }
 
-async fn ask(questions: &Sender<questions::Request>) -> Answer {
-    let (question, answer) = oneshot::channel();
-    let question = Question { answer: question, restart_sojourn: false };
-    questions.try_send(questions::Request::Read(question)).ok()?;
-    let snapshot = time::timeout(PATIENCE, answer).await.ok()?.ok()?;
-    serde_json::to_vec(&snapshot).ok().map(Bytes::from)
+/// Who asks the worker, and follows what it counts.
+struct Asker {
+    questions: Sender<questions::Request>,
+    estimators: Estimators,
+}
+
+impl Asker {
+    async fn ask(&mut self) -> Answer {
+        let (question, answer) = oneshot::channel();
+        let question = Question { answer: question, restart_sojourn: false };
+        self.questions.try_send(questions::Request::Read(question)).ok()?;
+        let mut snapshot = time::timeout(PATIENCE, answer).await.ok()?.ok()?;
+        self.estimators.observe(&mut snapshot);
+        Some(Arc::new(Forms::new(snapshot)))
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::future::Future;
 
     use portlane_rings::{Layout, Pool, Socket};
@@ -114,7 +141,7 @@ mod tests {
     }
 
     /// Of a line that has counted nothing.
-    fn snapshot(time_ns: u64) -> Snapshot {
+    pub(in crate::control) fn snapshot(time_ns: u64) -> Snapshot {
         let plan = config::parse("[[container]]\nid = \"web\"\nports = [\"7000-7099\"]\n", "test").unwrap();
         let pool = Pool::new(Layout { frames: 64, frame_size: 2_048 }).unwrap();
         let line = build::line::<Socket>(&plan, pool, vec![], [0, 0], [0, 0], Nanos::ZERO);
@@ -128,8 +155,7 @@ mod tests {
             settle().await;
             answer(&inbox, 7);
             for one in waiting {
-                let answer: Snapshot = serde_json::from_slice(&one.await.unwrap().unwrap()).unwrap();
-                assert_eq!(answer.time_ns, 7);
+                assert_eq!(one.await.unwrap().unwrap().snapshot().time_ns, 7);
             }
             assert!(answers.get(LONG).await.is_some());
             assert!(inbox.turn().is_none());
@@ -148,8 +174,7 @@ mod tests {
             settle().await;
             answer(&inbox, 2);
             for one in fresh {
-                let answer: Snapshot = serde_json::from_slice(&one.await.unwrap().unwrap()).unwrap();
-                assert_eq!(answer.time_ns, 2);
+                assert_eq!(one.await.unwrap().unwrap().snapshot().time_ns, 2);
             }
             assert!(inbox.turn().is_none(), "the eight shared one");
         });
@@ -172,7 +197,27 @@ mod tests {
     fn a_worker_that_is_gone_is_no_answer() {
         run(|answers, inbox| async move {
             drop(inbox);
-            assert_eq!(answers.get(LONG).await, None);
+            assert!(answers.get(LONG).await.is_none());
+        });
+    }
+
+    /// Nobody asks, and yet the worker is asked every second; the rates are those of what has passed between.
+    #[test]
+    fn rates_are_sampled_though_nobody_asks() {
+        run(|answers, inbox| async move {
+            time::pause();
+            for second in 1..=3 {
+                time::sleep(SAMPLED).await;
+                settle().await;
+                let Some(questions::Request::Read(question)) = inbox.turn() else { panic!("a question") };
+                let mut counted = snapshot(second * 1_000_000_000);
+                counted.containers[0].egress.traffic_control[0].bytes = second * 8_000;
+                question.answer.send(counted).unwrap();
+                settle().await;
+            }
+            let answer = answers.get(LONG).await.unwrap();
+            assert_eq!(answer.snapshot().containers[0].egress.bw_limit().ratebps, 1_000 + 875);
+            assert!(inbox.turn().is_none());
         });
     }
 }

@@ -18,10 +18,13 @@ const HEAD: Duration = Duration::from_secs(5);
 /// How long a connection may take from its beginning to its end.
 const WHOLE: Duration = Duration::from_secs(15);
 
+/// The longest head of a request, in bytes; a longer one is answered by 431.
+const MAX_HEAD: usize = 16 << 10;
+
 /// Serves one request on each connection, and at most `most` connections at a time: more are closed at once.
 pub(super) async fn serve(mut listener: impl Listener, most: usize, router: Router) -> Infallible {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(false);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(false).half_close(true).max_buf_size(MAX_HEAD);
     let seats = Arc::new(Semaphore::new(most));
     loop {
         let (stream, _) = listener.accept().await;

@@ -7,10 +7,19 @@ pub mod questions;
 pub mod server;
 
 pub mod client;
+pub mod negotiation;
 
 #[cfg(feature = "af-xdp")]
 mod answers;
 #[cfg(feature = "af-xdp")]
 mod connections;
+#[cfg(feature = "af-xdp")]
+mod endpoints;
+#[cfg(feature = "af-xdp")]
+mod forms;
+#[cfg(feature = "af-xdp")]
+mod handed;
+#[cfg(feature = "af-xdp")]
+mod problem;
 #[cfg(feature = "af-xdp")]
 mod socket;

@@ -112,6 +112,12 @@ impl Beats {
         self.0.len()
     }
 
+    /// Whether every worker has taken a turn at all.
+    #[must_use]
+    pub fn have_begun(&self) -> bool {
+        self.0.iter().all(|&beats| beats > 0)
+    }
+
     /// Whether every worker has taken a turn since those.
     #[must_use]
     pub fn all_since(&self, before: &Self) -> bool {

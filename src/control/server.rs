@@ -4,17 +4,12 @@ use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use tokio::sync::oneshot;
 
 use super::answers::Answers;
 use super::connections;
-use super::questions::{self, Pulse, Questions};
+use super::endpoints::{Source, router};
+use super::questions::{self, Questions};
 use super::socket::ControlSocket;
 use crate::config::Plan;
 use crate::failure::{self, Failure};
@@ -30,9 +25,6 @@ const MAX_UNIX: usize = 8;
 
 /// How old numbers may be for anybody: so the worker builds four snapshots a second at most. The owner gets new ones.
 const ANYBODYS_AGE: Duration = Duration::from_millis(250);
-
-/// A worker that takes no turn for this long does not live. It sleeps for 20 ms at most.
-const LONGEST_TURN: Duration = Duration::from_secs(1);
 
 /// The running server; it stops when dropped.
 #[derive(Debug)]
@@ -66,10 +58,12 @@ impl Server {
                 return;
             }
             runtime.block_on(async {
-                let source = Source { answers: Answers::start(asked), pulse, age: ANYBODYS_AGE };
+                let answers = Answers::start(asked);
+                let anybodys = Source::new(answers.clone(), pulse.clone(), ANYBODYS_AGE);
+                let owners = Source::new(answers, pulse, Duration::ZERO);
                 tokio::select! {
                     _ = stopped => {}
-                    failed = serve(control, http, source) => failure::tell(format!("portlane: HTTP ended: {failed}")),
+                    failed = serve(control, http, anybodys, owners) => failure::tell(format!("portlane: HTTP ended: {failed}")),
                 }
             });
         };
@@ -88,16 +82,8 @@ impl Drop for Server {
     }
 }
 
-/// Where a listener's answers come from.
-#[derive(Debug, Clone)]
-struct Source {
-    answers: Answers,
-    pulse: Pulse,
-    age: Duration,
-}
-
 /// Serves for ever; returns why it cannot.
-async fn serve(control: ControlSocket, http: TcpListener, source: Source) -> std::io::Error {
+async fn serve(control: ControlSocket, http: TcpListener, anybodys: Source, owners: Source) -> std::io::Error {
     let tcp = match tokio::net::TcpListener::from_std(http) {
         Ok(tcp) => tcp,
         Err(error) => return error,
@@ -106,30 +92,12 @@ async fn serve(control: ControlSocket, http: TcpListener, source: Source) -> std
         Ok(unix) => unix,
         Err(error) => return error,
     };
-    let owners = router(Source { age: Duration::ZERO, ..source.clone() });
     let never = tokio::select! {
-        never = connections::serve(tcp, MAX_TCP, router(source)) => never,
-        never = connections::serve(unix, MAX_UNIX, owners) => never,
+        never = connections::serve(tcp, MAX_TCP, router(anybodys)) => never,
+        never = connections::serve(unix, MAX_UNIX, router(owners)) => never,
     };
     match never {}
 }
 
-fn router(source: Source) -> Router {
-    Router::new().route("/health", get(health)).route("/stats.json", get(stats)).with_state(source)
-}
-
-/// Alive is: the worker takes turns. It is not asked, only watched.
-async fn health(State(source): State<Source>) -> Response {
-    if source.pulse.beats_within(LONGEST_TURN).await { "ok\n".into_response() } else { unavailable() }
-}
-
-async fn stats(State(source): State<Source>) -> Response {
-    match source.answers.get(source.age).await {
-        Some(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
-        None => unavailable(),
-    }
-}
-
-fn unavailable() -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, "the worker does not answer\n").into_response()
-}
+#[cfg(test)]
+mod tests;

@@ -7,12 +7,14 @@
 //! [`Histograms`] holds those of all lanes for whoever records; [`LaneHistogram`] is a copy of one lane's, to be asked.
 
 mod merged;
+mod octaves;
 mod percentiles;
 mod store;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+pub use octaves::Octaves;
 pub use percentiles::Percentiles;
 pub use store::Histograms;
 

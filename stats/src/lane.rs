@@ -11,14 +11,14 @@
 //! | `overlimits` | waits for tokens | 0 |
 //! | `requeues` | frames put back because the device's ring was full | 0 |
 //! | `backlog`, `qlen` | all that the lane holds | the same: a frame that waits for tokens stays in its queue's length (`qdisc_peek_dequeued`), and a parent mirrors its child |
-//! | `ratebps`, `ratepps` | of what was sent | of what was dequeued |
+//! | `ratebps`, `ratepps` | of what was sent: live, as the kernel [estimates](crate::estimator); in a replay, the average over all of it | of what was dequeued |
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::counters::{DropReason, LaneCounters, Volume};
-use crate::histogram::{LaneHistogram, Quantiles};
+use crate::histogram::{LaneHistogram, Octaves, Quantiles};
 
 mod class;
 mod limit;
@@ -104,6 +104,9 @@ pub struct LaneReport {
     pub ce_marks: u64,
     /// How long packets stayed in the lane.
     pub sojourn_ns: Quantiles,
+    /// The same as counts by powers of two.
+    #[serde(default)]
+    pub sojourn_octaves: Octaves,
     /// `bw_limit`, then `bloat_reduction`.
     pub traffic_control: [TrafficControl; 2],
     /// The rate limiter's settings.
@@ -136,6 +139,7 @@ impl LaneReport {
             ecn_marks: counters.ecn_marks,
             ce_marks: counters.ce_marks,
             sojourn_ns: reading.sojourn.quantiles(),
+            sojourn_octaves: reading.sojourn.octaves(),
             traffic_control: [
                 TrafficControl {
                     drops: dropped.packets,
@@ -237,6 +241,12 @@ impl TrafficControl {
             ratepps: rate.packets_per_s,
             requeues: 0,
         }
+    }
+
+    /// What has left it.
+    #[must_use]
+    pub fn left(&self) -> Volume {
+        Volume { packets: self.packets, bytes: self.bytes }
     }
 }
 

@@ -13,6 +13,7 @@
 //!
 //! - [`counters`]: what a lane counts, and which kernel counter each one corresponds to
 //! - [`histogram`]: sojourn times of all lanes in one zeroed allocation
+//! - [`estimator`]: current rates, as the kernel estimates them
 //! - [`lane`]: one lane's report, with the two elements that Mesos names `bw_limit` and `bloat_reduction`
 //! - [`snapshot`]: the whole report, as plain data that survives a trip through JSON
 //! - [`render`]: the report as a table, as JSON, as `tc` prints it, as Mesos serves it
@@ -39,6 +40,7 @@
 #![forbid(unsafe_code)]
 
 pub mod counters;
+pub mod estimator;
 pub mod histogram;
 pub mod lane;
 pub mod live;

@@ -9,7 +9,7 @@ use crate::lane::{
     Rate, TbfReport,
 };
 use crate::live::{FrameReport, MemoryReport, Rings, SocketReport, WorkerReport};
-use crate::snapshot::{ContainerReport, Directions, GroupReport, Mode, NodeReport, Snapshot, Totals};
+use crate::snapshot::{ContainerReport, Directions, GroupReport, Identity, Mode, NodeReport, Snapshot, Totals};
 
 const DURATION_NS: u64 = 2_000_000_000;
 
@@ -29,9 +29,9 @@ pub(crate) fn snapshot() -> Snapshot {
         link: Directions { ingress: carried(80, 80_000), egress: link() },
         groups: Vec::new(),
         containers: vec![
-            container("web", marking(), plain_htb()),
-            container("db", idle(), filtered()),
-            container("slow", idle(), backlogged()),
+            container("web", 0x10, marking(), plain_htb()),
+            container("db", 0x11, idle(), filtered()),
+            container("slow", 0x12, idle(), backlogged()),
         ],
         unmatched: Directions { ingress: idle(), egress: unlimited() },
         leaving: Vec::new(),
@@ -51,6 +51,7 @@ pub(crate) fn steered() -> Snapshot {
 pub(crate) fn grouped() -> Snapshot {
     let group = GroupReport {
         id: "tenant-a".to_owned(),
+        number: 0,
         group: None,
         ingress: NodeReport::default(),
         egress: NodeReport {
@@ -59,7 +60,8 @@ pub(crate) fn grouped() -> Snapshot {
             ..carried(1306, 1_360_852)
         },
     };
-    let in_group = |id, egress| ContainerReport { group: Some(group.id.clone()), ..container(id, idle(), egress) };
+    let in_group =
+        |id, class, egress| ContainerReport { group: Some(group.id.clone()), ..container(id, class, idle(), egress) };
     let link = NodeReport {
         limit: Some(htb(20_000_000, 20_000_000, 15_360)),
         class: ClassReport { overlimits: 93, ..class([368, 0], [89_487, 3_487]) },
@@ -68,7 +70,7 @@ pub(crate) fn grouped() -> Snapshot {
     let mut snapshot = Snapshot {
         totals: Totals { received: 1683, sent: 1339, dropped: 344, unmatched: 33, ..Totals::default() },
         link: Directions { ingress: NodeReport::default(), egress: link },
-        containers: vec![in_group("web", borrowing()), in_group("db", with_overhead())],
+        containers: vec![in_group("web", 0x10, borrowing()), in_group("db", 0x11, with_overhead())],
         unmatched: Directions { ingress: idle(), egress: lending() },
         ..snapshot()
     };
@@ -76,8 +78,9 @@ pub(crate) fn grouped() -> Snapshot {
     snapshot
 }
 
-fn container(id: &str, ingress: LaneReport, egress: LaneReport) -> ContainerReport {
-    ContainerReport { id: id.to_owned(), group: None, ingress, egress }
+/// A container by its class in the kernel's trees.
+fn container(id: &str, class: u32, ingress: LaneReport, egress: LaneReport) -> ContainerReport {
+    ContainerReport { id: id.to_owned(), number: class - 2, group: None, mesos: Identity::default(), ingress, egress }
 }
 
 /// The first, live: with a socket and a worker.

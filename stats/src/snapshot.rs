@@ -191,6 +191,8 @@ impl NodeReport {
 pub struct GroupReport {
     /// Its id in the configuration.
     pub id: String,
+    /// Its number among groups, which stays its own as long as it is there. tc's handle follows from it.
+    pub number: u32,
     /// The group that it is in; `None`: directly under the link.
     pub group: Option<String>,
     /// Traffic to its containers.
@@ -204,13 +206,42 @@ pub struct GroupReport {
 pub struct ContainerReport {
     /// Its id in the configuration.
     pub id: String,
+    /// Its number among containers, from 0, which stays its own as long as it is there. tc's handles follow from it.
+    pub number: u32,
     /// The group that it is in; `None`: directly under the link.
     #[serde(default)]
     pub group: Option<String>,
+    /// What Mesos calls it, where that is not its id.
+    #[serde(default, skip_serializing_if = "Identity::is_default")]
+    pub mesos: Identity,
     /// Traffic to it.
     pub ingress: LaneReport,
     /// Traffic from it.
     pub egress: LaneReport,
+}
+
+/// What Mesos calls a container: its executor. What is not given is the container's id, and nothing for the framework's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// `executor_id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executor_id: Option<String>,
+    /// `executor_name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executor_name: Option<String>,
+    /// `framework_id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub framework_id: Option<String>,
+    /// `source`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+impl Identity {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A count that does not add up.

@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod offer;
 mod portlane;
+mod prometheus;
 mod queues;
 #[path = "../../rings/tests/steering/frames.rs"]
 mod random_frames;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     let has_ipv6 = Path::new("/proc/sys/net/ipv6").exists();
     let has_systemd = Command::new("systemd-analyze").arg("--version").output().is_ok();
     let has_memory_groups = refusals::MemoryGroup::new().is_ok();
+    let has_prometheus = Command::new("prometheus").arg("--version").output().is_ok();
     let trial = |name: &str, test: fn()| {
         let run = move || -> Result<(), Failed> {
             test();
@@ -121,6 +123,7 @@ fn main() -> ExitCode {
         trial("idle_connections_do_not_keep_the_owner_out", control::idle_connections),
         trial("anybodys_numbers_are_shared", control::shared_numbers),
         trial("only_a_stale_control_socket_is_replaced", control::found_in_its_place),
+        trial("prometheus_scrapes_and_answers", prometheus::scrapes).with_ignored_flag(forbidden || !has_prometheus),
         trial("what_is_the_hosts_never_enters", steering::hosts_own),
         trial("what_is_a_containers_is_shaped", steering::containers_own),
         trial("ranges_end_where_they_say", steering::edges),

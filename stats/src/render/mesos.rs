@@ -29,7 +29,7 @@ pub fn render(snapshot: &Snapshot) -> String {
 struct Executor<'a> {
     executor_id: &'a str,
     executor_name: &'a str,
-    framework_id: &'static str,
+    framework_id: &'a str,
     source: &'a str,
     statistics: Statistics<'a>,
 }
@@ -79,13 +79,14 @@ struct Element<'a> {
 
 impl<'a> Executor<'a> {
     fn new(container: &'a ContainerReport, timestamp: f64) -> Self {
-        let ContainerReport { id, ingress, egress, .. } = container;
+        let ContainerReport { id, mesos, ingress, egress, .. } = container;
+        let or_id = |given: &'a Option<String>| given.as_ref().unwrap_or(id).as_str();
         let (rx, tx) = (Limits::of(ingress), Limits::of(egress));
         Self {
-            executor_id: id,
-            executor_name: id,
-            framework_id: "",
-            source: id,
+            executor_id: or_id(&mesos.executor_id),
+            executor_name: or_id(&mesos.executor_name),
+            framework_id: mesos.framework_id.as_deref().unwrap_or(""),
+            source: or_id(&mesos.source),
             statistics: Statistics {
                 net_rx_burst_rate_limit: rx.burst_rate,
                 net_rx_burst_size: rx.burst_size,

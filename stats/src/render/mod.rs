@@ -7,13 +7,14 @@
 //! | `tc` | what `tc -s qdisc` and `tc -s class` would print |
 //! | `tc-json` | what `tc -s -j qdisc` and `tc -s -j class` would print |
 //! | `mesos` | what a Mesos agent serves at `/monitor/statistics` |
+//! | `prometheus` | what Prometheus scrapes: its text format 0.0.4 |
 //!
 //! ```
 //! use portlane_stats::render::Format;
 //!
 //! assert_eq!("tc-json".parse(), Ok(Format::TcJson));
 //! let error = "yaml".parse::<Format>().unwrap_err().to_string();
-//! assert_eq!(error, "unknown format \"yaml\": expected one of text, json, tc, tc-json, mesos");
+//! assert_eq!(error, "unknown format \"yaml\": expected one of text, json, tc, tc-json, mesos, prometheus");
 //! ```
 
 use std::fmt;
@@ -21,10 +22,13 @@ use std::str::FromStr;
 
 use crate::snapshot::Snapshot;
 
+pub mod containers;
+mod handles;
 pub mod json;
 mod live;
 pub mod mesos;
 mod outline;
+pub mod prometheus;
 pub mod tc;
 pub mod tc_json;
 pub mod text;
@@ -44,6 +48,8 @@ pub enum Format {
     TcJson,
     /// As Mesos serves it: [`mesos`].
     Mesos,
+    /// As Prometheus scrapes it: [`prometheus`].
+    Prometheus,
 }
 
 /// A format that does not exist.
@@ -56,7 +62,7 @@ pub struct UnknownFormat {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 5] = [Self::Text, Self::Json, Self::Tc, Self::TcJson, Self::Mesos];
+    pub const ALL: [Self; 6] = [Self::Text, Self::Json, Self::Tc, Self::TcJson, Self::Mesos, Self::Prometheus];
 
     /// The format's name on the command line.
     #[must_use]
@@ -67,6 +73,7 @@ impl Format {
             Self::Tc => "tc",
             Self::TcJson => "tc-json",
             Self::Mesos => "mesos",
+            Self::Prometheus => "prometheus",
         }
     }
 
@@ -79,6 +86,7 @@ impl Format {
             Self::Tc => tc::render(snapshot),
             Self::TcJson => tc_json::render(snapshot),
             Self::Mesos => mesos::render(snapshot),
+            Self::Prometheus => prometheus::render(snapshot, prometheus::Options::default()),
         }
     }
 }

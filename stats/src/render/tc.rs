@@ -24,9 +24,9 @@
 //! | `class tbf …` | `print_class` | `tbf_dump_class` |
 //! | `class fq_codel …`, `deficit …` | `print_class`, `fq_codel_print_xstats` | `fq_codel_dump_class_stats` |
 //!
-//! Which class is which: [`render::tc_json`](super::tc_json) has the same ones. The containers are numbered from `1:10` in the
-//! order of the configuration, and the groups after them; `1:2` is unmatched traffic, `1:1` the link. A flow of an fq_codel is
-//! the class `10:d2` of its qdisc `10:`, and at most 32 are shown of each.
+//! Which class is which: [`render::tc_json`](super::tc_json) has the same ones. Containers are numbered from `1:2` on, in the
+//! order of the configuration as long as it stays the same, and the groups from `1:fffd` down; `1:fffe` is unmatched traffic, `1:1`
+//! the link ([`render::containers`](super::containers) has the names). A flow of an fq_codel is the class `10:d2` of its qdisc `10:`, and at most 32 are shown of each.
 //!
 //! Three differences: `backlog` is always in plain bytes (tc writes large ones as `1234Kb`, which known parsers fail on);
 //! classes name their `dev`, as `tc monitor` does, since there are two; a class that has no limit of its own has no `rate` and
@@ -36,8 +36,8 @@
 
 use std::fmt::{self, Write};
 
-use super::tree::{self, Class, ClassKind, HtbClass, Kind, Qdisc, Stats, UNMATCHED};
-use super::units::{codel_time_us, rate, signed_codel_time_us, size, time};
+use super::tree::{self, Class, ClassKind, HtbClass, Kind, Qdisc, Stats};
+use super::units::{c_hex, codel_time_us, rate, signed_codel_time_us, size, time};
 use crate::lane::{CodelReport, FlowReport, FqCodelReport, HtbReport, TbfReport};
 use crate::snapshot::Snapshot;
 
@@ -67,7 +67,7 @@ fn write_qdisc(out: &mut String, qdisc: &Qdisc<'_>) -> fmt::Result {
         Some(parent) => write!(out, "parent {parent} ")?,
     }
     match &qdisc.kind {
-        Kind::Htb => write_htb_options(out)?,
+        Kind::Htb { default } => write_htb_options(out, *default)?,
         Kind::Tbf(tbf) => write_tbf_options(out, tbf)?,
         Kind::Pfifo { limit_packets } => write!(out, "limit {limit_packets}p")?,
         Kind::Codel { codel, .. } => write_codel_options(out, codel)?,
@@ -79,13 +79,14 @@ fn write_qdisc(out: &mut String, qdisc: &Qdisc<'_>) -> fmt::Result {
     match &qdisc.kind {
         Kind::Codel { codel, ecn_marks, drop_overlimit } => write_codel_state(out, codel, *ecn_marks, *drop_overlimit),
         Kind::FqCodel(fq_codel) => write_fq_codel_counters(out, fq_codel),
-        Kind::Htb | Kind::Tbf(_) | Kind::Pfifo { .. } => Ok(()),
+        Kind::Htb { .. } | Kind::Tbf(_) | Kind::Pfifo { .. } => Ok(()),
     }
 }
 
-fn write_htb_options(out: &mut String) -> fmt::Result {
+fn write_htb_options(out: &mut String, default: u64) -> fmt::Result {
     let (r2q, direct_qlen) = (tree::R2Q, tree::DIRECT_QLEN);
-    write!(out, "r2q {r2q} default {UNMATCHED:#x} direct_packets_stat 0 direct_qlen {direct_qlen}")
+    let default = c_hex(default);
+    write!(out, "r2q {r2q} default {default} direct_packets_stat 0 direct_qlen {direct_qlen}")
 }
 
 fn write_tbf_options(out: &mut String, tbf: &TbfReport) -> fmt::Result {

@@ -15,9 +15,31 @@ mod qdisc;
 /// The report as JSON of `tc -s -j`.
 #[must_use]
 pub fn render(snapshot: &Snapshot) -> String {
-    let qdiscs = tree::qdiscs(snapshot).into_iter().map(|qdisc| Object::Qdisc(qdisc.into()));
-    let classes = tree::classes(snapshot).into_iter().map(|class| Object::Class(class.into()));
-    let objects: Vec<_> = qdiscs.chain(classes).collect();
+    array(of_qdiscs(snapshot).chain(of_classes(snapshot)))
+}
+
+/// The qdiscs alone: `tc -s -j qdisc`.
+#[must_use]
+pub fn qdiscs(snapshot: &Snapshot) -> String {
+    array(of_qdiscs(snapshot))
+}
+
+/// The classes alone: `tc -s -j class`.
+#[must_use]
+pub fn classes(snapshot: &Snapshot) -> String {
+    array(of_classes(snapshot))
+}
+
+fn of_qdiscs(snapshot: &Snapshot) -> impl Iterator<Item = Object<'_>> {
+    tree::qdiscs(snapshot).into_iter().map(|qdisc| Object::Qdisc(qdisc.into()))
+}
+
+fn of_classes(snapshot: &Snapshot) -> impl Iterator<Item = Object<'_>> {
+    tree::classes(snapshot).into_iter().map(|class| Object::Class(class.into()))
+}
+
+fn array<'a>(objects: impl Iterator<Item = Object<'a>>) -> String {
+    let objects: Vec<_> = objects.collect();
     let mut out =
         serde_json::to_string(&objects).expect("plain structs with string keys do not refuse to be serialized");
     out.push('\n');

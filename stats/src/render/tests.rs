@@ -7,6 +7,7 @@ use crate::samples;
 mod fq_codel;
 mod htb;
 mod mesos_form;
+mod readers;
 mod tables;
 
 /// What begins with one of these begins an object of tc's text.

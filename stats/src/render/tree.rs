@@ -5,36 +5,28 @@
 //! ```text
 //! 1:  htb, the root
 //!   1:1  class of the link, if the link has a limit; the others are below it
-//!     1:12   class of the first group; those of groups are numbered after those of containers
-//!       1:10   class of the first container, 1:11 of the second, and so on
-//!         10:    its queue, and its flows if it is an fq_codel: 10:1 to 10:400; or, for a token bucket filter:
-//!         10:    tbf
-//!           8010:  its queue
-//!     1:2    class of what no container owns, the htb's default
-//!       2:     its queue
+//!     1:fffd   class of the first group
+//!       1:2   class of the first container, 1:3 of the second, and so on
+//!         2:    its queue, and its flows if it is an fq_codel: 2:1 to 2:400; or, for a token bucket filter:
+//!         2:    tbf
+//!           8002:  its queue
+//!     1:fffe   class of what no container owns, the htb's default
+//!       fffe:    its queue
 //! ```
 //!
-//! Numbers are hexadecimal. A leaf's handle is its class's minor number, as is usual, and containers begin at 10 so that no
-//! leaf takes the root's `1:`. They are unique, and within the kernel's 16 bits, up to 32,752 containers.
+//! [`handles`](super::handles) says which numbers nodes have.
 //!
 //! Where the kernel counts differently at different levels, so does this: the root has all drops
 //! (`qdisc_tree_reduce_backlog`), a class only those it was told of when it enqueued (`htb_enqueue`), and an inner class, the
 //! link's or a group's, neither drops nor backlog (`htb_dump_class_stats`).
 
-use std::fmt;
-
 use side::Side;
 
+use super::handles::Handle;
 use crate::lane::{ClassReport, CodelReport, FlowReport, FqCodelReport, HtbReport, TbfReport, TrafficControl};
 use crate::snapshot::Snapshot;
 
 mod side;
-
-const ROOT: Handle = Handle { major: 1, minor: 0 };
-const LINK: u64 = 1;
-pub(super) const UNMATCHED: u64 = 2;
-const FIRST_CONTAINER: u64 = 0x10;
-const BELOW_TBF: u64 = 0x8000;
 
 /// A root qdisc's references, as on a device with one queue.
 pub(super) const REFCNT: u32 = 2;
@@ -45,23 +37,6 @@ pub(super) const DIRECT_QLEN: u32 = 1000;
 
 /// `PSCHED_TICKS`: the kernel shows token counts in units of 64 ns.
 const NS_PER_TICK: i64 = 64;
-
-/// What tc calls `handle` or `classid`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Handle {
-    pub(super) major: u64,
-    minor: u64,
-}
-
-impl fmt::Display for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}:", self.major)?;
-        if self.minor > 0 {
-            write!(f, "{:x}", self.minor)?;
-        }
-        Ok(())
-    }
-}
 
 /// One object of `tc qdisc show`.
 pub(super) struct Qdisc<'a> {
@@ -75,17 +50,26 @@ pub(super) struct Qdisc<'a> {
 
 /// A qdisc's kind, with its settings and the state that only this kind has.
 pub(super) enum Kind<'a> {
-    Htb,
+    Htb {
+        /// The minor number of the class of what belongs nowhere else; 0 if that is under another root.
+        default: u64,
+    },
     Tbf(&'a TbfReport),
-    Pfifo { limit_packets: u64 },
-    Codel { codel: &'a CodelReport, ecn_marks: u64, drop_overlimit: u64 },
+    Pfifo {
+        limit_packets: u64,
+    },
+    Codel {
+        codel: &'a CodelReport,
+        ecn_marks: u64,
+        drop_overlimit: u64,
+    },
     FqCodel(&'a FqCodelReport),
 }
 
 impl Kind<'_> {
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::Htb => "htb",
+            Self::Htb { .. } => "htb",
             Self::Tbf(_) => "tbf",
             Self::Pfifo { .. } => "pfifo",
             Self::Codel { .. } => "codel",

@@ -91,6 +91,12 @@ pub fn signed_codel_time_us(ns: i64) -> i64 {
     ns / CODEL_UNIT_NS.cast_signed() * CODEL_UNIT_NS.cast_signed() / 1000
 }
 
+/// C's `%#x`, which iproute2 prints class numbers with: 0 has no prefix.
+#[must_use]
+pub(super) fn c_hex(number: u64) -> String {
+    if number == 0 { "0".to_owned() } else { format!("{number:#x}") }
+}
+
 /// C's `%.3g` of a number that is at least 1.
 fn general3(number: f64) -> String {
     let scientific = format!("{number:.2e}");

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::super::tree::{self, Kind, Qdisc, UNMATCHED};
-use super::super::units::{codel_time_us, signed_codel_time_us};
+use super::super::tree::{self, Kind, Qdisc};
+use super::super::units::{c_hex, codel_time_us, signed_codel_time_us};
 use super::{Queue, Sent, unless_zero};
 use crate::lane::{CodelReport, FqCodelReport, TbfReport};
 
@@ -151,9 +151,9 @@ impl<'a> From<Qdisc<'a>> for Object<'a> {
 
 fn options(kind: &Kind<'_>) -> Options {
     match kind {
-        Kind::Htb => Options::Htb {
+        Kind::Htb { default } => Options::Htb {
             r2q: tree::R2Q,
-            default: format!("{UNMATCHED:#x}"),
+            default: c_hex(*default),
             direct_packets_stat: 0,
             direct_qlen: tree::DIRECT_QLEN,
         },
@@ -191,7 +191,7 @@ fn xstats(kind: &Kind<'_>) -> Option<Xstats> {
             Some(Xstats::Codel(codel_xstats(codel, *ecn_marks, *drop_overlimit)))
         }
         Kind::FqCodel(fq_codel) => Some(Xstats::FqCodel(fq_codel_xstats(fq_codel))),
-        Kind::Htb | Kind::Tbf(_) | Kind::Pfifo { .. } => None,
+        Kind::Htb { .. } | Kind::Tbf(_) | Kind::Pfifo { .. } => None,
     }
 }
 

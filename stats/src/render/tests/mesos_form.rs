@@ -46,6 +46,16 @@ fn mesos_counts_from_the_containers_side() {
 }
 
 #[test]
+fn an_executor_has_the_names_that_were_given_to_it() {
+    let mut snapshot = samples::snapshot();
+    let names = r#"{"executor_id":"web.7","framework_id":"20150707-000042"}"#;
+    snapshot.containers[0].mesos = serde_json::from_str(names).unwrap();
+    let text = mesos::render(&snapshot);
+    let begin = r#"[{"executor_id":"web.7","executor_name":"web","framework_id":"20150707-000042","source":"web","statistics":{"#;
+    assert!(text.starts_with(begin), "{text}");
+}
+
+#[test]
 fn a_ceil_that_is_none_is_no_burst_rate() {
     let mut snapshot = samples::snapshot();
     let LimitReport::Htb(htb) = &mut snapshot.containers[0].ingress.limit else {

@@ -1,11 +1,10 @@
 //! One direction of a snapshot: the tree on one interface.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::iter;
 
-use super::{
-    BELOW_TBF, Class, ClassKind, FIRST_CONTAINER, Handle, HtbClass, Kind, LINK, Qdisc, ROOT, Stats, UNMATCHED,
-};
+use super::super::handles::{self, Handle, LaneHandles, Others};
+use super::{Class, ClassKind, HtbClass, Kind, Qdisc, Stats};
 use crate::counters::DropReason;
 use crate::lane::{FlowReport, LaneReport, LimitReport, QueueReport, TrafficControl};
 use crate::snapshot::{GroupReport, NodeReport, Snapshot};
@@ -15,6 +14,7 @@ pub(super) struct Side<'a> {
     link: &'a NodeReport,
     groups: Vec<Group<'a>>,
     lanes: Vec<Lane<'a>>,
+    unmatched: Handle,
 }
 
 struct Group<'a> {
@@ -24,8 +24,9 @@ struct Group<'a> {
 }
 
 struct Lane<'a> {
-    /// Of its class.
-    minor: u64,
+    at: LaneHandles,
+    /// Its queue, if what is right below its class is a token bucket filter.
+    below_tbf: Handle,
     parent: Option<Handle>,
     report: &'a LaneReport,
 }
@@ -37,12 +38,9 @@ struct Parents<'a> {
 }
 
 impl<'a> Parents<'a> {
-    fn new(snapshot: &'a Snapshot, link: &NodeReport) -> Self {
-        let minors = (FIRST_CONTAINER..).skip(snapshot.with_leaving().count());
-        Self {
-            top: link.limit.as_ref().map(|_| class_handle(LINK)),
-            groups: snapshot.groups.iter().map(|group| group.id.as_str()).zip(minors.map(class_handle)).collect(),
-        }
+    fn new(snapshot: &'a Snapshot, link: &NodeReport, others: Others) -> Self {
+        let handles = snapshot.groups.iter().map(|group| (group.id.as_str(), others.group(group.number)));
+        Self { top: link.limit.as_ref().map(|_| handles::link()), groups: handles.collect() }
     }
 
     fn of(&self, group: Option<&str>) -> Option<Handle> {
@@ -66,40 +64,55 @@ impl<'a> Side<'a> {
         lanes: impl Iterator<Item = (&'a str, &'a LaneReport)>,
         of: impl Fn(&'a GroupReport) -> &'a NodeReport,
     ) -> Self {
-        let parents = Parents::new(snapshot, link);
+        let others = Others::beside_containers_of(snapshot);
+        let parents = Parents::new(snapshot, link, others);
         let groups = snapshot.groups.iter().filter_map(|group| {
             let handle = *parents.groups.get(group.id.as_str())?;
             Some(Group { handle, parent: parents.of(group.group.as_deref()), node: of(group) })
         });
         // The last lane is the unmatched one.
-        let places = snapshot.with_leaving().zip(FIRST_CONTAINER..);
-        let places = places.map(|(container, minor)| (minor, parents.of(container.group.as_deref())));
-        let places = places.chain([(UNMATCHED, parents.top)]);
-        let lanes = places.zip(lanes).map(|((minor, parent), (_, report))| Lane { minor, parent, report });
-        Self { dev, link, groups: groups.collect(), lanes: lanes.collect() }
+        let places = snapshot.with_leaving();
+        let places = places.map(|one| (handles::container(one.number), parents.of(one.group.as_deref())));
+        let places = places.chain([(others.unmatched(), parents.top)]);
+        let lanes = places.zip(lanes).map(|((at, parent), (_, report))| {
+            let below_tbf = others.below_tbf(at.leaf);
+            Lane { at, below_tbf, parent, report }
+        });
+        let unmatched = others.unmatched().class;
+        Self { dev, link, groups: groups.collect(), lanes: lanes.collect(), unmatched }
     }
 
     pub(super) fn qdiscs(&self) -> Vec<Qdisc<'a>> {
-        let root = Qdisc { dev: self.dev, handle: ROOT, parent: None, kind: Kind::Htb, stats: self.root_stats() };
+        let of_groups = self.groups.iter().map(|group| Handle { minor: 0, ..group.handle });
+        let of_lanes = self.lanes.iter().map(|lane| lane.at.root());
+        let roots: BTreeSet<_> = of_lanes.chain(of_groups).chain([handles::root()]).collect();
         let below = self.lanes.iter().flat_map(|lane| lane.qdiscs(self.dev));
-        iter::once(root).chain(below).collect()
+        roots.into_iter().map(|root| self.root(root)).chain(below).collect()
+    }
+
+    fn root(&self, handle: Handle) -> Qdisc<'a> {
+        let default = if self.unmatched.major == handle.major { self.unmatched.minor } else { 0 };
+        let stats = self.root_stats(handle);
+        Qdisc { dev: self.dev, handle, parent: None, kind: Kind::Htb { default }, stats }
     }
 
     pub(super) fn classes(&self) -> Vec<Class<'a>> {
-        let link = self.link.limit.as_ref().map(|_| self.inner_class(class_handle(LINK), None, self.link));
+        let link = self.link.limit.as_ref().map(|_| self.inner_class(handles::link(), None, self.link));
         let groups = self.groups.iter().map(|group| self.inner_class(group.handle, group.parent, group.node));
         let below = self.lanes.iter().flat_map(|lane| lane.classes(self.dev));
         link.into_iter().chain(groups).chain(below).collect()
     }
 
     /// Sums over the lanes; overlimits over the classes of the htb.
-    fn root_stats(&self) -> Stats {
+    fn root_stats(&self, root: Handle) -> Stats {
+        let lanes = || self.lanes.iter().filter(|lane| lane.at.root() == root).map(|lane| lane.report);
         let sum = |figure: fn(&TrafficControl) -> u64| {
-            let figures = self.lanes.iter().map(|lane| figure(lane.report.bw_limit()));
-            figures.fold(0, u64::saturating_add)
+            lanes().map(|lane| figure(lane.bw_limit())).fold(0, u64::saturating_add)
         };
-        let inner = self.groups.iter().map(|group| group.node).chain([self.link]).map(|node| node.class.overlimits);
-        let overlimits = inner.chain(self.lanes.iter().map(|lane| lane.report.class.overlimits));
+        let link = (root == handles::root()).then_some(self.link);
+        let groups = self.groups.iter().filter(|group| group.handle.major == root.major).map(|group| group.node);
+        let inner = groups.chain(link).map(|node| node.class.overlimits);
+        let overlimits = inner.chain(lanes().map(|lane| lane.class.overlimits));
         Stats {
             bytes: sum(|element| element.bytes),
             packets: sum(|element| element.packets),
@@ -124,21 +137,16 @@ impl<'a> Side<'a> {
 }
 
 impl<'a> Lane<'a> {
-    /// The qdisc right below the lane's class.
-    fn leaf(&self) -> Handle {
-        Handle { major: self.minor, minor: 0 }
-    }
-
     /// The class of the lane's token bucket filter.
-    fn below_tbf(&self) -> Handle {
-        Handle { major: self.minor, minor: 1 }
+    fn class_of_tbf(&self) -> Handle {
+        Handle { minor: 1, ..self.at.leaf }
     }
 
     /// The qdisc that is the lane's queue.
     fn queue(&self) -> Handle {
         match self.report.limit {
-            LimitReport::Tbf(_) => Handle { major: BELOW_TBF | self.minor, minor: 0 },
-            LimitReport::None | LimitReport::Htb(_) => self.leaf(),
+            LimitReport::Tbf(_) => self.below_tbf,
+            LimitReport::None | LimitReport::Htb(_) => self.at.leaf,
         }
     }
 
@@ -151,17 +159,17 @@ impl<'a> Lane<'a> {
             stats: Stats::from(self.report.bloat_reduction()),
         };
         let LimitReport::Tbf(tbf) = &self.report.limit else {
-            return vec![queue(class_handle(self.minor))];
+            return vec![queue(self.at.class)];
         };
         let filter = Qdisc {
             dev,
-            handle: self.leaf(),
-            parent: Some(class_handle(self.minor)),
+            handle: self.at.leaf,
+            parent: Some(self.at.class),
             kind: Kind::Tbf(tbf),
             // Only a root is given back what a device refuses.
             stats: Stats { requeues: 0, ..Stats::from(self.report.bw_limit()) },
         };
-        vec![filter, queue(self.below_tbf())]
+        vec![filter, queue(self.class_of_tbf())]
     }
 
     /// The class of the lane, that of its token bucket filter if it has one, and those of its flows.
@@ -169,19 +177,19 @@ impl<'a> Lane<'a> {
         let (limit, filter) = match &self.report.limit {
             LimitReport::Htb(htb) => (Some(htb), None),
             LimitReport::None => (None, None),
-            LimitReport::Tbf(_) => (None, Some(self.below_tbf())),
+            LimitReport::Tbf(_) => (None, Some(self.class_of_tbf())),
         };
         let lane = Class {
             dev,
-            handle: class_handle(self.minor),
+            handle: self.at.class,
             parent: self.parent,
-            leaf: Some(self.leaf()),
+            leaf: Some(self.at.leaf),
             kind: ClassKind::Htb(HtbClass { limit, class: &self.report.class, stats: class_stats(self.report) }),
         };
         let filter = filter.map(|handle| Class {
             dev,
             handle,
-            parent: Some(self.leaf()),
+            parent: Some(self.at.leaf),
             leaf: Some(self.queue()),
             kind: ClassKind::Tbf,
         });
@@ -192,10 +200,6 @@ impl<'a> Lane<'a> {
         let flows = flows.iter().map(|flow| flow_class(dev, self.queue(), flow));
         iter::once(lane).chain(filter).chain(flows).collect()
     }
-}
-
-fn class_handle(minor: u64) -> Handle {
-    Handle { major: ROOT.major, minor }
 }
 
 /// The class of a flow; its number is the flow's plus one (`fq_codel_walk`).
