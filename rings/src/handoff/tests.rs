@@ -46,10 +46,13 @@ struct Scene {
     queues: Vec<Vec<Queue>>,
     kept: Vec<VecDeque<(Frame, u64)>>,
     next: u64,
+    /// Frames that one may lend to another.
+    most: u32,
 }
 
 impl Scene {
     fn new(frames: u32, parts: usize, ring: u32) -> Self {
+        let others = u32::try_from(parts - 1).unwrap();
         let pool = Pool::new(Layout { frames, frame_size: 64 }).unwrap();
         let queues = || std::iter::repeat_with(Queue::default).take(parts).collect();
         Self {
@@ -57,6 +60,7 @@ impl Scene {
             queues: std::iter::repeat_with(queues).take(parts).collect(),
             kept: std::iter::repeat_with(VecDeque::new).take(parts).collect(),
             next: 1,
+            most: if others > 0 { frames / (others + 1) / 2 / others } else { 0 },
         }
     }
 
@@ -77,6 +81,7 @@ impl Scene {
                         queue.hidden.push_back(self.next);
                     }
                     Err(frame) => {
+                        assert!(full || pool.lent() >= self.most, "refused without a reason");
                         assert_eq!(pool.bytes(&frame), self.next.to_be_bytes());
                         pool.put(frame);
                     }
