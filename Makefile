@@ -21,7 +21,7 @@ test:
 # balance. Half an hour. `make test` has a moment of the same.
 soak:
 	@scripts/setup test
-	PORTLANE_SOAK=long cargo test --release -p portlane --test line --test netns -- a_soak --nocapture
+	PORTLANE_SOAK=long cargo test --profile soak -p portlane --test line --test netns -- a_soak --nocapture
 
 # Every interleaving of the rings that are shared with the kernel.
 loom:

@@ -4,6 +4,8 @@
 //! `make soak` asks for 10,000 million of them, `cargo test` for ten.
 
 use std::io;
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::Instant;
 
 use portlane::build;
@@ -218,13 +220,13 @@ struct Soak {
 }
 
 impl Soak {
-    fn new() -> Self {
+    fn new(key: [u64; 2]) -> Self {
         let plan = plan(0);
         let pool = Pool::new(Layout { frames: FRAMES, frame_size: 2_112 }).unwrap();
         let [ingress, egress] = Direction::ALL;
         let ports = [(ingress, Arriving::Ingress), (egress, Arriving::Egress)];
         let ports = ports.map(|(direction, arriving)| Port { device: End::new(direction), arriving }).into();
-        let line = build::line(&plan, pool, ports, [1, 0], [1, 2], Nanos::ZERO);
+        let line = build::line(&plan, pool, ports, [1, 0], key, Nanos::ZERO);
         Self { line, plan, now: Nanos::ZERO, reloads: 0 }
     }
 
@@ -269,20 +271,31 @@ impl Soak {
 
 #[test]
 fn a_soak_on_memory_devices_balances() {
-    let mut soak = Soak::new();
+    // Each core has a line of its own.
+    let lines = if is_long() { thread::available_parallelism().map_or(1, |cores| cores.get() as u64) } else { 1 };
     let started = Instant::now();
-    while soak.arrived() < packets() {
+    let soaks: Vec<_> = (1..=lines).map(|key| thread::spawn(move || soak([key, 2], packets() / lines))).collect();
+    for (number, soak) in (1..).zip(soaks) {
+        let soak = soak.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let (took, virtually) = (started.elapsed().as_secs_f64(), soak.now.0 / 1_000_000_000);
+        let title = format!("soak on memory devices, {number} of {lines}: {took:.1} s, {virtually} s of virtual time");
+        let mut ledger = Ledger::new(title);
+        let unused = enter(&soak, &mut ledger);
+        ledger.close();
+        assert_eq!(unused, [""; 0], "every way that a packet can go was gone");
+    }
+}
+
+/// Flows are hashed with the key, so that no two lines do the same.
+fn soak(key: [u64; 2], packets: u64) -> Soak {
+    let mut soak = Soak::new(key);
+    while soak.arrived() < packets {
         soak.turns(LOOK);
         soak.look();
         soak.reload();
     }
     soak.drain();
-    let took = started.elapsed().as_secs_f64();
-    let title = format!("soak on memory devices: {took:.1} s, {} s of virtual time", soak.now.0 / 1_000_000_000);
-    let mut ledger = Ledger::new(title);
-    let unused = enter(&soak, &mut ledger);
-    ledger.close();
-    assert_eq!(unused, [""; 0], "every way that a packet can go was gone");
+    soak
 }
 
 /// Enters all that was counted, at rest. Returns what did not occur.
