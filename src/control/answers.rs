@@ -1,7 +1,7 @@
 //! One answer for many: building a snapshot takes the worker from its packets, so those who ask at about the same time
 //! get the same one, and each form of it is made once.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam::channel::Sender;
@@ -74,8 +74,9 @@ async fn answer_in_turn(mut requests: mpsc::Receiver<Request>, mut asker: Asker,
             request = requests.recv() => request,
             () = time::sleep_until(sample) => {
                 let asked = Instant::now();
-                last = Some((asked, asker.ask().await));
-                sample = asked + every.max(asked.elapsed() * WORKERS_SHARE);
+                let (answer, spent) = asker.sample().await;
+                last = Some((asked, answer));
+                sample = asked + every.max(spent * WORKERS_SHARE);
                 continue;
             }
         };
@@ -101,8 +102,20 @@ struct Asker {
 
 impl Asker {
     async fn ask(&mut self) -> Answer {
+        self.ask_noting(Arc::default()).await
+    }
+
+    /// An answer, and what it has cost: a worker that slept when it was asked has lost nothing by that.
+    async fn sample(&mut self) -> (Answer, Duration) {
+        let (asked, taken) = (Instant::now(), Arc::new(OnceLock::new()));
+        let answer = self.ask_noting(Arc::clone(&taken)).await;
+        let spent = taken.get().map_or_else(|| asked.elapsed(), std::time::Instant::elapsed);
+        (answer, spent)
+    }
+
+    async fn ask_noting(&mut self, taken: Arc<OnceLock<std::time::Instant>>) -> Answer {
         let (question, answer) = oneshot::channel();
-        let question = Question { answer: question, restart_sojourn: false };
+        let question = Question { answer: question, restart_sojourn: false, taken };
         self.questions.try_send(questions::Request::Read(question)).ok()?;
         let mut snapshot = time::timeout(PATIENCE, answer).await.ok()?.ok()?;
         self.estimators.observe(&mut snapshot);
