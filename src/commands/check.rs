@@ -48,11 +48,21 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     writeln!(out)?;
     write_interfaces(out, plan)?;
     writeln!(out, "http            {}", plan.listen)?;
+    write_rates(out, plan)?;
     writeln!(out, "control         {}", plan.socket.display())?;
     for warning in &plan.warnings {
         writeln!(out, "\nwarning: {warning}")?;
     }
     Ok(())
+}
+
+/// The window of rates, with the memory that all lanes' take.
+fn write_rates(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
+    let Some(sampling) = plan.rates else { return Ok(()) };
+    let (window, interval) = (Nanos(sampling.window_ns()), Nanos(sampling.interval_ns()));
+    let lanes = 2 * (plan.containers.len() as u64 + 1);
+    let (samples, memory) = (grouped(sampling.samples()), grouped(lanes.saturating_mul(sampling.window_bytes())));
+    writeln!(out, "rates           window {window}, interval {interval}: {samples} samples a lane, {memory} B in all")
 }
 
 /// The interfaces, and how a run on them behaves.

@@ -10,11 +10,13 @@ use crate::failure::Failure;
 
 use self::limits::{Limit, Limits, Note};
 use self::pools::{Owner, Pools};
+use self::rates::{RateStatistics, rate_statistics};
 use super::outputs;
 
 pub mod flags;
 mod limits;
 mod pools;
+mod rates;
 pub mod resources;
 pub mod values;
 
@@ -22,9 +24,6 @@ pub use flags::ImportMesos;
 
 #[cfg(test)]
 mod tests;
-
-/// The shortest interval at which Mesos samples rates, nanoseconds.
-const LEAST_INTERVAL_NS: f64 = 20e6;
 
 /// Runs the command.
 ///
@@ -44,12 +43,14 @@ pub fn import(flags: &ImportMesos) -> Result<String, String> {
     check_isolation(flags)?;
     let pools = Pools::check(flags)?;
     let limits = limits::both(flags)?;
-    check_rate_statistics(flags)?;
+    let rates = rate_statistics(flags)?;
     flags.egress_flow_classifier_parent.as_deref().map_or(Ok(()), values::check_classifier_parent)?;
     let owners = pools.owners(&flags.container)?;
     let mut notes = pool_notes(flags, &pools, owners.len());
     notes.extend(other_notes(flags));
-    let text = write(flags, &notes, &limits, &owners)?;
+    notes.extend(rates.as_ref().map(RateStatistics::note));
+    let mut text = write(flags, &notes, &limits, &owners)?;
+    text += &rates.map_or(String::new(), |rates| rates.to_toml());
     // Whatever Mesos allows, what is printed can be used.
     config::parse(&text, "the equivalent configuration").map_err(|error| error.to_string())?;
     Ok(text)
@@ -63,25 +64,6 @@ fn check_isolation(flags: &ImportMesos) -> Result<(), String> {
     }
     if !names().any(|name| name == "network/port_mapping") {
         return Err(format!("--isolation={list} is without network/port_mapping: this agent limits nobody's network"));
-    }
-    Ok(())
-}
-
-fn check_rate_statistics(flags: &ImportMesos) -> Result<(), String> {
-    if flags.network_enable_rate_statistics != Some(true) {
-        return Ok(());
-    }
-    let (window, interval) = (&flags.network_rate_statistics_window, &flags.network_rate_statistics_interval);
-    let (Some(window), Some(interval)) = (window, interval) else {
-        return Err("Window size and sampling interval for rate statistics are required".to_owned());
-    };
-    if window.ns <= interval.ns {
-        return Err(format!(
-            "Rate statistics window size should be bigger than the sampling interval: {window} and {interval}"
-        ));
-    }
-    if interval.ns < LEAST_INTERVAL_NS {
-        return Err(format!("Rate statistics interval should not be smaller than 20ms: {interval}"));
     }
     Ok(())
 }
@@ -119,7 +101,6 @@ fn other_notes(flags: &ImportMesos) -> Vec<Note> {
         ("network_enable_socket_statistics_summary", flags.network_enable_socket_statistics_summary),
         ("network_enable_socket_statistics_details", flags.network_enable_socket_statistics_details),
         ("network_enable_snmp_statistics", flags.network_enable_snmp_statistics),
-        ("network_enable_rate_statistics", flags.network_enable_rate_statistics),
     ];
     let asked = statistics.into_iter().filter(|(_, asked)| *asked == Some(true));
     let unique = |wanted| if wanted { "so it is" } else { "it is so all the same" };

@@ -148,11 +148,13 @@ pub(crate) struct Worker {
 pub(crate) struct Http {
     #[serde(default = "default_listen")]
     pub(crate) listen: Text<SocketAddr>,
+    pub(crate) rate_window: Option<Spanned<Text<Nanos>>>,
+    pub(crate) rate_interval: Option<Spanned<Text<Nanos>>>,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: default_listen() }
+        Self { listen: default_listen(), rate_window: None, rate_interval: None }
     }
 }
 

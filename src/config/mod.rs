@@ -14,6 +14,7 @@ mod limiter;
 mod node;
 mod plan;
 mod queue;
+mod rates;
 mod running;
 mod values;
 mod workers;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use portlane_classify::{Direction, PortRange, Rule, RuleError, Table};
 use portlane_shaper::{GroupId, GroupParams, LaneParams, LinkParams, QueueParams, TreeParams};
 use portlane_stats::snapshot::Identity;
+use portlane_stats::window::Sampling;
 use toml::Spanned;
 
 use super::advice;
@@ -16,6 +17,7 @@ use super::interfaces::{Nic, Wire, nic, wire};
 use super::limiter::{self, check_default, framing, share};
 use super::node;
 use super::queue::queue;
+use super::rates::rates;
 use super::running::{Running, drain, io};
 use super::values::Text;
 use super::workers::{Worker, workers};
@@ -54,6 +56,8 @@ pub struct Plan {
     pub running: Running,
     /// Where numbers are served.
     pub listen: SocketAddr,
+    /// The window that each lane's rates are followed in, if percentiles of them are wanted.
+    pub rates: Option<Sampling>,
     /// Where a running portlane is controlled.
     pub socket: PathBuf,
     /// What is allowed but probably not meant.
@@ -164,6 +168,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         wire,
         running,
         host_addresses: file.host.addresses.0.into_iter().map(|Text(address)| address).collect(),
+        rates: rates(&file.http)?,
         listen: file.http.listen.0,
         socket: socket(file.control.socket)?,
         warnings: Vec::new(),

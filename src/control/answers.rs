@@ -1,11 +1,12 @@
 //! One answer for many: building a snapshot takes the worker from its packets, so those who ask at about the same time
 //! get the same one, and each form of it is made once.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam::channel::Sender;
-use portlane_stats::estimator::Estimators;
+use portlane_stats::estimator::{Estimators, INTERVAL_NS};
+use portlane_stats::window::Sampling;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{self, Instant};
 
@@ -18,9 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Requests that are taken in at a time; others wait, each in its own connection.
 const TAKEN_IN: usize = 16;
 
-/// How often rates are sampled where nobody asks: as often as the estimator wants it, if the worker has to spend no more than a
-/// fiftieth of its time on it.
-const SAMPLED: Duration = Duration::from_nanos(portlane_stats::estimator::INTERVAL_NS);
+/// The worker has to spend no more than a fiftieth of its time on sampling.
 const WORKERS_SHARE: u32 = 50;
 
 /// A snapshot in all its forms; nothing if the worker did not answer.
@@ -42,9 +41,12 @@ impl Answers {
     ///
     /// The task is not a request's own: a request that is given up after its question was asked would leave no answer to
     /// share, and whoever asks and leaves would get a snapshot built each time.
-    pub(super) fn start(questions: Sender<questions::Request>) -> Self {
+    ///
+    /// `rates`: the window of each lane, if percentiles of rate are wanted.
+    pub(super) fn start(questions: Sender<questions::Request>, rates: Option<Sampling>) -> Self {
         let (sender, requests) = mpsc::channel(TAKEN_IN);
-        tokio::spawn(answer_in_turn(requests, Asker { questions, estimators: Estimators::default() }));
+        let asker = Asker { questions, estimators: Estimators::new(rates) };
+        tokio::spawn(answer_in_turn(requests, asker, sampled_every(rates)));
         Self(sender)
     }
 
@@ -56,18 +58,25 @@ impl Answers {
     }
 }
 
+/// How often rates are sampled where nobody asks: as often as the estimator wants it, and in step with the windows.
+fn sampled_every(rates: Option<Sampling>) -> Duration {
+    let of_windows = rates.map_or(INTERVAL_NS, Sampling::interval_ns);
+    Duration::from_nanos(of_windows / of_windows.div_ceil(INTERVAL_NS))
+}
+
 /// Asks the worker one question at a time. Requests that come meanwhile find the answer to it, or, if it is too old for
-/// them, to the next. Asks by itself, too, so that rates are sampled.
-async fn answer_in_turn(mut requests: mpsc::Receiver<Request>, mut asker: Asker) {
+/// them, to the next. Asks by itself, too, `every` so long, so that rates are sampled.
+async fn answer_in_turn(mut requests: mpsc::Receiver<Request>, mut asker: Asker, every: Duration) {
     let mut last: Option<(Instant, Answer)> = None;
-    let mut sample = Instant::now() + SAMPLED;
+    let mut sample = Instant::now() + every;
     loop {
         let request = tokio::select! {
             request = requests.recv() => request,
             () = time::sleep_until(sample) => {
                 let asked = Instant::now();
-                last = Some((asked, asker.ask().await));
-                sample = asked + SAMPLED.max(asked.elapsed() * WORKERS_SHARE);
+                let (answer, spent) = asker.sample().await;
+                last = Some((asked, answer));
+                sample = asked + every.max(spent * WORKERS_SHARE);
                 continue;
             }
         };
@@ -93,8 +102,20 @@ struct Asker {
 
 impl Asker {
     async fn ask(&mut self) -> Answer {
+        self.ask_noting(Arc::default()).await
+    }
+
+    /// An answer, and what it has cost: a worker that slept when it was asked has lost nothing by that.
+    async fn sample(&mut self) -> (Answer, Duration) {
+        let (asked, taken) = (Instant::now(), Arc::new(OnceLock::new()));
+        let answer = self.ask_noting(Arc::clone(&taken)).await;
+        let spent = taken.get().map_or_else(|| asked.elapsed(), std::time::Instant::elapsed);
+        (answer, spent)
+    }
+
+    async fn ask_noting(&mut self, taken: Arc<OnceLock<std::time::Instant>>) -> Answer {
         let (question, answer) = oneshot::channel();
-        let question = Question { answer: question, restart_sojourn: false };
+        let question = Question { answer: question, restart_sojourn: false, taken };
         self.questions.try_send(questions::Request::Read(question)).ok()?;
         let mut snapshot = time::timeout(PATIENCE, answer).await.ok()?.ok()?;
         self.estimators.observe(&mut snapshot);
@@ -118,9 +139,13 @@ pub(super) mod tests {
     const LONG: Duration = Duration::from_secs(3_600);
 
     fn run<F: Future<Output = ()>>(test: impl FnOnce(Answers, Inbox) -> F) {
+        run_with(None, test);
+    }
+
+    fn run_with<F: Future<Output = ()>>(rates: Option<Sampling>, test: impl FnOnce(Answers, Inbox) -> F) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (sender, inbox) = channel(1);
-        runtime.block_on(async { test(Answers::start(sender), inbox).await });
+        runtime.block_on(async { test(Answers::start(sender, rates), inbox).await });
     }
 
     /// Lets everybody else go on until all wait.
@@ -207,7 +232,7 @@ pub(super) mod tests {
         run(|answers, inbox| async move {
             time::pause();
             for second in 1..=3 {
-                time::sleep(SAMPLED).await;
+                time::sleep(sampled_every(None)).await;
                 settle().await;
                 let Some(questions::Request::Read(question)) = inbox.turn() else { panic!("a question") };
                 let mut counted = snapshot(second * 1_000_000_000);
@@ -218,6 +243,39 @@ pub(super) mod tests {
             let answer = answers.get(LONG).await.unwrap();
             assert_eq!(answer.snapshot().containers[0].egress.bw_limit().ratebps, 1_000 + 875);
             assert!(inbox.turn().is_none());
+        });
+    }
+
+    #[test]
+    fn windows_are_sampled_in_step() {
+        let every = |interval_ms: u64| {
+            let interval = interval_ms * 1_000_000;
+            sampled_every(Some(Sampling::new(60 * interval, interval).unwrap())).as_millis()
+        };
+        assert_eq!(sampled_every(None).as_millis(), 1_000);
+        assert_eq!([20, 999, 1_000, 1_500, 5_000].map(every), [20, 999, 1_000, 750, 1_000]);
+    }
+
+    /// Rates of a fifth of a second are seen, which the estimate of eight hides.
+    #[test]
+    fn windows_see_what_an_average_hides() {
+        let interval = 200_000_000;
+        run_with(Some(Sampling::new(10 * interval, interval).unwrap()), |answers, inbox| async move {
+            time::pause();
+            let mut bytes = 0;
+            for round in 1..=6 {
+                time::sleep(Duration::from_nanos(interval)).await;
+                settle().await;
+                let Some(questions::Request::Read(question)) = inbox.turn() else { panic!("a question") };
+                let mut counted = snapshot(round * interval);
+                bytes += if round == 4 { 100_000 } else { 200 };
+                counted.containers[0].egress.sent_bytes = bytes;
+                question.answer.send(counted).unwrap();
+                settle().await;
+            }
+            let answer = answers.get(LONG).await.unwrap();
+            let rate = answer.snapshot().containers[0].egress.rates.unwrap().bytes_per_s;
+            assert_eq!((rate.samples, rate.min, rate.p50, rate.max), (5, 1_000, 1_000, 500_000));
         });
     }
 }

@@ -1,7 +1,7 @@
 //! What passes between the worker and those who ask: questions one way, a pulse the other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, Sender};
@@ -20,6 +20,8 @@ pub struct Question {
     pub answer: oneshot::Sender<Snapshot>,
     /// Sojourn times are recorded anew from the answer on: a measurement begins.
     pub restart_sojourn: bool,
+    /// When the worker took it: from then on it costs the worker time.
+    pub taken: Arc<OnceLock<std::time::Instant>>,
 }
 
 /// Another plan for the worker.
@@ -75,7 +77,11 @@ impl Inbox {
     pub fn turn(&self) -> Option<Request> {
         self.beat.beat();
         let abandoned = |request: &Request| matches!(request, Request::Read(question) if question.answer.is_closed());
-        self.requests.try_recv().ok().filter(|request| !abandoned(request))
+        let request = self.requests.try_recv().ok().filter(|request| !abandoned(request))?;
+        if let Request::Read(question) = &request {
+            question.taken.get_or_init(std::time::Instant::now);
+        }
+        Some(request)
     }
 
     /// How others see that the workers take turns.
@@ -170,7 +176,7 @@ mod tests {
         let (sender, inbox) = channel(2);
         let ask = || {
             let (answer, waiting) = oneshot::channel();
-            sender.send(Request::Read(Question { answer, restart_sojourn: false })).unwrap();
+            sender.send(Request::Read(Question { answer, restart_sojourn: false, taken: Arc::default() })).unwrap();
             waiting
         };
         drop(ask());

@@ -50,7 +50,7 @@ impl Server {
             })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
         let (questions, inbox) = questions::channel(MAX_WAITING);
-        let (asked, pulse) = (questions.clone(), inbox.pulse());
+        let (asked, pulse, rates) = (questions.clone(), inbox.pulse(), plan.rates);
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             if let Err(failure) = privileges::give_up() {
@@ -58,7 +58,7 @@ impl Server {
                 return;
             }
             runtime.block_on(async {
-                let answers = Answers::start(asked);
+                let answers = Answers::start(asked, rates);
                 let anybodys = Source::new(answers.clone(), pulse.clone(), ANYBODYS_AGE);
                 let owners = Source::new(answers, pulse, Duration::ZERO);
                 tokio::select! {

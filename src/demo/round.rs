@@ -174,7 +174,8 @@ impl LineThread {
 
     fn ask(&self, sojourn: Sojourn) -> Result<Snapshot, Failure> {
         let (question, answer) = oneshot::channel();
-        let question = Question { answer: question, restart_sojourn: sojourn == Sojourn::Restart };
+        let question =
+            Question { answer: question, restart_sojourn: sojourn == Sojourn::Restart, taken: Arc::default() };
         self.questions.send(Request::Read(question)).map_err(|_| silent())?;
         answer.blocking_recv().map_err(|_| silent())
     }

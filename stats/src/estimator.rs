@@ -7,6 +7,8 @@
 //! The kernel trusts its timer to come every second. Here what has passed is divided by the time that it took, and a sample that
 //! comes late counts for all the seconds since the last.
 //!
+//! [`Estimators`] follows all lanes, and where it is wanted their [windows](crate::window), too.
+//!
 //! ```
 //! use portlane_stats::counters::Volume;
 //! use portlane_stats::estimator::Estimator;
@@ -24,6 +26,7 @@ use std::collections::BTreeMap;
 use crate::counters::Volume;
 use crate::lane::{LaneReport, Rate};
 use crate::snapshot::Snapshot;
+use crate::window::{Sampling, Window};
 
 /// From one sample to the next, nanoseconds.
 pub const INTERVAL_NS: u64 = 1_000_000_000;
@@ -90,9 +93,10 @@ const fn moved(average: u64, sample: u64) -> u64 {
     average - (average >> EWMA_LOG) + (sample >> EWMA_LOG)
 }
 
-/// Estimators for both elements of every lane, fed with one snapshot after the other.
+/// Estimators for both elements of every lane, and its window if one is wanted, fed with one snapshot after the other.
 #[derive(Debug, Default)]
 pub struct Estimators {
+    windows: Option<Sampling>,
     containers: BTreeMap<u32, Container>,
     unmatched: Option<[Lane; 2]>,
     round: u64,
@@ -106,42 +110,59 @@ struct Container {
     round: u64,
 }
 
-/// Of what was sent, and of what was dequeued.
-#[derive(Debug, Clone, Copy)]
-struct Lane([Estimator; 2]);
+#[derive(Debug)]
+struct Lane {
+    /// Of what was sent, and of what was dequeued.
+    elements: [Estimator; 2],
+    window: Option<Window>,
+}
 
 impl Estimators {
-    /// Takes the snapshot as a sample, and puts the rates into it: `ratebps` and `ratepps` of both elements. A container that was
-    /// not there before begins with 0.
+    /// Estimators with a window for each lane, if one is wanted.
+    #[must_use]
+    pub fn new(windows: Option<Sampling>) -> Self {
+        Self { windows, ..Self::default() }
+    }
+
+    /// Takes the snapshot as a sample, and puts the rates into it: `ratebps` and `ratepps` of both elements, and `rates` of the lane's
+    /// window. A container that was not there before begins with 0, and with an empty window.
     pub fn observe(&mut self, snapshot: &mut Snapshot) {
         self.round += 1;
-        let now = snapshot.time_ns;
+        let (now, windows) = (snapshot.time_ns, self.windows);
         for container in snapshot.containers.iter_mut().chain(&mut snapshot.leaving) {
             let begin = |lanes| Container { id: container.id.clone(), lanes, round: self.round };
             let mut lanes = [&mut container.ingress, &mut container.egress];
             let known = self.containers.remove(&container.number).filter(|known| known.id == container.id);
-            let mut known = known.unwrap_or_else(|| begin(lanes.each_ref().map(|lane| Lane::begin(now, lane))));
+            let mut known =
+                known.unwrap_or_else(|| begin(lanes.each_ref().map(|lane| Lane::begin(now, lane, windows))));
             known.round = self.round;
             known.lanes.iter_mut().zip(&mut lanes).for_each(|(rates, lane)| rates.observe(now, lane));
             self.containers.insert(container.number, known);
         }
         self.containers.retain(|_, known| known.round == self.round);
         let mut lanes = [&mut snapshot.unmatched.ingress, &mut snapshot.unmatched.egress];
-        let known = self.unmatched.get_or_insert_with(|| lanes.each_ref().map(|lane| Lane::begin(now, lane)));
+        let known = self.unmatched.get_or_insert_with(|| lanes.each_ref().map(|lane| Lane::begin(now, lane, windows)));
         known.iter_mut().zip(&mut lanes).for_each(|(rates, lane)| rates.observe(now, lane));
     }
 }
 
 impl Lane {
-    fn begin(now_ns: u64, lane: &LaneReport) -> Self {
-        Self(lane.traffic_control.each_ref().map(|of| Estimator::new(now_ns, of.left())))
+    fn begin(now_ns: u64, lane: &LaneReport, windows: Option<Sampling>) -> Self {
+        Self {
+            elements: lane.traffic_control.each_ref().map(|of| Estimator::new(now_ns, of.left())),
+            window: windows.map(|sampling| Window::new(sampling, now_ns, lane.counted())),
+        }
     }
 
     fn observe(&mut self, now_ns: u64, lane: &mut LaneReport) {
-        for (estimator, element) in self.0.iter_mut().zip(&mut lane.traffic_control) {
+        for (estimator, element) in self.elements.iter_mut().zip(&mut lane.traffic_control) {
             estimator.sample(now_ns, element.left());
             let Rate { bytes_per_s, packets_per_s } = estimator.rate();
             (element.ratebps, element.ratepps) = (bytes_per_s, packets_per_s);
+        }
+        if let Some(window) = &mut self.window {
+            window.sample(now_ns, lane.counted());
+            lane.rates = window.rates();
         }
     }
 }
@@ -250,5 +271,34 @@ mod tests {
         snapshot.containers.remove(0);
         estimators.observe(&mut snapshot);
         assert_eq!(estimators.containers.len(), 2, "who is gone is forgotten");
+    }
+
+    #[test]
+    fn every_lane_has_a_window_if_one_is_wanted() {
+        let sampling = Sampling::new(4 * INTERVAL_NS, INTERVAL_NS).unwrap();
+        let (mut with, mut without) = (Estimators::new(Some(sampling)), Estimators::default());
+        let mut snapshot = samples::snapshot();
+        for second in 0..3 {
+            without.observe(&mut snapshot);
+            assert_eq!(snapshot.containers[0].egress.rates, None);
+            with.observe(&mut snapshot);
+            let rates = snapshot.egress().chain(snapshot.ingress()).map(|(_, lane)| lane.rates);
+            assert!(rates.into_iter().all(|rates| rates.is_some() == (second == 2)), "two samples after two seconds");
+            if second < 2 {
+                snapshot.time_ns += INTERVAL_NS;
+                let egress = &mut snapshot.containers[0].egress;
+                egress.sent_bytes += 1_000 * (second + 1);
+                egress.sent_packets += 10;
+                *egress.drops.entry(crate::DropReason::Codel).or_default() += 3;
+            }
+        }
+        let rates = snapshot.containers[0].egress.rates.unwrap();
+        assert_eq!((rates.bytes_per_s.min, rates.bytes_per_s.max), (1_000, 2_000));
+        assert_eq!((rates.packets_per_s.p50, rates.drops_per_s.p50), (10, 3));
+        snapshot.containers[0].id = "other".to_owned();
+        snapshot.time_ns += INTERVAL_NS;
+        snapshot.containers[0].egress.rates = None;
+        with.observe(&mut snapshot);
+        assert_eq!(snapshot.containers[0].egress.rates, None, "the lane is another's");
     }
 }

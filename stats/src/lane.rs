@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::{DropReason, LaneCounters, Volume};
 use crate::histogram::{LaneHistogram, Octaves, Quantiles};
+use crate::window::{Counted, WindowRates};
 
 mod class;
 mod limit;
@@ -107,6 +108,9 @@ pub struct LaneReport {
     /// The same as counts by powers of two.
     #[serde(default)]
     pub sojourn_octaves: Octaves,
+    /// Percentiles of its rates, if they are followed, and have been for long enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rates: Option<WindowRates>,
     /// `bw_limit`, then `bloat_reduction`.
     pub traffic_control: [TrafficControl; 2],
     /// The rate limiter's settings.
@@ -140,6 +144,7 @@ impl LaneReport {
             ce_marks: counters.ce_marks,
             sojourn_ns: reading.sojourn.quantiles(),
             sojourn_octaves: reading.sojourn.octaves(),
+            rates: None,
             traffic_control: [
                 TrafficControl {
                     drops: dropped.packets,
@@ -193,6 +198,12 @@ impl LaneReport {
     #[must_use]
     pub fn dropped(&self) -> Volume {
         Volume { packets: self.drops.values().fold(0, |sum, n| sum.saturating_add(*n)), bytes: self.dropped_bytes }
+    }
+
+    /// What a window follows.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        Counted { sent: self.sent(), dropped: self.dropped().packets }
     }
 
     /// What the lane holds.

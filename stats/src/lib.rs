@@ -14,6 +14,7 @@
 //! - [`counters`]: what a lane counts, and which kernel counter each one corresponds to
 //! - [`histogram`]: sojourn times of all lanes in one zeroed allocation
 //! - [`estimator`]: current rates, as the kernel estimates them
+//! - [`window`]: percentiles of rate over a while, as Mesos computes them
 //! - [`lane`]: one lane's report, with the two elements that Mesos names `bw_limit` and `bloat_reduction`
 //! - [`snapshot`]: the whole report, as plain data that survives a trip through JSON
 //! - [`render`]: the report as a table, as JSON, as `tc` prints it, as Mesos serves it
@@ -46,6 +47,7 @@ pub mod lane;
 pub mod live;
 pub mod render;
 pub mod snapshot;
+pub mod window;
 
 pub use counters::{DropReason, LaneCounters, Volume};
 pub use histogram::{Histograms, LaneHistogram, Quantiles};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::counters::{DropReason, LaneCounters, Volume};
+use crate::estimator::{Estimators, INTERVAL_NS};
 use crate::histogram::Histograms;
 use crate::lane::{
     ClassReport, CodelReport, HtbReport, LaneReading, LaneReport, LimitReport, LimitedBy, PeakReport, QueueReport,
@@ -10,6 +11,7 @@ use crate::lane::{
 };
 use crate::live::{FrameReport, MemoryReport, Rings, SocketReport, WorkerReport};
 use crate::snapshot::{ContainerReport, Directions, GroupReport, Identity, Mode, NodeReport, Snapshot, Totals};
+use crate::window::Sampling;
 
 const DURATION_NS: u64 = 2_000_000_000;
 
@@ -36,6 +38,20 @@ pub(crate) fn snapshot() -> Snapshot {
         unmatched: Directions { ingress: idle(), egress: unlimited() },
         leaving: Vec::new(),
     }
+}
+
+/// The same, two seconds later: every lane's rates have been followed, and `web` has sent 1,000 B and then 3,000 B.
+pub(crate) fn followed() -> Snapshot {
+    let sampling = Sampling::new(60 * INTERVAL_NS, INTERVAL_NS).unwrap();
+    let (mut estimators, mut snapshot) = (Estimators::new(Some(sampling)), snapshot());
+    estimators.observe(&mut snapshot);
+    for bytes in [1_000, 3_000] {
+        snapshot.time_ns += INTERVAL_NS;
+        snapshot.containers[0].egress.sent_bytes += bytes;
+        snapshot.containers[0].egress.sent_packets += bytes / 100;
+        estimators.observe(&mut snapshot);
+    }
+    snapshot
 }
 
 /// The same on a network card that the host uses, too.

@@ -257,7 +257,13 @@ fn flags_that_contradict_each_other_are_refused() {
     };
     assert!(window("1secs", "1secs").unwrap_err().contains("window size should be bigger than the sampling interval"));
     assert!(window("1secs", "19ms").unwrap_err().contains("interval should not be smaller than 20ms: 19ms"));
-    assert!(window("1secs", "20ms").is_ok());
+    let text = window("1secs", "20ms").unwrap();
+    assert!(text.ends_with("\n[http]\nrate_window = \"1s\"\nrate_interval = \"20ms\"\n"), "{text}");
+    assert!(text.contains(
+        "# --network_enable_rate_statistics=true\n#     percentiles of rates over 1secs, sampled every 20ms: "
+    ));
+    assert_eq!(config::parse(&text, "test").unwrap().rates.unwrap().samples(), 50);
+    assert!(window("1days", "20ms").unwrap_err().contains("the most is 3600"));
 }
 
 #[test]

@@ -54,6 +54,19 @@ pub struct Duration {
     pub ns: f64,
 }
 
+impl Duration {
+    /// In whole nanoseconds, as stout has it.
+    pub(super) fn whole_ns(&self) -> u64 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates, and nothing is below 0"
+        )]
+        let whole = self.ns as u64;
+        whole
+    }
+}
+
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.text)

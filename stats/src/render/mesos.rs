@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::lane::{HtbReport, LaneReport, LimitReport, TrafficControl};
 use crate::snapshot::{ContainerReport, Snapshot};
+use crate::window::{Percentiles, WindowRates};
 
 /// The report as Mesos' monitoring JSON.
 #[must_use]
@@ -38,6 +39,8 @@ struct Executor<'a> {
 #[derive(Serialize)]
 struct Statistics<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
+    net_rate_statistics: Option<RateStatistics>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     net_rx_burst_rate_limit: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     net_rx_burst_size: Option<u64>,
@@ -62,6 +65,40 @@ struct Statistics<'a> {
     timestamp: f64,
 }
 
+/// `RateStatistics`: bytes and packets per second.
+#[derive(Serialize)]
+struct RateStatistics {
+    rx_drop_rate: Percentiles,
+    rx_error_rate: Percentiles,
+    rx_packet_rate: Percentiles,
+    rx_rate: Percentiles,
+    sampling_interval_secs: f64,
+    sampling_window_secs: f64,
+    tx_drop_rate: Percentiles,
+    tx_error_rate: Percentiles,
+    tx_packet_rate: Percentiles,
+    tx_rate: Percentiles,
+}
+
+impl RateStatistics {
+    fn new(rx: &WindowRates, tx: &WindowRates) -> Self {
+        // There are no errors at any time.
+        let errors = |of: &WindowRates| Percentiles { samples: of.bytes_per_s.samples, ..Percentiles::default() };
+        Self {
+            rx_drop_rate: rx.drops_per_s,
+            rx_error_rate: errors(rx),
+            rx_packet_rate: rx.packets_per_s,
+            rx_rate: rx.bytes_per_s,
+            sampling_interval_secs: rx.interval_ns as f64 / 1e9,
+            sampling_window_secs: rx.window_ns as f64 / 1e9,
+            tx_drop_rate: tx.drops_per_s,
+            tx_error_rate: errors(tx),
+            tx_packet_rate: tx.packets_per_s,
+            tx_rate: tx.bytes_per_s,
+        }
+    }
+}
+
 /// `TrafficControlStatistics`.
 #[derive(Serialize)]
 struct Element<'a> {
@@ -82,12 +119,14 @@ impl<'a> Executor<'a> {
         let ContainerReport { id, mesos, ingress, egress, .. } = container;
         let or_id = |given: &'a Option<String>| given.as_ref().unwrap_or(id).as_str();
         let (rx, tx) = (Limits::of(ingress), Limits::of(egress));
+        let rates = ingress.rates.as_ref().zip(egress.rates.as_ref());
         Self {
             executor_id: or_id(&mesos.executor_id),
             executor_name: or_id(&mesos.executor_name),
             framework_id: mesos.framework_id.as_deref().unwrap_or(""),
             source: or_id(&mesos.source),
             statistics: Statistics {
+                net_rate_statistics: rates.map(|(rx, tx)| RateStatistics::new(rx, tx)),
                 net_rx_burst_rate_limit: rx.burst_rate,
                 net_rx_burst_size: rx.burst_size,
                 net_rx_bytes: ingress.sent_bytes,

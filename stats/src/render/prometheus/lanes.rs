@@ -7,6 +7,7 @@ use crate::counters::DropReason;
 use crate::histogram::Octaves;
 use crate::lane::{HtbReport, LaneReport, LimitReport, LimitedBy};
 use crate::snapshot::Snapshot;
+use crate::window::{Percentiles, WindowRates};
 
 /// What is told of a lane: its name, its help, and the value where there is one.
 type Figure = (&'static str, &'static str, fn(&LaneReport) -> Option<String>);
@@ -131,9 +132,36 @@ fn write_direction(out: &mut Writer, direction: &str, lanes: &[Lane<'_>]) -> fmt
             }
         }
     }
+    write_window_rates(out, direction, lanes)?;
     write_drops(out, direction, lanes)?;
     write_limited(out, direction, lanes)?;
     write_sojourns(out, direction, lanes)
+}
+
+/// What is told of a lane's window: the unit, what passed, and its percentiles.
+type WindowFigure = (&'static str, &'static str, fn(&WindowRates) -> &Percentiles);
+
+const WINDOW_RATES: [WindowFigure; 3] = [
+    ("window_rate_bytes_per_second", "Bytes sent", |rates| &rates.bytes_per_s),
+    ("window_rate_packets_per_second", "Packets sent", |rates| &rates.packets_per_s),
+    ("window_rate_drops_per_second", "Packets dropped", |rates| &rates.drops_per_s),
+];
+
+fn write_window_rates(out: &mut Writer, direction: &str, lanes: &[Lane<'_>]) -> fmt::Result {
+    for (name, what, of) in WINDOW_RATES {
+        let help = format!("{what} per second: percentiles of samples over rate_window; absent without one.");
+        let mut family = out.family(Kind::Gauge, &format!("portlane_{direction}_{name}"), &help)?;
+        for Lane { labels, report } in lanes {
+            let Some(Percentiles { max, min, p50, p90, p95, p99, .. }) = report.rates.as_ref().map(of) else {
+                continue;
+            };
+            let named = [("min", min), ("p50", p50), ("p90", p90), ("p95", p95), ("p99", p99), ("max", max)];
+            for (statistic, value) in named {
+                family.sample(&format!("{labels},statistic=\"{statistic}\""), value)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn write_drops(out: &mut Writer, direction: &str, lanes: &[Lane<'_>]) -> fmt::Result {

@@ -48,6 +48,7 @@ fn everything() -> Snapshot {
     all.sockets = live.sockets;
     all.workers = live.workers;
     all.steering = steered.steering;
+    all.containers[0].egress.rates = samples::followed().containers[0].egress.rates;
     all.containers[1].id = "a \"b\"\\c".to_owned();
     all
 }
@@ -221,4 +222,16 @@ fn a_container_that_leaves_does_not_repeat_one_that_came() {
     let text = render(&snapshot, Options::default());
     assert_eq!(text.matches("portlane_egress_sent_bytes_total{container=\"web\"}").count(), 1);
     assert_eq!(value(&text, "portlane_leaving_containers"), "1");
+}
+
+#[test]
+fn percentiles_of_rates_are_there_where_they_are_followed() {
+    let text = rendered(Exposition::Text);
+    let values = [("min", 1_000), ("p50", 2_000), ("p90", 2_800), ("p95", 2_900), ("p99", 2_980), ("max", 3_000)];
+    for (statistic, value) in values {
+        let name = "portlane_egress_window_rate_bytes_per_second";
+        let sample = format!("\n{name}{{container=\"web\",statistic=\"{statistic}\"}} {value}\n");
+        assert!(text.contains(&sample), "{sample}");
+    }
+    assert!(!text.contains("portlane_ingress_window_rate_bytes_per_second{"), "nothing has been followed there");
 }

@@ -45,6 +45,23 @@ fn mesos_counts_from_the_containers_side() {
     assert_eq!(ids, expected);
 }
 
+/// The fields of `RateStatistics` and `RatePercentiles`, in the order of their names.
+#[test]
+fn mesos_has_percentiles_of_rates_where_they_are_followed() {
+    let text = mesos::render(&samples::followed());
+    let zero = r#"{"max":0,"min":0,"p50":0,"p90":0,"p95":0,"p99":0,"p999":0,"p9999":0,"samples":2}"#;
+    let packets = r#"{"max":30,"min":10,"p50":20,"p90":28,"p95":29,"p99":29,"p999":29,"p9999":29,"samples":2}"#;
+    let bytes =
+        r#"{"max":3000,"min":1000,"p50":2000,"p90":2800,"p95":2900,"p99":2980,"p999":2998,"p9999":2999,"samples":2}"#;
+    let expected = format!(
+        "\"statistics\":{{\"net_rate_statistics\":{{\"rx_drop_rate\":{zero},\"rx_error_rate\":{zero},\"rx_packet_rate\":{zero},\
+         \"rx_rate\":{zero},\"sampling_interval_secs\":1.0,\"sampling_window_secs\":60.0,\"tx_drop_rate\":{zero},\
+         \"tx_error_rate\":{zero},\"tx_packet_rate\":{packets},\"tx_rate\":{bytes}}},\"net_rx_"
+    );
+    assert!(text.contains(&expected), "{text}");
+    assert!(!mesos::render(&samples::snapshot()).contains("net_rate_statistics"));
+}
+
 #[test]
 fn an_executor_has_the_names_that_were_given_to_it() {
     let mut snapshot = samples::snapshot();
