@@ -8,10 +8,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::TryRecvError;
+use std::thread;
 use std::time::Duration;
+use std::{io, process};
 
 use ratatui::crossterm::event;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::args::Top;
 use crate::failure::Failure;
@@ -37,6 +40,9 @@ mod tests;
 /// How long a key, a signal or a snapshot may wait for the screen.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// How long the view may take to end after a signal.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Runs the command, until the person who looks at it has seen enough.
 ///
 /// # Errors
@@ -48,11 +54,25 @@ pub fn run(arguments: &Top) -> Result<(), Failure> {
     let mut model = Model::default();
     let source = Source::open(arguments, &mut model)?;
     let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&ended)).map_err(Failure::failed)?;
-    }
+    end_on_signals(&ended).map_err(Failure::failed)?;
     let mut screen = Screen::open().map_err(lost)?;
     watch(&mut screen, &mut model, &source, &ended)
+}
+
+/// A signal ends the view; where it does not within [`GRACE`], the process: reading keys of a terminal that is gone never returns
+/// (crossterm takes the end of its input for nothing yet).
+fn end_on_signals(ended: &Arc<AtomicBool>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let ended = Arc::clone(ended);
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if signals.forever().next().is_some() {
+            ended.store(true, Ordering::Relaxed);
+            thread::sleep(GRACE);
+            terminal::restore();
+            process::exit(1);
+        }
+    })?;
+    Ok(())
 }
 
 fn watch(screen: &mut Screen, model: &mut Model, source: &Source, ended: &AtomicBool) -> Result<(), Failure> {
@@ -87,6 +107,6 @@ fn watch(screen: &mut Screen, model: &mut Model, source: &Source, ended: &Atomic
     Ok(())
 }
 
-fn lost(cause: std::io::Error) -> Failure {
+fn lost(cause: io::Error) -> Failure {
     Failure::failed(format!("the terminal cannot be used: {cause}"))
 }

@@ -45,9 +45,13 @@ impl Screen {
 }
 
 impl Drop for Screen {
-    /// A terminal that is gone needs nothing any more.
     fn drop(&mut self) {
-        let _ = ratatui::try_restore();
-        let _ = execute!(stdout(), Show);
+        restore();
     }
+}
+
+/// Leaves the terminal as it was; one that is gone needs nothing any more.
+pub(super) fn restore() {
+    let _ = ratatui::try_restore();
+    let _ = execute!(stdout(), Show);
 }

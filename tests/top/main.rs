@@ -6,6 +6,7 @@ mod tmux;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         trial("recorded_numbers_are_shown", recorded).with_ignored_flag(!has_tmux),
         trial("a_running_portlane_is_watched", watched).with_ignored_flag(!has_tmux),
         trial("a_signal_restores_the_terminal", signalled).with_ignored_flag(!has_tmux),
+        trial("a_terminal_that_is_closed_ends_it", closed).with_ignored_flag(!has_tmux),
         trial("what_cannot_be_shown_is_refused", refused),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -81,6 +83,20 @@ fn signalled() {
     tmux.shows(&["3 containers"]);
     tmux.terminate();
     tmux.shows(&["before", "ended with 0"]);
+    std::fs::remove_file(file).unwrap();
+}
+
+fn closed() {
+    let file = replayed("top-closed");
+    let tmux = Tmux::start("closed", &format!("{PORTLANE} top --stats {}", file.display()));
+    tmux.shows(&["3 containers"]);
+    let process = format!("/proc/{}/stat", tmux.child());
+    drop(tmux);
+    let begun = Instant::now();
+    while std::fs::read_to_string(&process).is_ok_and(|state| state.contains("(portlane)")) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it runs on without a terminal");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     std::fs::remove_file(file).unwrap();
 }
 

@@ -48,13 +48,18 @@ impl Tmux {
         }
     }
 
-    /// Sends SIGTERM to the child of the window's shell.
-    pub(crate) fn terminate(&self) {
+    /// The process id of what the window's shell runs.
+    pub(crate) fn child(&self) -> String {
         let shell = self.run(&["display-message", "-p", "#{pane_pid}"]);
         let shell = shell.trim();
         let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
-        let status = Command::new("kill").arg(children.trim()).status().unwrap();
-        assert!(status.success(), "{children}");
+        children.trim().to_owned()
+    }
+
+    /// Sends it SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill").arg(self.child()).status().unwrap();
+        assert!(status.success());
     }
 }
 
