@@ -87,6 +87,13 @@ pub enum Command {
     Check(Check),
     /// Ask a running portlane for its numbers
     Stats(Stats),
+    /// Watch a running portlane, or look at recorded numbers, in a terminal
+    ///
+    /// Lanes with their rates, limits, queues, sojourn times, drops and marks, and what limits each. Rates, drops and marks are of the
+    /// time since the last look; sojourn times of all since the start. Keys: arrows, PgUp, PgDn, Home and End move; Enter shows
+    /// all of one lane, Esc goes back; s and S sort by the next and the last column, r reverses; / filters by names of
+    /// containers and groups; d changes the direction; f (or space) freezes; q quits.
+    Top(Top),
     /// Print the configuration that the flags of a Mesos agent come to
     ///
     /// Takes the flags of the network/port_mapping isolator by the names they have there, and prints a configuration with what
@@ -217,4 +224,18 @@ pub struct Stats {
     /// The control socket of the running portlane
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub socket: PathBuf,
+}
+
+/// Arguments of `top`.
+#[derive(Debug, Args)]
+pub struct Top {
+    /// The control socket of the running portlane
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+    /// Numbers recorded with --format json instead; of several in one file, the last, with rates since the one before
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["socket", "interval"])]
+    pub stats: Option<PathBuf>,
+    /// Seconds from one look to the next
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub interval: u64,
 }

@@ -31,4 +31,5 @@ pub mod privileges;
 pub mod report;
 #[cfg(feature = "af-xdp")]
 pub mod supervisor;
+pub mod top;
 pub mod workers;

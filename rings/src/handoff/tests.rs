@@ -60,7 +60,7 @@ impl Scene {
             queues: std::iter::repeat_with(queues).take(parts).collect(),
             kept: std::iter::repeat_with(VecDeque::new).take(parts).collect(),
             next: 1,
-            most: if others > 0 { frames / (others + 1) / 2 / others } else { 0 },
+            most: (frames / (others + 1) / 2).checked_div(others).unwrap_or(0),
         }
     }
 

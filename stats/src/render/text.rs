@@ -135,7 +135,9 @@ fn lane_row(name: String, lane: &LaneReport) -> Row {
     ]
 }
 
-fn limit(limit: &LimitReport) -> String {
+/// The configured rate, and the ceil where it is another: `5-10Mbit`; `none` without one.
+#[must_use]
+pub fn limit(limit: &LimitReport) -> String {
     match limit {
         LimitReport::None => "none".to_owned(),
         LimitReport::Htb(htb) => rates(htb),
@@ -165,7 +167,8 @@ fn losses(lane: &LaneReport) -> String {
 }
 
 /// A rate in bits per second to three digits: a measured one, unlike a configured one, is never a round number.
-fn measured_rate(bits_per_s: u64) -> String {
+#[must_use]
+pub fn measured_rate(bits_per_s: u64) -> String {
     let steps = [(1_000_000_000, "Gbit"), (1_000_000, "Mbit"), (1000, "Kbit")];
     let Some((step, unit)) = steps.into_iter().find(|(step, _)| bits_per_s >= *step) else {
         return format!("{bits_per_s}bit");
@@ -178,7 +181,9 @@ fn measured_rate(bits_per_s: u64) -> String {
     }
 }
 
-fn sojourn_time(ns: u64) -> String {
+/// A time in nanoseconds to three digits.
+#[must_use]
+pub fn sojourn_time(ns: u64) -> String {
     if ns < 1000 { format!("{ns}ns") } else { time(ns / 1000) }
 }
 
@@ -229,7 +234,8 @@ fn totals(totals: &Totals) -> String {
 }
 
 /// A name without control characters, which a terminal would obey.
-pub(super) fn printable(name: &str) -> String {
+#[must_use]
+pub fn printable(name: &str) -> String {
     name.replace(char::is_control, "?")
 }
 
