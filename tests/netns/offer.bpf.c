@@ -23,7 +23,8 @@ struct {
 const volatile __u32 interface;
 const volatile __u32 count;
 
-__u32 next;
+/* Frames offered so far. */
+__u64 offered;
 
 static long (*const adjust_tail)(struct xdp_md *frame, int by) = (void *)BPF_FUNC_xdp_adjust_tail;
 static long (*const store_bytes)(struct xdp_md *frame, __u32 at, const void *from, __u32 count) =
@@ -33,8 +34,8 @@ static long (*const redirect)(__u32 interface, __u64 flags) = (void *)BPF_FUNC_r
 SECTION("xdp")
 int offer(struct xdp_md *context)
 {
-    __u32 place = next;
-    next = place + 1 < count ? place + 1 : 0;
+    __u32 place = count ? offered % count : 0;
+    offered++;
     struct frame *frame = map_lookup(&frames, &place);
     if (!frame)
         return XDP_ABORTED;
