@@ -30,6 +30,7 @@ mod service;
 mod soak;
 mod steering;
 mod traffic;
+mod window;
 
 use std::io::ErrorKind;
 use std::panic::catch_unwind;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         trial("packets_longer_than_a_frame_are_counted", ladder::too_long),
         timed("a_limited_transfer_takes_its_time", || limits::limited_transfer("auto")),
         timed("a_limited_transfer_takes_its_time_by_packet_sockets", || limits::limited_transfer("packet")),
+        timed("percentiles_of_rate_follow_a_limit", window::of_a_limited_container),
         timed("a_flood_gets_its_limit_and_disturbs_nobody", limits::flood),
         trial("long_packets_arrive_with_everything_left_on", frames::long_packets),
         trial("long_packets_arrive_through_a_shared_card", frames::long_packets_of_a_shared_card),
