@@ -1,6 +1,6 @@
 # What is missing is installed first, by name and only when missing: see scripts/setup.
 
-.PHONY: demo peers test soak lint loom replay instructions instructions-record
+.PHONY: demo peers test soak scrapes lint loom replay instructions instructions-record
 
 # Real TCP and UDP of three containers through AF_XDP; without root a replay of the bundled capture.
 demo:
@@ -22,6 +22,11 @@ test:
 soak:
 	@scripts/setup test
 	PORTLANE_SOAK=long cargo test --profile soak -p portlane --test line --test netns -- a_soak --nocapture
+
+# What ten scrapes a second of 1,000 containers take of the packets, over veth (root): two minutes, and a build.
+scrapes:
+	@scripts/setup test
+	PORTLANE_SCRAPES=long cargo test --profile soak -p portlane --test netns -- scrapes --nocapture
 
 # Every interleaving of the rings that are shared with the kernel.
 loom:

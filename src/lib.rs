@@ -28,6 +28,7 @@ pub mod netns;
 pub mod offloads;
 #[cfg(feature = "af-xdp")]
 pub mod privileges;
+pub mod reading;
 pub mod report;
 #[cfg(feature = "af-xdp")]
 pub mod supervisor;

@@ -5,6 +5,7 @@ mod handover;
 mod virtual_time;
 
 use std::io;
+use std::sync::Arc;
 
 use portlane_classify::{Arriving, Classifier, Direction, FlowKey, Found, Link, Malformed, ecn};
 use portlane_rings::{Device, Frame, Pool};
@@ -67,6 +68,10 @@ impl Watch for () {
 pub struct LineCounters {
     /// Received from devices.
     pub received: u64,
+    /// Given to devices to send.
+    pub sent: u64,
+    /// Dropped by lanes, for whatever reason.
+    pub dropped: u64,
     /// Dropped for a malformed header, by [`Malformed`]'s position in [`Malformed::ALL`].
     pub malformed: [u64; Malformed::ALL.len()],
     /// Handed over to other workers, who own their lanes.
@@ -94,8 +99,8 @@ pub struct Line<D> {
     pub flows: FlowKey,
     /// The lanes, by [`Direction::index`].
     pub shapers: [Shaper<Frame>; 2],
-    /// Which lane is whose.
-    pub places: Places,
+    /// Which lane is whose. Shared with reports that are being made.
+    pub places: Arc<Places>,
     /// Sojourn times of those that waited; see [`Line::histogram`] for whose is where.
     histograms: Histograms,
     /// What the line itself counts.
@@ -134,7 +139,7 @@ impl<D: Device> Line<D> {
             classifier,
             flows,
             shapers,
-            places,
+            places: Arc::new(places),
             histograms: Histograms::new(lanes),
             counters: LineCounters::default(),
             neighbours: None,
@@ -209,13 +214,14 @@ impl<D: Device> Line<D> {
     #[inline]
     fn dequeue(&mut self, direction: Direction, now: Nanos) -> usize {
         let mut sent = 0;
-        while let Some(departure) = self.shapers[direction.index()].dequeue(now, &mut Home(&mut self.pool)) {
+        loop {
+            let mut home = Home { pool: &mut self.pool, dropped: &mut self.counters.dropped };
+            let Some(departure) = self.shapers[direction.index()].dequeue(now, &mut home) else { return sent };
             if !self.send(direction, departure, now) {
-                break;
+                return sent;
             }
             sent += 1;
         }
-        sent
     }
 
     /// Frames that have arrived at a port fill the batch.
@@ -253,6 +259,7 @@ impl<D: Device> Line<D> {
             shaper.put_back(Departure { packet, ..departure });
             return false;
         }
+        self.counters.sent += 1;
         self.histograms.record(histogram(direction, lane), (now - enqueued).0);
         true
     }
@@ -261,7 +268,7 @@ impl<D: Device> Line<D> {
     #[inline]
     fn make_room(&mut self) {
         if let Some(missing) = self.reserve.checked_sub(self.pool.free()).filter(|&missing| missing > 0) {
-            shed(&mut self.shapers, missing, &mut Home(&mut self.pool));
+            shed(&mut self.shapers, missing, &mut Home { pool: &mut self.pool, dropped: &mut self.counters.dropped });
         }
     }
 
@@ -285,16 +292,24 @@ impl<D: Device> Line<D> {
     /// The sojourn times of a lane.
     #[must_use]
     pub fn sojourns(&self, direction: Direction, lane: LaneId) -> LaneHistogram {
-        let histogram = histogram(direction, lane);
-        let passed = self.shapers[direction.index()].passed(lane) - self.forgotten[histogram];
-        self.histograms.lane(histogram).with_zeros(passed)
+        let passed = self.passed(direction, lane);
+        self.histograms.lane(histogram(direction, lane)).with_zeros(passed)
     }
 
-    /// Packets that no container owns.
-    #[must_use]
-    pub fn unmatched(&self) -> u64 {
-        let nobodys = |shaper: &Shaper<Frame>| shaper.counters(self.places.unmatched).offered.packets;
-        self.shapers.iter().map(nobodys).sum()
+    /// Appends the sojourn times of a lane's packets that waited: see [`Histograms::copy`]. Returns the longest, and how many
+    /// packets did not wait.
+    pub(crate) fn copy_sojourns(&self, direction: Direction, lane: LaneId, to: &mut Vec<(u16, u64)>) -> (u64, u64) {
+        (self.histograms.copy(histogram(direction, lane), to), self.passed(direction, lane))
+    }
+
+    /// Has copies of sojourn times be quick.
+    pub(crate) fn settle_histograms(&mut self) {
+        self.histograms.settle();
+    }
+
+    /// Packets that went straight through a lane since sojourn times were forgotten.
+    fn passed(&self, direction: Direction, lane: LaneId) -> u64 {
+        self.shapers[direction.index()].passed(lane) - self.forgotten[histogram(direction, lane)]
     }
 
     /// Forgets all sojourn times: those of a new measurement are to be recorded.
@@ -344,16 +359,20 @@ fn link_of(frame: &Frame) -> Link {
     Link::from_linktype(frame.link_type()).expect("devices refuse link types that cannot be parsed")
 }
 
-/// Frames that do not leave go home.
-struct Home<'a>(&'a mut Pool);
+/// Frames that do not leave go home, and are counted.
+struct Home<'a> {
+    pool: &'a mut Pool,
+    dropped: &'a mut u64,
+}
 
 impl Fate<Frame> for Home<'_> {
     #[inline]
     fn dropped(&mut self, _lane: LaneId, frame: Frame, _reason: DropReason) {
-        self.0.put(frame);
+        *self.dropped += 1;
+        self.pool.put(frame);
     }
 
     fn mark(&mut self, frame: &mut Frame) -> bool {
-        ecn::mark_ce(link_of(frame), self.0.bytes_mut(frame))
+        ecn::mark_ce(link_of(frame), self.pool.bytes_mut(frame))
     }
 }

@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use portlane_rings::{Device, Interface, Losses, Rules, Socket};
+use crossbeam::queue::ArrayQueue;
+use portlane_rings::{Interface, Rules, Socket};
 use portlane_stats::snapshot::{Mode, Snapshot};
 
 use crate::clock::Clock;
@@ -16,13 +17,14 @@ use crate::config::{Checksums, Idle, Plan, Running};
 use crate::control::questions::{Inbox, Question, Reload, Reloaded, Request};
 use crate::failure::Failure;
 use crate::line::{Line, Port};
-use crate::report::{self, Context};
+use crate::report::Context;
 use crate::workers::{self, Owners};
 
 mod attach;
 mod bell;
 mod cores;
 mod crew;
+mod desk;
 mod duties;
 mod numbers;
 mod outages;
@@ -35,6 +37,7 @@ pub use attach::owners;
 use attach::{Attached, Station, Steered, attach};
 use bell::Bell;
 use crew::Crew;
+use desk::{Desk, Scheme, Told};
 use outages::Outages;
 use rest::Rest;
 use worker::Worker;
@@ -50,9 +53,7 @@ pub struct Live {
     /// The first one leads: it takes requests, and calls the others together. Those are in `others`, unless they work.
     first: Box<Worker>,
     others: Vec<Box<Worker>>,
-    owners: Owners,
-    plan: Plan,
-    context: Context,
+    scheme: Arc<Scheme>,
     clock: Clock,
     interfaces: Vec<Interface>,
 }
@@ -71,6 +72,8 @@ impl Live {
         let both = stations.iter().enumerate().filter(|(_, station)| station.serves_both);
         let owners = Owners::among(&plan, both.map(|(worker, _)| worker));
         let bells = stations.iter().map(|_| Bell::new()).collect::<io::Result<Arc<_>>>().map_err(Failure::failed)?;
+        let desks: Arc<[_]> = stations.iter().map(|_| Desk::new()).collect();
+        let spare = Arc::new(ArrayQueue::new(stations.len()));
         let (outages, key) = (Arc::new(Outages::new(&interfaces)), secret_key());
         let worker = |(number, station): (usize, Station)| {
             let Station { core, part, mut ports, leaves_by, .. } = station;
@@ -89,6 +92,8 @@ impl Live {
                 running: plan.running,
                 clock,
                 bells: Arc::clone(&bells),
+                desks: Arc::clone(&desks),
+                slip: None,
                 outages: Arc::clone(&outages),
                 down,
                 beat: None,
@@ -96,7 +101,9 @@ impl Live {
         };
         let mut others = stations.into_iter().enumerate().map(worker).collect::<Result<Vec<_>, Failure>>()?;
         let first = others.remove(0);
-        Ok(Self { steered, first, others, owners, plan, context, clock, interfaces })
+        let verdicts = steered.as_ref().map(Steered::verdicts);
+        let scheme = Arc::new(Scheme { plan: Arc::new(plan), owners, context, verdicts, spare });
+        Ok(Self { steered, first, others, scheme, clock, interfaces })
     }
 
     /// What the kernel chooses by, once, if it chooses: for who reloads.
@@ -118,18 +125,19 @@ impl Live {
             let refusal = devices.find(|device| device.interface().name == *name).and_then(Socket::refusal);
             format!("{name}: {}{}", mode.as_str(), refusal.map(|why| format!(" ({why})")).unwrap_or_default())
         };
-        self.context.modes.iter().map(of).collect()
+        self.scheme.context.modes.iter().map(of).collect()
     }
 
     /// How each interface is attached, by its name.
     #[must_use]
     pub fn attached(&self) -> &BTreeMap<String, Mode> {
-        &self.context.modes
+        &self.scheme.context.modes
     }
 
     /// Has reports say which offloads are off for the run, by interface.
     pub fn tell_offloads(&mut self, off: BTreeMap<String, Vec<String>>) {
-        self.context.offloads = off;
+        let context = Context { offloads: off, ..self.scheme.context.clone() };
+        self.scheme = Arc::new(Scheme { context, ..Scheme::clone(&self.scheme) });
     }
 
     /// The cores of the workers; `None` where the system does not let us choose.
@@ -152,23 +160,19 @@ impl Live {
     ///
     /// An interface does not tell its statistics.
     pub fn snapshot(&mut self) -> Result<Snapshot, Failure> {
+        let told = self.told()?;
+        self.scheme.make(told).map(|answer| answer.snapshot).map_err(Failure::failed)
+    }
+
+    /// What all workers have counted, as of now. Those that have left are forgotten.
+    fn told(&mut self) -> Result<Vec<Told>, Failure> {
         let now = self.clock.now();
         let mut lines = lines(&mut self.first, &mut self.others);
         if workers::leaves(&lines) {
             workers::settle(&mut lines, now).map_err(Failure::failed)?;
-            workers::forget_leaving(&mut lines, &self.plan, now);
+            workers::forget_leaving(&mut lines, &self.scheme.plan, now);
         }
-        let devices = || lines.iter().flat_map(|line| line.ports.iter().map(|port| &port.device));
-        let add = |sum: Losses, device: &Socket| Ok::<_, io::Error>(sum + device.losses()?);
-        self.context.losses = devices().try_fold(Losses::default(), add).map_err(Failure::failed)?;
-        let sockets = devices().map(numbers::socket).collect::<io::Result<_>>();
-        self.context.sockets = sockets.map_err(Failure::failed)?;
-        if let Some(steered) = &self.steered {
-            self.context.steering = steered.verdicts().map_err(Failure::failed)?;
-        }
-        self.context.workers = self.all().map(|worker| numbers::worker(worker, &self.owners)).collect();
-        let lines: Vec<_> = self.all().map(|worker| &worker.line).collect();
-        Ok(report::snapshot_of_all(&lines, &self.owners, &self.plan, &self.context, now))
+        self.all_mut().map(|worker| worker.told(now)).collect()
     }
 
     /// Has all workers take turns until `stop` is set, and does what is wanted of them between their turns. The first of them
@@ -186,9 +190,11 @@ impl Live {
             let crew = Crew::start(scope, self.others.len(), &called)?;
             loop {
                 crew.send_out(&mut self.others);
-                let wanted = self.first.lead(stop, &called, inbox);
+                let wanted = self.first.lead(stop, &called, inbox, &self.scheme);
                 let at_home = crew.call_home(&self.first, &mut self.others);
-                match wanted.and_then(|wanted| at_home.map(|()| wanted))? {
+                let wanted = wanted.and_then(|wanted| at_home.map(|()| wanted))?;
+                self.all_mut().try_for_each(Worker::tell_all)?;
+                match wanted {
                     Some(request) => self.satisfy(request)?,
                     None => return Ok(()),
                 }
@@ -209,7 +215,7 @@ impl Live {
         for port in self.all_mut().flat_map(|worker| &mut worker.line.ports) {
             port.device.stop_taking().map_err(Failure::failed)?;
         }
-        let end = self.clock.now() + self.plan.running.drain;
+        let end = self.clock.now() + self.scheme.plan.running.drain;
         loop {
             let now = self.clock.now();
             let mut moved = false;
@@ -237,12 +243,13 @@ impl Live {
     }
 
     fn answer(&mut self, question: Question) -> Result<(), Failure> {
-        let snapshot = self.snapshot()?;
+        let told = self.told()?;
         if question.restart_sojourn {
             self.all_mut().for_each(|worker| worker.line.restart_histograms());
         }
+        let scheme = Arc::clone(&self.scheme);
         // Who asked may have gone.
-        let _ = question.answer.send(snapshot);
+        let _ = question.answer.send(Box::pin(async move { scheme.make(told) }));
         Ok(())
     }
 
@@ -251,11 +258,15 @@ impl Live {
         let now = self.clock.now();
         let mut lines = lines(&mut self.first, &mut self.others);
         workers::settle(&mut lines, now).map_err(Failure::failed)?;
-        let changed = reload::check(&self.plan, &plan).and_then(|()| {
-            workers::change(&mut lines, &mut self.owners, &self.plan, &plan, now).map_err(|why| why.to_string())
+        let (former, mut owners) = (Arc::clone(&self.scheme.plan), self.scheme.owners.clone());
+        let changed = reload::check(&former, &plan).and_then(|()| {
+            workers::change(&mut lines, &mut owners, &former, &plan, now).map_err(|why| why.to_string())
         });
-        let reloaded = changed.map(|change| Reloaded { change, former: std::mem::replace(&mut self.plan, plan) });
-        let running = self.plan.running;
+        let reloaded = changed.map(|change| {
+            self.scheme = Arc::new(Scheme { plan, owners, ..Scheme::clone(&self.scheme) });
+            Reloaded { change, former }
+        });
+        let running = self.scheme.plan.running;
         for worker in self.all_mut() {
             worker.running = running;
             complete_checksums(&mut worker.line.ports, running);

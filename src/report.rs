@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use portlane_classify::{Direction, Malformed};
-use portlane_rings::{Device, Frame, Losses};
-use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape, Shaper};
-use portlane_stats::counters::LaneCounters;
+use portlane_rings::{Device, Losses};
+use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape};
 use portlane_stats::histogram::LaneHistogram;
 use portlane_stats::lane::{ClassReport, LaneReading, LaneReport, LimitedBy, Rate as Average};
 use portlane_stats::live::{MemoryReport, SocketReport, WorkerReport};
@@ -15,7 +14,8 @@ use portlane_stats::snapshot::{
 
 use crate::config::Plan;
 use crate::line::Line;
-use crate::line::places::Place;
+use crate::line::places::{Place, Places};
+use crate::reading::Reading;
 use crate::workers::Owners;
 
 mod settings;
@@ -61,23 +61,41 @@ pub fn snapshot_of_all<D: Device>(
     context: &Context,
     now: Nanos,
 ) -> Snapshot {
-    let first = lines[0];
-    let reader = Reader { lines, owners, plan, context, now, positions: positions(first) };
-    let groups = plan.groups.iter().zip(0..).map(|(group, position)| GroupReport {
+    let readings: Vec<_> = lines.iter().map(|line| Reading::of(line, now)).collect();
+    make(&readings, owners, plan, context)
+}
+
+/// Makes a report of what all workers have copied, each at its time.
+///
+/// # Panics
+///
+/// If there is none, or one is not complete, or of another plan.
+#[must_use]
+pub fn make(readings: &[Reading], owners: &Owners, plan: &Plan, context: &Context) -> Snapshot {
+    let places = readings[0].places();
+    let now = readings.iter().map(|reading| reading.now).max().unwrap_or_default();
+    let maker = Maker { readings, owners, plan, context, now, positions: positions(places) };
+    let groups = plan.groups.iter().enumerate().map(|(position, group)| GroupReport {
         id: group.id.clone(),
-        number: first.places.groups[position as usize].0,
-        group: reader.group_name(group.group),
-        ingress: reader.group(Direction::Ingress, position),
-        egress: reader.group(Direction::Egress, position),
+        number: places.groups[position].0,
+        group: maker.group_name(group.group),
+        ingress: maker.group(Direction::Ingress, position),
+        egress: maker.group(Direction::Egress, position),
     });
-    let containers = plan.containers.iter().zip(&first.places.containers);
-    let containers = containers
-        .map(|(of, &place)| ContainerReport { mesos: of.mesos.clone(), ..reader.container(&of.id, place, &of.lanes) });
-    let leaving = first.places.leaving.iter().map(|one| reader.container(&one.id, one.place, &one.lanes));
-    let nobody = Place { lane: first.places.unmatched, since: None };
+    // The order of `Places::lanes`.
+    let containers = plan.containers.iter().zip(&places.containers).enumerate();
+    let containers = containers.map(|(position, (of, &place))| ContainerReport {
+        mesos: of.mesos.clone(),
+        ..maker.container(&of.id, position, place, &of.lanes)
+    });
+    let nobodys = places.containers.len();
+    let leaving = places.leaving.iter().zip(nobodys + 1..);
+    let leaving = leaving.map(|(one, position)| maker.container(&one.id, position, one.place, &one.lanes));
+    let nobody = Place { lane: places.unmatched, since: None };
     Snapshot {
         time_ns: now.0,
         duration_ns: (now - context.started).0,
+        slices: readings.iter().map(|reading| reading.slices).max().unwrap_or(0),
         devices: context.devices.clone(),
         mode: context.modes.clone(),
         offloads: context.offloads.clone(),
@@ -85,13 +103,13 @@ pub fn snapshot_of_all<D: Device>(
         sockets: context.sockets.clone(),
         memory: context.memory,
         workers: context.workers.clone(),
-        totals: reader.totals(),
-        link: Directions { ingress: reader.link(Direction::Ingress), egress: reader.link(Direction::Egress) },
+        totals: maker.totals(),
+        link: Directions { ingress: maker.link(Direction::Ingress), egress: maker.link(Direction::Egress) },
         groups: groups.collect(),
         containers: containers.collect(),
         unmatched: Directions {
-            ingress: reader.lane(Direction::Ingress, nobody, &plan.unmatched),
-            egress: reader.lane(Direction::Egress, nobody, &plan.unmatched),
+            ingress: maker.lane(Direction::Ingress, nobodys, nobody, &plan.unmatched),
+            egress: maker.lane(Direction::Egress, nobodys, nobody, &plan.unmatched),
         },
         leaving: leaving.collect(),
     }
@@ -104,8 +122,8 @@ pub fn sojourns<D: Device>(line: &Line<D>) -> LaneHistogram {
     LaneHistogram::merged(Direction::ALL.into_iter().flat_map(each))
 }
 
-struct Reader<'a, D> {
-    lines: &'a [&'a Line<D>],
+struct Maker<'a> {
+    readings: &'a [Reading],
     owners: &'a Owners,
     plan: &'a Plan,
     context: &'a Context,
@@ -114,44 +132,36 @@ struct Reader<'a, D> {
     positions: HashMap<GroupId, usize>,
 }
 
-fn positions<D>(line: &Line<D>) -> HashMap<GroupId, usize> {
-    line.places.groups.iter().copied().zip(0..).collect()
+fn positions(places: &Places) -> HashMap<GroupId, usize> {
+    places.groups.iter().copied().zip(0..).collect()
 }
 
-impl<'a, D: Device> Reader<'a, D> {
+impl<'a> Maker<'a> {
     fn totals(&self) -> Totals {
-        let of_lines = |count: fn(&Line<D>) -> u64| self.lines.iter().map(|line| count(line)).sum::<u64>();
-        let of_lanes = |count: fn(&LaneCounters) -> u64| -> u64 {
-            let of_line = |line: &Line<D>| -> u64 {
-                let of_shaper =
-                    |shaper: &Shaper<Frame>| line.places.lanes().map(|id| count(&shaper.counters(id))).sum::<u64>();
-                line.shapers.iter().map(of_shaper).sum()
-            };
-            self.lines.iter().map(|line| of_line(line)).sum()
-        };
+        let sum = |count: fn(&Reading) -> u64| self.readings.iter().map(count).sum::<u64>();
         let malformed = Malformed::ALL.iter().map(|&reason| {
-            (reason, self.lines.iter().map(|line| line.counters.malformed[reason as usize]).sum::<u64>())
+            (reason, self.readings.iter().map(|reading| reading.counters.malformed[reason as usize]).sum::<u64>())
         });
         let malformed: BTreeMap<_, _> = malformed
             .filter(|&(_, count)| count > 0)
             .map(|(reason, count)| (reason.as_str().to_owned(), count))
             .collect();
-        let handoff = of_lines(|line| line.counters.handoff);
-        let under_way = of_lines(|line| line.counters.handed_over) - of_lines(|line| line.counters.taken_over);
-        let sent = of_lanes(|lane| lane.sent.packets) + of_lines(|line| line.places.gone.sent);
+        let (handed, taken) = (sum(|of| of.counters.handed_over), sum(|of| of.counters.taken_over));
+        // A worker that was read later has taken over what the other had not yet received when it was read.
+        let (under_way, ahead) = (handed.saturating_sub(taken), taken.saturating_sub(handed));
+        let handoff = sum(|of| of.counters.handoff);
         let losses = self.context.losses;
-        let by_lanes = of_lanes(|lane| lane.dropped_total().packets) + of_lines(|line| line.places.gone.dropped);
         Totals {
-            received: of_lines(|line| line.counters.received) + losses.missed + losses.too_long,
-            sent: sent.saturating_sub(losses.unsent),
-            dropped: by_lanes
+            received: sum(|of| of.counters.received) + ahead + losses.missed + losses.too_long,
+            sent: sum(|of| of.counters.sent).saturating_sub(losses.unsent),
+            dropped: sum(|of| of.counters.dropped)
                 + malformed.values().sum::<u64>()
                 + handoff
                 + losses.missed
                 + losses.too_long
                 + losses.unsent,
-            queued: of_lines(|line| line.queued() as u64) + under_way,
-            unmatched: of_lines(Line::unmatched),
+            queued: sum(|of| of.queued) + under_way,
+            unmatched: sum(Reading::unmatched),
             malformed,
             handoff,
             missed: losses.missed,
@@ -161,50 +171,57 @@ impl<'a, D: Device> Reader<'a, D> {
         }
     }
 
-    /// The line of the worker who owns a lane.
-    fn line(&self, LaneId(lane): LaneId) -> &Line<D> {
-        match self.lines {
+    /// What the worker who owns a lane has read.
+    fn owners(&self, LaneId(lane): LaneId) -> &'a Reading {
+        match self.readings {
             [only] => only,
-            lines => lines[self.owners.of_lane(lane)],
+            readings => &readings[self.owners.of_lane(lane)],
         }
     }
 
-    /// The lines of other workers at which a lane has counted something: who owned it before.
-    fn former_lines(&self, direction: Direction, id: LaneId) -> impl Iterator<Item = &Line<D>> {
-        let owner = std::ptr::from_ref(self.line(id));
-        let others = self.lines.iter().copied().filter(move |&line| !std::ptr::eq(line, owner));
-        others.filter(move |line| line.shapers[direction.index()].counters(id).offered.packets > 0)
+    /// What others have read, at whom a lane has counted something: who owned it before.
+    fn former(&self, direction: Direction, position: usize, id: LaneId) -> impl Iterator<Item = &'a Reading> {
+        let owner = std::ptr::from_ref(self.owners(id));
+        let others = self.readings.iter().filter(move |&reading| !std::ptr::eq(reading, owner));
+        others.filter(move |reading| reading.lane(direction, position).counters.offered.packets > 0)
     }
 
     fn group_name(&self, group: Option<GroupId>) -> Option<String> {
         group.map(|GroupId(position)| self.plan.groups[position as usize].id.clone())
     }
 
-    fn container(&self, id: &str, place: Place, [ingress, egress]: &[LaneParams; 2]) -> ContainerReport {
+    fn container(
+        &self,
+        id: &str,
+        position: usize,
+        place: Place,
+        [ingress, egress]: &[LaneParams; 2],
+    ) -> ContainerReport {
         ContainerReport {
             id: id.to_owned(),
             number: place.lane.0,
             group: self.group_name(ingress.group),
             mesos: Identity::default(),
-            ingress: self.lane(Direction::Ingress, place, ingress),
-            egress: self.lane(Direction::Egress, place, egress),
+            ingress: self.lane(Direction::Ingress, position, place, ingress),
+            egress: self.lane(Direction::Egress, position, place, egress),
         }
     }
 
-    fn lane(&self, direction: Direction, Place { lane: id, since }: Place, params: &LaneParams) -> LaneReport {
-        let (line, shaper) = (self.line(id), &self.line(id).shapers[direction.index()]);
-        let mut counters = shaper.counters(id);
-        let mut queued = shaper.backlog(id);
-        let mut class = settings::class(&shaper.node(NodeId::Lane(id), self.now));
-        let mut sojourn = line.sojourns(direction, id);
-        for former in self.former_lines(direction, id) {
-            let shaper = &former.shapers[direction.index()];
-            counters = counters.plus(&shaper.counters(id));
-            queued = queued.plus(shaper.backlog(id));
-            add_class(&mut class, &settings::class(&shaper.node(NodeId::Lane(id), self.now)));
-            sojourn = LaneHistogram::merged([sojourn, former.sojourns(direction, id)]);
+    /// The lane at a position of [`Places::lanes`].
+    fn lane(&self, direction: Direction, position: usize, place: Place, params: &LaneParams) -> LaneReport {
+        let reading = self.owners(place.lane);
+        let lane = reading.lane(direction, position);
+        let (mut counters, mut queued) = (lane.counters, lane.queued);
+        let mut class = settings::class(&lane.class);
+        let mut sojourn = reading.sojourns(lane);
+        for former in self.former(direction, position, place.lane) {
+            let lane = former.lane(direction, position);
+            counters = counters.plus(&lane.counters);
+            queued = queued.plus(lane.queued);
+            add_class(&mut class, &settings::class(&lane.class));
+            sojourn = LaneHistogram::merged([sojourn, former.sojourns(lane)]);
         }
-        let elapsed = (self.now - since.unwrap_or(self.context.started)).0;
+        let elapsed = (self.now - place.since.unwrap_or(self.context.started)).0;
         LaneReport::new(LaneReading {
             counters: &counters,
             queued,
@@ -213,13 +230,13 @@ impl<'a, D: Device> Reader<'a, D> {
             sojourn: &sojourn,
             limit: settings::limit(params),
             class,
-            queue: settings::queue(shaper, id, &params.queue, self.now),
-            limited_by: self.limited_by(direction, id),
+            queue: settings::queue(reading, lane, &params.queue, reading.now),
+            limited_by: self.limited_by(lane.limited),
         })
     }
 
-    fn limited_by(&self, direction: Direction, id: LaneId) -> LimitedBy {
-        match self.line(id).shapers[direction.index()].limited_by(id, self.now) {
+    fn limited_by(&self, limited: Limited) -> LimitedBy {
+        match limited {
             Limited::Nothing => LimitedBy::Nothing,
             Limited::Rate => LimitedBy::Rate,
             Limited::Ceil => LimitedBy::Ceil,
@@ -234,43 +251,37 @@ impl<'a, D: Device> Reader<'a, D> {
     fn link(&self, direction: Direction) -> NodeReport {
         let params = &self.plan.link.params[direction.index()];
         // Of a link with a rate, whoever has one lane has all.
-        let owner = if self.lines.len() == 1 { 0 } else { self.owners.of_lane(self.lines[0].places.unmatched.0) };
-        self.inner(direction, owner, |_| NodeId::Link, self.plan.groups.len(), params.shape)
+        let unmatched = self.readings[0].places().unmatched;
+        let owner = if self.readings.len() == 1 { 0 } else { self.owners.of_lane(unmatched.0) };
+        self.inner(direction, owner, self.plan.groups.len(), params.shape)
     }
 
     /// The group at a position of the plan.
-    fn group(&self, direction: Direction, position: u32) -> NodeReport {
-        let params = &self.plan.groups[position as usize].params[direction.index()];
-        let owner = if self.lines.len() == 1 { 0 } else { self.owners.of_group(position) };
-        let id = |line: &Line<D>| NodeId::Group(line.places.groups[position as usize]);
-        self.inner(direction, owner, id, position as usize, params.shape)
+    fn group(&self, direction: Direction, position: usize) -> NodeReport {
+        let params = &self.plan.groups[position].params[direction.index()];
+        let number = u32::try_from(position).unwrap_or(u32::MAX);
+        let owner = if self.readings.len() == 1 { 0 } else { self.owners.of_group(number) };
+        self.inner(direction, owner, position, params.shape)
     }
 
-    /// An inner node: its credit is that of its owner, its counts are those of all workers together. (Others than the owner
-    /// count where lanes have changed owners; of a link without a rate, each counts its own.)
-    fn inner(
-        &self,
-        direction: Direction,
-        owner: usize,
-        id: impl Fn(&Line<D>) -> NodeId,
-        position: usize,
-        shape: Option<Shape>,
-    ) -> NodeReport {
-        let reading = |line: &Line<D>| line.shapers[direction.index()].node(id(line), self.now);
-        let (first, former) =
-            (reading(self.lines[owner]), |line: &Line<D>| line.places.former[position][direction.index()]);
+    /// An inner node, by its position: its credit is that of its owner, its counts are those of all workers together. (Others
+    /// than the owner count where lanes have changed owners; of a link without a rate, each counts its own.)
+    fn inner(&self, direction: Direction, owner: usize, position: usize, shape: Option<Shape>) -> NodeReport {
+        let reading = |reading: &'a Reading| reading.node(direction, position);
+        let former = |reading: &Reading| reading.places().former[position][direction.index()];
+        let first = reading(&self.readings[owner]);
         let mut report = NodeReport {
             limit: shape.map(settings::htb),
             sent_packets: first.sent.packets,
             sent_bytes: first.sent.bytes,
-            class: settings::class(&first),
-            former: former(self.lines[owner]),
+            class: settings::class(first),
+            former: former(&self.readings[owner]),
         };
-        for (_, line) in self.lines.iter().enumerate().filter(|&(worker, _)| worker != owner) {
-            let (other, former) = (reading(line), former(line));
-            report.sent_packets += other.sent.packets;
-            report.sent_bytes += other.sent.bytes;
-            add_class(&mut report.class, &settings::class(&other));
+        for (_, other) in self.readings.iter().enumerate().filter(|&(worker, _)| worker != owner) {
+            let (node, former) = (reading(other), former(other));
+            report.sent_packets += node.sent.packets;
+            report.sent_bytes += node.sent.bytes;
+            add_class(&mut report.class, &settings::class(node));
             report.former = report.former.plus(former);
         }
         report

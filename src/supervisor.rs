@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -182,7 +183,7 @@ impl Shift {
         let refused = |cause| Failure::refused(format!("the kernel does not take the ports of containers: {cause}"));
         let steers = self.charge.rules.is_some() && plan.nic.is_some();
         let prepared = steers.then(|| NewRules::prepare(&live::owners(&plan))).transpose().map_err(refused)?;
-        let Reloaded { change, former } = self.follow(plan)?;
+        let Reloaded { change, former } = self.follow(Arc::new(plan))?;
         if let (Some(rules), Some(prepared)) = (&mut self.charge.rules, prepared)
             && let Err(cause) = rules.put(prepared)
         {
@@ -194,7 +195,7 @@ impl Shift {
     }
 
     /// Has the worker follow another plan.
-    fn follow(&self, plan: Plan) -> Result<Reloaded, Failure> {
+    fn follow(&self, plan: Arc<Plan>) -> Result<Reloaded, Failure> {
         let (answer, answered) = oneshot::channel();
         let silent = || Failure::failed("the worker does not answer");
         self.charge.requests.send(Request::Reload(Box::new(Reload { plan, answer }))).map_err(|_| silent())?;

@@ -2,6 +2,8 @@
 
 use portlane::bench::{Load, Options, Scenario};
 use portlane::line::BATCH;
+use portlane::reading::Reading;
+use portlane_shaper::Nanos;
 
 use super::{Element, Rounds};
 
@@ -21,6 +23,18 @@ pub(super) fn overload() -> Box<dyn Element> {
 pub(super) fn device() -> Box<dyn Element> {
     let mut scenario = scenario(Load::Idle);
     Box::new(Rounds(BATCH as u64, move || scenario.turns_of_device(1)))
+}
+
+/// What a worker copies for a report, a container at a time: beside the turns, which are the same whoever asks.
+pub(super) fn reading() -> Box<dyn Element> {
+    let mut scenario = scenario(Load::Default);
+    scenario.warm_up();
+    let (mut reading, containers) = (Reading::default(), scenario.line().places.containers.len());
+    let read = move || {
+        reading.begin(scenario.line());
+        assert!(reading.go_on(scenario.line(), Nanos::ZERO, usize::MAX));
+    };
+    Box::new(Rounds(containers as u64, read))
 }
 
 fn turn(load: Load) -> Box<dyn Element> {

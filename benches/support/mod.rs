@@ -11,7 +11,7 @@ mod shaper;
 
 /// An element at work, in rounds that are all alike.
 pub(crate) trait Element {
-    /// Packets that a round handles.
+    /// Packets, or what its name says, that a round handles.
     fn packets(&self) -> u64;
 
     /// Handles a round of packets.
@@ -40,7 +40,7 @@ fn one_by_one<T: 'static>(over: Vec<T>, mut each: impl FnMut(&T) + 'static) -> B
 type Make = fn() -> Box<dyn Element>;
 
 /// All elements by name.
-pub(crate) const ELEMENTS: [(&str, Make); 25] = [
+pub(crate) const ELEMENTS: [(&str, Make); 26] = [
     ("parse/ipv4", classify::parse_ipv4),
     ("parse/vlan", classify::parse_vlan),
     ("parse/ipv6", classify::parse_ipv6),
@@ -66,4 +66,5 @@ pub(crate) const ELEMENTS: [(&str, Make); 25] = [
     ("turn/default", line::default),
     ("turn/overload", line::overload),
     ("turn/device", line::device),
+    ("reading/container", line::reading),
 ];

@@ -41,7 +41,7 @@ pub use owners::Owners;
 pub(crate) use sizes::with_frames_for;
 pub(crate) use socket::{HEADROOM, poll_readable};
 pub use solicitations::{Solicitation, Solicitations};
-pub use steering::{NewRules, Rules, Side, Steering, Verdict, Verdicts};
+pub use steering::{NewRules, Rules, Side, Steering, Verdict, VerdictCounters, Verdicts};
 
 use open::{QueueOf, Tap};
 use queues::Queues;

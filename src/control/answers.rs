@@ -1,7 +1,7 @@
 //! One answer for many: building a snapshot takes the worker from its packets, so those who ask at about the same time
 //! get the same one, and each form of it is made once.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::Sender;
@@ -74,9 +74,9 @@ async fn answer_in_turn(mut requests: mpsc::Receiver<Request>, mut asker: Asker,
             request = requests.recv() => request,
             () = time::sleep_until(sample) => {
                 let asked = Instant::now();
-                let (answer, spent) = asker.sample().await;
+                let (answer, spent) = asker.sample().await.unzip();
                 last = Some((asked, answer));
-                sample = asked + every.max(spent * WORKERS_SHARE);
+                sample = asked + every.max(spent.unwrap_or_else(|| asked.elapsed()) * WORKERS_SHARE);
                 continue;
             }
         };
@@ -102,24 +102,18 @@ struct Asker {
 
 impl Asker {
     async fn ask(&mut self) -> Answer {
-        self.ask_noting(Arc::default()).await
+        self.sample().await.map(|(answer, _)| answer)
     }
 
-    /// An answer, and what it has cost: a worker that slept when it was asked has lost nothing by that.
-    async fn sample(&mut self) -> (Answer, Duration) {
-        let (asked, taken) = (Instant::now(), Arc::new(OnceLock::new()));
-        let answer = self.ask_noting(Arc::clone(&taken)).await;
-        let spent = taken.get().map_or_else(|| asked.elapsed(), std::time::Instant::elapsed);
-        (answer, spent)
-    }
-
-    async fn ask_noting(&mut self, taken: Arc<OnceLock<std::time::Instant>>) -> Answer {
-        let (question, answer) = oneshot::channel();
-        let question = Question { answer: question, restart_sojourn: false, taken };
+    /// An answer, and what it has cost the workers.
+    async fn sample(&mut self) -> Option<(Arc<Forms>, Duration)> {
+        let (answer, telling) = oneshot::channel();
+        let question = Question { answer, restart_sojourn: false };
         self.questions.try_send(questions::Request::Read(question)).ok()?;
-        let mut snapshot = time::timeout(PATIENCE, answer).await.ok()?.ok()?;
+        let told = async { telling.await.ok()?.await.ok() };
+        let questions::Answer { mut snapshot, spent } = time::timeout(PATIENCE, told).await.ok()??;
         self.estimators.observe(&mut snapshot);
-        Some(Arc::new(Forms::new(snapshot)))
+        Some((Arc::new(Forms::new(snapshot)), spent))
     }
 }
 
@@ -162,7 +156,11 @@ pub(super) mod tests {
 
     fn answer(inbox: &Inbox, time_ns: u64) {
         let Some(questions::Request::Read(question)) = inbox.turn() else { panic!("a question") };
-        question.answer.send(snapshot(time_ns)).unwrap();
+        question.answer.send(telling(snapshot(time_ns))).ok().unwrap();
+    }
+
+    pub(in crate::control) fn telling(snapshot: Snapshot) -> questions::Telling {
+        Box::pin(async { Ok(questions::Answer { snapshot, spent: Duration::ZERO }) })
     }
 
     /// Of a line that has counted nothing.
@@ -237,7 +235,7 @@ pub(super) mod tests {
                 let Some(questions::Request::Read(question)) = inbox.turn() else { panic!("a question") };
                 let mut counted = snapshot(second * 1_000_000_000);
                 counted.containers[0].egress.traffic_control[0].bytes = second * 8_000;
-                question.answer.send(counted).unwrap();
+                question.answer.send(telling(counted)).ok().unwrap();
                 settle().await;
             }
             let answer = answers.get(LONG).await.unwrap();
@@ -270,7 +268,7 @@ pub(super) mod tests {
                 let mut counted = snapshot(round * interval);
                 bytes += if round == 4 { 100_000 } else { 200 };
                 counted.containers[0].egress.sent_bytes = bytes;
-                question.answer.send(counted).unwrap();
+                question.answer.send(telling(counted)).ok().unwrap();
                 settle().await;
             }
             let answer = answers.get(LONG).await.unwrap();

@@ -1,7 +1,10 @@
 //! What passes between the worker and those who ask: questions one way, a pulse the other.
 
+use std::fmt;
+use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, Sender};
@@ -13,22 +16,37 @@ use tokio::time::{self, Instant};
 use crate::config::Plan;
 use crate::line::change::Change;
 
-/// A question to the worker.
-#[derive(Debug)]
+/// A question to the workers.
 pub struct Question {
     /// Where the answer goes.
-    pub answer: oneshot::Sender<Snapshot>,
+    pub answer: oneshot::Sender<Telling>,
     /// Sojourn times are recorded anew from the answer on: a measurement begins.
     pub restart_sojourn: bool,
-    /// When the worker took it: from then on it costs the worker time.
-    pub taken: Arc<OnceLock<std::time::Instant>>,
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Question").field("restart_sojourn", &self.restart_sojourn).finish_non_exhaustive()
+    }
+}
+
+/// What workers are going to tell: a report is made of it by whoever awaits it, on a thread that keeps no packet waiting.
+pub type Telling = Pin<Box<dyn Future<Output = io::Result<Answer>> + Send>>;
+
+/// A report, and what it has cost the workers.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The report.
+    pub snapshot: Snapshot,
+    /// The time that it took from a worker, at most.
+    pub spent: Duration,
 }
 
 /// Another plan for the worker.
 #[derive(Debug)]
 pub struct Reload {
     /// What it is to be, from now on.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// Where the answer goes: a refusal says why, and everything is as before.
     pub answer: oneshot::Sender<Result<Reloaded, String>>,
 }
@@ -39,10 +57,10 @@ pub struct Reloaded {
     /// What changed.
     pub change: Change,
     /// The plan that was: given back, since to forget a large one takes time that the worker has not.
-    pub former: Plan,
+    pub former: Arc<Plan>,
 }
 
-/// What is wanted of the worker.
+/// What is wanted of the workers.
 #[derive(Debug)]
 pub enum Request {
     /// To tell what it has counted.
@@ -77,11 +95,7 @@ impl Inbox {
     pub fn turn(&self) -> Option<Request> {
         self.beat.beat();
         let abandoned = |request: &Request| matches!(request, Request::Read(question) if question.answer.is_closed());
-        let request = self.requests.try_recv().ok().filter(|request| !abandoned(request))?;
-        if let Request::Read(question) = &request {
-            question.taken.get_or_init(std::time::Instant::now);
-        }
-        Some(request)
+        self.requests.try_recv().ok().filter(|request| !abandoned(request))
     }
 
     /// How others see that the workers take turns.
@@ -176,7 +190,7 @@ mod tests {
         let (sender, inbox) = channel(2);
         let ask = || {
             let (answer, waiting) = oneshot::channel();
-            sender.send(Request::Read(Question { answer, restart_sojourn: false, taken: Arc::default() })).unwrap();
+            sender.send(Request::Read(Question { answer, restart_sojourn: false })).unwrap();
             waiting
         };
         drop(ask());

@@ -174,10 +174,11 @@ impl LineThread {
 
     fn ask(&self, sojourn: Sojourn) -> Result<Snapshot, Failure> {
         let (question, answer) = oneshot::channel();
-        let question =
-            Question { answer: question, restart_sojourn: sojourn == Sojourn::Restart, taken: Arc::default() };
+        let question = Question { answer: question, restart_sojourn: sojourn == Sojourn::Restart };
         self.questions.send(Request::Read(question)).map_err(|_| silent())?;
-        answer.blocking_recv().map_err(|_| silent())
+        let telling = answer.blocking_recv().map_err(|_| silent())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Failure::failed)?;
+        runtime.block_on(telling).map(|answer| answer.snapshot).map_err(|_| silent())
     }
 
     fn has_ended(&self) -> bool {

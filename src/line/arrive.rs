@@ -75,6 +75,7 @@ impl<D: Device> Line<D> {
     #[inline]
     fn send_all(&mut self, direction: Direction, frames: impl ExactSizeIterator<Item = Frame>) -> usize {
         let sent = frames.len();
+        self.counters.sent += sent as u64;
         self.ports[self.leaves_by[direction.index()]].device.send_all(frames);
         sent
     }
@@ -143,7 +144,8 @@ impl<D: Device> Line<D> {
     #[inline(never)]
     fn join(&mut self, direction: Direction, lane: LaneId, arrival: Arrival<Frame>, now: Nanos) -> usize {
         let shaper = &mut self.shapers[direction.index()];
-        let departure = shaper.join(lane, arrival, now, &mut Home(&mut self.pool));
+        let mut home = Home { pool: &mut self.pool, dropped: &mut self.counters.dropped };
+        let departure = shaper.join(lane, arrival, now, &mut home);
         departure.map_or(0, |departure| usize::from(self.send(direction, departure, now)))
     }
 }

@@ -4,12 +4,13 @@
 //! are empty, under the group that it was in or, if that goes too, under the link.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use portlane_classify::Direction;
 use portlane_rings::Device;
 use portlane_shaper::{GroupId, GroupParams, LaneParams, Nanos, TreeError};
 
-use super::places::{Leaving, Place};
+use super::places::{Leaving, Place, Places};
 use super::{Home, Line};
 use crate::config::Plan;
 
@@ -89,19 +90,14 @@ impl<D: Device> Line<D> {
             return;
         }
         let ledger = Ledger::read(self, plan, now);
-        let leaving = std::mem::take(&mut self.places.leaving);
-        for (one, &emptied) in leaving.into_iter().zip(emptied) {
-            if !emptied {
-                self.places.leaving.push(one);
-                continue;
-            }
+        let places = Arc::make_mut(&mut self.places);
+        for (one, _) in places.leaving.iter().zip(emptied).filter(|(_, emptied)| **emptied) {
             for shaper in &mut self.shapers {
-                let counters = shaper.counters(one.place.lane);
-                self.places.gone.sent += counters.sent.packets;
-                self.places.gone.dropped += counters.dropped_total().packets;
                 kept(shaper.remove_lane(one.place.lane, now));
             }
         }
+        let mut emptied = emptied.iter();
+        places.leaving.retain(|_| !emptied.next().is_some_and(|emptied| *emptied));
         ledger.settle(self, plan);
     }
 }
@@ -166,7 +162,7 @@ impl<D: Device> Changer<'_, D> {
         for (&group, _) in old_groups.iter().zip(&self.match_.stays).filter(|(_, stays)| !**stays) {
             self.line.shapers.iter_mut().for_each(|shaper| kept(shaper.remove_group(group, self.now)));
         }
-        self.line.places.groups = groups;
+        self.places().groups = groups;
         for direction in Direction::ALL {
             let [old, new] = [self.old, self.new].map(|plan| plan.link.params[direction.index()]);
             if old != new {
@@ -227,8 +223,8 @@ impl<D: Device> Changer<'_, D> {
     /// Brings the containers of the new plan to where they are to be, and lists the others as leaving.
     fn place_containers(&mut self, old_groups: &[GroupId], groups: &[GroupId]) -> Change {
         let mut change = Change::default();
-        let old_places = std::mem::take(&mut self.line.places.containers);
-        let mut leaving: Vec<_> = std::mem::take(&mut self.line.places.leaving).into_iter().map(Some).collect();
+        let old_places = std::mem::take(&mut self.places().containers);
+        let mut leaving: Vec<_> = std::mem::take(&mut self.places().leaving).into_iter().map(Some).collect();
         let mut stays = vec![false; old_places.len()];
         let (old, new) = (self.old, self.new);
         for (position, container) in new.containers.iter().enumerate() {
@@ -253,14 +249,14 @@ impl<D: Device> Changer<'_, D> {
                     one.place
                 }
             };
-            self.line.places.containers.push(place);
+            self.places().containers.push(place);
         }
-        self.line.places.leaving = leaving.into_iter().flatten().collect();
+        self.places().leaving = leaving.into_iter().flatten().collect();
         for ((container, &place), _) in old.containers.iter().zip(&old_places).zip(&stays).filter(|(_, stays)| !**stays)
         {
             change.removed += 1;
             let leaving = Leaving { id: container.id.clone(), place, lanes: container.lanes.clone() };
-            self.line.places.leaving.push(leaving);
+            self.places().leaving.push(leaving);
         }
         change
     }
@@ -271,7 +267,7 @@ impl<D: Device> Changer<'_, D> {
         for (&old, new) in self.match_.groups.iter().zip((0..).map(GroupId)) {
             old.into_iter().for_each(|old| new_position[old] = Some(new));
         }
-        let mut leaving = std::mem::take(&mut self.line.places.leaving);
+        let mut leaving = std::mem::take(&mut self.places().leaving);
         for one in &mut leaving {
             let were = one.lanes.clone();
             for lane in &mut one.lanes {
@@ -282,7 +278,12 @@ impl<D: Device> Changer<'_, D> {
                 self.set_lanes(one.place, were.each_ref(), lanes.each_ref(), [old_groups, &[]]);
             }
         }
-        self.line.places.leaving = leaving;
+        self.places().leaving = leaving;
+    }
+
+    /// Which lane is whose, to be changed: a report that is being made keeps what it was.
+    fn places(&mut self) -> &mut Places {
+        Arc::make_mut(&mut self.line.places)
     }
 
     fn add_lanes(&mut self, lanes: [&LaneParams; 2], groups: &[GroupId]) -> Place {
@@ -306,8 +307,9 @@ impl<D: Device> Changer<'_, D> {
         for (direction, (was, is)) in Direction::ALL.into_iter().zip(were.into_iter().zip(lanes)) {
             let is = placed(is, groups);
             if placed(was, old_groups) != is {
-                let Line { shapers, pool, .. } = &mut *self.line;
-                kept(shapers[direction.index()].set_lane(place.lane, &is, self.now, &mut Home(pool)));
+                let Line { shapers, pool, counters, .. } = &mut *self.line;
+                let mut home = Home { pool, dropped: &mut counters.dropped };
+                kept(shapers[direction.index()].set_lane(place.lane, &is, self.now, &mut home));
                 changed = true;
             }
         }

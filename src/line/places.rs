@@ -22,8 +22,6 @@ pub struct Places {
     /// What is in a group's counters for those that are no longer in it: of each group of the plan, then of the link; by
     /// [`Direction::index`](portlane_classify::Direction::index).
     pub former: Vec<[Former; 2]>,
-    /// What lanes have counted that are gone, in packets.
-    pub gone: Gone,
 }
 
 /// A container's lane.
@@ -47,15 +45,6 @@ pub struct Leaving {
     pub lanes: [LaneParams; 2],
 }
 
-/// Packets of lanes that are gone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Gone {
-    /// Sent.
-    pub sent: u64,
-    /// Dropped, for whatever reason.
-    pub dropped: u64,
-}
-
 impl Places {
     /// Those of a line that is built for `plan`.
     #[must_use]
@@ -67,13 +56,23 @@ impl Places {
             unmatched: LaneId(plan.owners.unmatched()),
             leaving: Vec::new(),
             former: vec![[Former::default(); 2]; plan.groups.len() + 1],
-            gone: Gone::default(),
         }
     }
 
-    /// Every lane that there is.
+    /// Every lane that there is: the containers' in their order, nobody's, then of those that are leaving.
     pub fn lanes(&self) -> impl Iterator<Item = LaneId> {
         let containers = self.containers.iter().map(|place| place.lane);
         containers.chain([self.unmatched]).chain(self.leaving.iter().map(|leaving| leaving.place.lane))
+    }
+
+    /// The lane at a position among [these](Self::lanes).
+    #[must_use]
+    pub fn lane(&self, position: usize) -> Option<LaneId> {
+        let behind = position.checked_sub(self.containers.len());
+        match behind.map(|behind| behind.checked_sub(1)) {
+            None => Some(self.containers[position].lane),
+            Some(None) => Some(self.unmatched),
+            Some(Some(leaving)) => self.leaving.get(leaving).map(|leaving| leaving.place.lane),
+        }
     }
 }

@@ -7,6 +7,7 @@ use core_affinity::CoreId;
 use portlane_classify::{Arriving, Direction, Found};
 use portlane_rings::{
     self as rings, Bound, Interface, Options, Owners, Part, Pool, Rules, Side, Socket, Steering, Verdict,
+    VerdictCounters,
 };
 use portlane_stats::snapshot::{Directions, Mode};
 
@@ -68,10 +69,25 @@ impl Steered {
         self.rules.take()
     }
 
+    /// What the program has decided.
+    pub(super) fn verdicts(&self) -> Verdicts {
+        Verdicts { counters: self.program.counters(), interfaces: self.interfaces.clone() }
+    }
+}
+
+/// What the kernel has decided about frames.
+#[derive(Debug, Clone)]
+pub(super) struct Verdicts {
+    counters: VerdictCounters,
+    /// By [`Side`].
+    interfaces: [String; 2],
+}
+
+impl Verdicts {
     /// Frames by verdict, for each interface.
-    pub(super) fn verdicts(&self) -> io::Result<BTreeMap<String, BTreeMap<String, u64>>> {
+    pub(super) fn read(&self) -> io::Result<BTreeMap<String, BTreeMap<String, u64>>> {
         let of = |(side, interface): (Side, &String)| {
-            let counted = Verdict::ALL.into_iter().zip(self.program.verdicts(side)?);
+            let counted = Verdict::ALL.into_iter().zip(self.counters.read(side)?);
             let counted = counted.filter(|&(verdict, _)| may_occur(side, verdict));
             Ok((interface.clone(), counted.map(|(verdict, count)| (verdict.as_str().to_owned(), count)).collect()))
         };

@@ -8,8 +8,6 @@ use portlane_stats::snapshot::Mode;
 
 use super::worker::Worker;
 use crate::line::Line;
-use crate::line::places::Place;
-use crate::workers::Owners;
 
 /// A socket, by the name of its interface and its queue.
 pub(super) fn socket(device: &Socket) -> io::Result<(String, SocketReport)> {
@@ -66,13 +64,13 @@ fn name(device: &Socket) -> String {
     format!("{}:{}", device.interface().name, device.queue())
 }
 
-pub(super) fn worker(worker: &Worker, owners: &Owners) -> WorkerReport {
+/// A worker, but for its containers.
+pub(super) fn worker(worker: &Worker) -> WorkerReport {
     let (rest, line) = (&worker.rest.counters, &worker.line);
-    let owns = |place: &&Place| owners.of_lane(place.lane.0) == worker.number;
     WorkerReport {
         core: worker.core.filter(|_| worker.is_pinned).map(|core| core.id),
         queues: line.ports.iter().map(|port| name(&port.device)).collect(),
-        containers: line.places.containers.iter().filter(owns).count() as u64,
+        containers: 0,
         idle: worker.running.idle.to_string(),
         turns: rest.turns,
         busy_turns: rest.busy_turns,

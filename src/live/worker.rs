@@ -1,6 +1,7 @@
 //! One worker: a line, and the loop that gives it turns.
 
 use std::hint;
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +10,12 @@ use std::time::Duration;
 
 use core_affinity::CoreId;
 use nix::sys::prctl;
-use portlane_rings::{self as rings, Socket};
+use portlane_rings::{self as rings, Device, Losses, Socket};
 use portlane_shaper::{Nanos, Wake};
 
 use super::bell::Bell;
+use super::desk::{Desk, Scheme, Slip, Told};
+use super::numbers;
 use super::outages::Outages;
 use super::rest::{Pause, Rest, Waker};
 use crate::clock::Clock;
@@ -20,6 +23,9 @@ use crate::config::Running;
 use crate::control::questions::{Beat, Inbox, Request};
 use crate::failure::Failure;
 use crate::line::Line;
+
+/// Lanes' numbers that a worker copies between two turns, each of two directions: some 50 us.
+const LANES_AT_ONCE: usize = 128;
 
 /// A line with a core of its own.
 #[derive(Debug)]
@@ -35,6 +41,9 @@ pub(super) struct Worker {
     pub(super) clock: Clock,
     /// Of all workers.
     pub(super) bells: Arc<[Bell]>,
+    pub(super) desks: Arc<[Desk]>,
+    /// What it is about to tell.
+    pub(super) slip: Option<Slip>,
     pub(super) outages: Arc<Outages>,
     /// Whose interface was down after the last turn, by port.
     pub(super) down: Vec<bool>,
@@ -59,17 +68,28 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes turns until `stop` is set, all workers are called together, or something is wanted of them.
+    /// Takes turns until `stop` is set, all workers are called together, or something is wanted for which they have to be.
     pub(super) fn lead(
         &mut self,
         stop: &AtomicBool,
         called: &AtomicBool,
         inbox: &Inbox,
+        scheme: &Arc<Scheme>,
     ) -> Result<Option<Request>, Failure> {
         while !stop.load(Ordering::Relaxed) && !called.load(Ordering::Relaxed) {
             self.step()?;
-            if let Some(request) = inbox.turn() {
-                return Ok(Some(request));
+            match inbox.turn() {
+                Some(Request::Read(question)) if !question.restart_sojourn && !self.line.emptied().any(|is| is) => {
+                    // Who asked may have gone.
+                    let _ = question.answer.send(scheme.ask(&self.desks));
+                    self.bells
+                        .iter()
+                        .enumerate()
+                        .filter(|&(one, _)| one != self.number)
+                        .for_each(|(_, bell)| bell.ring());
+                }
+                Some(request) => return Ok(Some(request)),
+                None => {}
             }
         }
         Ok(None)
@@ -79,10 +99,73 @@ impl Worker {
     #[inline]
     fn step(&mut self) -> Result<(), Failure> {
         let now = self.clock.now();
-        if !self.turn(now)? {
+        let moved = self.turn(now)?;
+        if self.is_asked() {
+            return self.tell(now, LANES_AT_ONCE);
+        }
+        if !moved {
             self.pause(now)?;
         }
         Ok(())
+    }
+
+    #[inline]
+    fn is_asked(&self) -> bool {
+        self.slip.is_some() || !self.desks[self.number].is_empty()
+    }
+
+    /// Tells everything that it has been asked for: nothing changes but by turns until it has.
+    pub(super) fn tell_all(&mut self) -> Result<(), Failure> {
+        while self.is_asked() {
+            self.tell(self.clock.now(), usize::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// Copies the lanes of so many numbers for who asks, and tells all when that was the last of them.
+    #[inline(never)]
+    fn tell(&mut self, now: Nanos, lanes: usize) -> Result<(), Failure> {
+        let Some(mut slip) = self.slip.take().or_else(|| self.pick_up()) else { return Ok(()) };
+        if slip.answer.is_closed() {
+            return Ok(());
+        }
+        let is_complete = self.copy(&mut slip.told, now, lanes)?;
+        slip.told.spent = slip.told.spent + (self.clock.now() - now);
+        if is_complete {
+            // Who asked may have gone.
+            let _ = slip.answer.send(slip.told);
+        } else {
+            self.slip = Some(slip);
+        }
+        Ok(())
+    }
+
+    fn pick_up(&self) -> Option<Slip> {
+        let mut slip = self.desks[self.number].take()?;
+        slip.told.begin(&self.line);
+        Some(slip)
+    }
+
+    /// Copies some lanes, and with the last of them all else. Whether that is done.
+    fn copy(&mut self, told: &mut Told, now: Nanos, lanes: usize) -> Result<bool, Failure> {
+        self.line.settle_histograms();
+        if !told.reading.go_on(&self.line, now, lanes) {
+            return Ok(false);
+        }
+        let devices = || self.line.ports.iter().map(|port| &port.device);
+        let add = |sum: Losses, device: &Socket| Ok::<_, io::Error>(sum + device.losses()?);
+        told.losses = devices().try_fold(Losses::default(), add).map_err(Failure::failed)?;
+        told.sockets = devices().map(numbers::socket).collect::<io::Result<_>>().map_err(Failure::failed)?;
+        told.worker = numbers::worker(self);
+        Ok(true)
+    }
+
+    /// All that it has counted, at once.
+    pub(super) fn told(&mut self, now: Nanos) -> Result<Told, Failure> {
+        let mut told = Told::default();
+        told.begin(&self.line);
+        self.copy(&mut told, now, usize::MAX)?;
+        Ok(told)
     }
 
     /// A turn. Whether something moved.

@@ -1,11 +1,13 @@
 //! What was asked for, and a queue's state, in the words of reports.
 
 use portlane_shaper::{
-    Aqm, FlowStats, FqParams, LaneId, LaneParams, Limiter, Nanos, NodeReading, QueueParams, Rate, Shape, Shaper, codel,
+    Aqm, FlowStats, FqParams, LaneParams, Limiter, Nanos, NodeReading, QueueParams, QueueStats, Rate, Shape, codel,
 };
 use portlane_stats::lane::{
     ClassReport, CodelReport, FlowReport, FqCodelReport, HtbReport, LimitReport, PeakReport, QueueReport, TbfReport,
 };
+
+use crate::reading::{LaneCopy, Reading};
 
 pub(super) fn limit(params: &LaneParams) -> LimitReport {
     match params.limiter {
@@ -46,10 +48,12 @@ pub(super) fn htb(shape: Shape) -> HtbReport {
     }
 }
 
-pub(super) fn queue<P>(shaper: &Shaper<P>, id: LaneId, params: &QueueParams, now: Nanos) -> QueueReport {
+pub(super) fn queue(reading: &Reading, lane: &LaneCopy, params: &QueueParams, now: Nanos) -> QueueReport {
     let limit_packets = u64::from(params.limit);
-    match (&params.aqm, shaper.codel(id)) {
-        (Aqm::FqCodel(fq_codel), _) => QueueReport::FqCodel(fq(shaper, id, limit_packets, fq_codel, now)),
+    match (&params.aqm, &lane.codel) {
+        (Aqm::FqCodel(fq_codel), _) => {
+            QueueReport::FqCodel(fq(&lane.queue, reading.flows(lane), limit_packets, fq_codel, now))
+        }
         (Aqm::Codel(codel), Some(state)) => QueueReport::Codel(CodelReport {
             limit_packets,
             target_ns: codel.target.0,
@@ -61,16 +65,14 @@ pub(super) fn queue<P>(shaper: &Shaper<P>, id: LaneId, params: &QueueParams, now
             ldelay_ns: state.ldelay.0,
             dropping: state.dropping,
             drop_next_ns: until_drop(state, now),
-            maxpacket: shaper.queue_stats(id).maxpacket,
-            ce_mark: shaper.queue_stats(id).ce_mark,
+            maxpacket: lane.queue.maxpacket,
+            ce_mark: lane.queue.ce_mark,
         }),
         (Aqm::Fifo | Aqm::Codel(_), _) => QueueReport::Fifo { limit_packets },
     }
 }
 
-fn fq<P>(shaper: &Shaper<P>, id: LaneId, limit_packets: u64, params: &FqParams, now: Nanos) -> FqCodelReport {
-    let stats = shaper.queue_stats(id);
-    let flows = shaper.flows(id).take(FqCodelReport::MAX_FLOW_STATES);
+fn fq(stats: &QueueStats, flows: &[FlowStats], limit_packets: u64, params: &FqParams, now: Nanos) -> FqCodelReport {
     FqCodelReport {
         limit_packets,
         flows: params.flows,
@@ -90,7 +92,7 @@ fn fq<P>(shaper: &Shaper<P>, id: LaneId, limit_packets: u64, params: &FqParams, 
         new_flows_len: u64::from(stats.new_flows_len),
         old_flows_len: u64::from(stats.old_flows_len),
         memory_used_bytes: stats.memory_used,
-        flow_states: flows.map(|flow| flow_state(&flow, now)).collect(),
+        flow_states: flows.iter().map(|flow| flow_state(flow, now)).collect(),
     }
 }
 

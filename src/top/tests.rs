@@ -65,6 +65,7 @@ fn snapshot(seconds: u64, sent: u64, dropped: u64) -> Snapshot {
         egress,
     };
     Snapshot {
+        slices: 1,
         time_ns: seconds * SECOND,
         duration_ns: seconds * SECOND,
         devices: Directions::default(),

@@ -54,6 +54,12 @@ pub struct Quantiles {
 }
 
 impl LaneHistogram {
+    /// Of [copied](Histograms::copy) buckets, and the maximum.
+    #[must_use]
+    pub fn of(buckets: &[(u16, u64)], max: u64) -> Self {
+        Self { buckets: buckets.to_vec(), max }
+    }
+
     /// With `count` more frames that did not wait at all.
     #[must_use]
     pub fn with_zeros(mut self, count: u64) -> Self {

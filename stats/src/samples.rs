@@ -20,6 +20,7 @@ pub(crate) fn snapshot() -> Snapshot {
     Snapshot {
         time_ns: 1_436_300_487_415_950_000,
         duration_ns: DURATION_NS,
+        slices: 1,
         devices: Directions { ingress: "veth-web".to_owned(), egress: "eth0".to_owned() },
         mode: [("eth0".to_owned(), Mode::ZeroCopy), ("veth-web".to_owned(), Mode::Generic)].into(),
         offloads: BTreeMap::new(),

@@ -18,6 +18,10 @@ pub struct Snapshot {
     pub time_ns: u64,
     /// How long has been counted, nanoseconds.
     pub duration_ns: u64,
+    /// Instants that this is of, at each worker. Figures of one lane are of one, and so are the totals; with one for all, lanes
+    /// and groups are of the same.
+    #[serde(default = "one")]
+    pub slices: u32,
     /// The name of the interface each direction is sent by: tc's `dev`.
     pub devices: Directions<String>,
     /// How each interface is attached; empty where there is none, as in replay.
@@ -53,6 +57,10 @@ pub struct Snapshot {
     /// Containers that the configuration no longer has, and that still have packets.
     #[serde(default)]
     pub leaving: Vec<ContainerReport>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Something for each direction, as seen from the containers.
@@ -313,7 +321,7 @@ impl Snapshot {
     /// - all packets, and every lane: received or offered = sent + dropped + queued (of lanes, in bytes too)
     /// - every lane: sent = lended + borrowed
     /// - every group and the link: sent is what its members sent, former ones included, and what they borrowed it lended or
-    ///   borrowed
+    ///   borrowed; this one if all is of one instant
     ///
     /// # Errors
     ///
@@ -341,6 +349,9 @@ impl Snapshot {
         for group in &self.groups {
             let node = of(group);
             members.entry(group.group.as_deref()).or_default().add(node.sent(), node.class.borrowed);
+        }
+        if self.slices > 1 {
+            return Ok(());
         }
         let groups = self.groups.iter().map(|group| (Some(group.id.as_str()), of(group)));
         for (id, node) in groups.chain([(None, link)]) {

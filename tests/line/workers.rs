@@ -16,11 +16,11 @@ use proptest::prelude::*;
 use crate::rig::{Kind, Rig, packet};
 
 /// Workers, each with two devices, as in [`Rig`]; and an observer.
-struct Crew {
-    lines: Vec<Line<Memory>>,
-    owners: Owners,
-    plan: Plan,
-    now: Nanos,
+pub(crate) struct Crew {
+    pub(crate) lines: Vec<Line<Memory>>,
+    pub(crate) owners: Owners,
+    pub(crate) plan: Plan,
+    pub(crate) now: Nanos,
     arrived: u64,
     left: u64,
     /// The number seen last, by where it arrived and left, and its kind.
@@ -33,7 +33,7 @@ struct Crew {
 const OF_WORKER: u64 = 1 << 32;
 
 impl Crew {
-    fn new(config: &str, count: u32, frames: u32, ring: usize) -> Self {
+    pub(crate) fn new(config: &str, count: u32, frames: u32, ring: usize) -> Self {
         let plan = config::parse(config, "test").unwrap_or_else(|error| panic!("{error}"));
         let owners = Owners::assign(&plan, count as usize);
         let pool = Pool::new(Layout { frames, frame_size: 2_048 }).unwrap();
@@ -84,6 +84,18 @@ impl Crew {
         }
     }
 
+    /// A step of one of the workers that there are.
+    pub(crate) fn step(&mut self, step: Step) {
+        let present = |worker: usize| worker % self.lines.len();
+        match step {
+            Step::Arrive { worker, direction, kind, count } => self.arrive(present(worker), direction, kind, count),
+            Step::Turn(worker) => self.turn(present(worker)),
+            Step::Wait(time) => self.now = self.now + time,
+            Step::Take(worker) => self.take(present(worker)),
+            Step::Change(number) => self.change(&variant(number)),
+        }
+    }
+
     /// All workers follow another configuration.
     fn change(&mut self, config: &str) {
         let new = config::parse(config, "test").unwrap_or_else(|error| panic!("{error}"));
@@ -125,7 +137,7 @@ impl Crew {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Arrive { worker: usize, direction: Direction, kind: Kind, count: usize },
     Turn(usize),
     Wait(Nanos),
@@ -133,7 +145,7 @@ enum Step {
     Change(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let direction = prop_oneof![Just(Direction::Ingress), Just(Direction::Egress)];
     let kind = prop_oneof![
         6 => (0..4_u16).prop_map(Kind::Container),
@@ -167,7 +179,7 @@ fn variant(number: usize) -> String {
 }
 
 /// Four containers, two of them limited; two in one group.
-fn config() -> String {
+pub(crate) fn config() -> String {
     let keys =
         ["ingress = { rate = \"10mbit\" }\n", "group = \"g\"\n", "egress = { rate = \"2mbit\" }\n", "group = \"g\"\n"];
     let containers = Rig::containers(4, |number| keys[usize::from(number)].to_owned());
@@ -186,14 +198,7 @@ proptest! {
     ) {
         let mut crew = Crew::new(&config(), count, frames, ring);
         for step in steps {
-            let present = |worker: usize| worker % count as usize;
-            match step {
-                Step::Arrive { worker, direction, kind, count } => crew.arrive(present(worker), direction, kind, count),
-                Step::Turn(worker) => crew.turn(present(worker)),
-                Step::Wait(time) => crew.now = crew.now + time,
-                Step::Take(worker) => crew.take(present(worker)),
-                Step::Change(_) => {}
-            }
+            crew.step(step);
             crew.snapshot();
         }
         let totals = crew.drain().totals;
@@ -209,14 +214,7 @@ proptest! {
         // With rings that fill, groups may be a packet ahead of their lanes for a moment: see docs/design.md.
         let mut crew = Crew::new(&variant(0), count, frames, 16_384);
         for step in steps {
-            let present = |worker: usize| worker % count as usize;
-            match step {
-                Step::Arrive { worker, direction, kind, count } => crew.arrive(present(worker), direction, kind, count),
-                Step::Turn(worker) => crew.turn(present(worker)),
-                Step::Wait(time) => crew.now = crew.now + time,
-                Step::Take(worker) => crew.take(present(worker)),
-                Step::Change(number) => crew.change(&variant(number)),
-            }
+            crew.step(step);
             crew.snapshot();
         }
         let totals = crew.drain().totals;

@@ -26,6 +26,7 @@ mod queues;
 mod random_frames;
 mod refusals;
 mod reloads;
+mod scrapes;
 mod service;
 mod soak;
 mod steering;
@@ -133,6 +134,7 @@ fn main() -> ExitCode {
         trial("idle_connections_do_not_keep_the_owner_out", control::idle_connections),
         trial("anybodys_numbers_are_shared", control::shared_numbers),
         trial("only_a_stale_control_socket_is_replaced", control::found_in_its_place),
+        trial("scrapes_go_on_beside_traffic", scrapes::beside_traffic),
         trial("prometheus_scrapes_and_answers", prometheus::scrapes).with_ignored_flag(forbidden || !has_prometheus),
         trial("what_is_the_hosts_never_enters", steering::hosts_own),
         trial("what_is_a_containers_is_shaped", steering::containers_own),

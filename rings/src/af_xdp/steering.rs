@@ -4,9 +4,11 @@
 //! an interface.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use aya::maps::{ArrayOfMaps, HashMap, MapData, PerCpuArray};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
@@ -102,6 +104,34 @@ pub type Verdicts = [u64; Verdict::ALL.len()];
 pub struct Steering {
     links: Vec<Link>,
     program: Ebpf,
+    counters: VerdictCounters,
+}
+
+/// What a steering program counts: apart from it, since any thread may want to know.
+#[derive(Clone)]
+pub struct VerdictCounters(Arc<PerCpuArray<MapData, u64>>);
+
+impl fmt::Debug for VerdictCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("VerdictCounters").finish_non_exhaustive()
+    }
+}
+
+impl VerdictCounters {
+    /// How many frames got which verdict, since the program was loaded.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn read(&self, side: Side) -> io::Result<Verdicts> {
+        let first = if side == Side::Uplink { 0 } else { Verdict::ALL.len() };
+        let mut verdicts = [0; Verdict::ALL.len()];
+        for (place, verdict) in verdicts.iter_mut().enumerate() {
+            let place = u32::try_from(first + place).map_err(io::Error::other)?;
+            *verdict = self.0.get(&place, 0).map_err(system)?.iter().sum();
+        }
+        Ok(verdicts)
+    }
 }
 
 /// The rules that a steering program goes by: apart from it, since they may be changed by another thread.
@@ -170,10 +200,11 @@ impl Steering {
             let part: &mut Xdp = program.program_mut(side.names().0).ok_or_else(absent)?.try_into().map_err(system)?;
             part.load().map_err(system)?;
         }
-        let rules = program.take_map("rules").ok_or_else(absent)?;
-        let mut rules = Rules(rules.try_into().map_err(system)?);
+        let [rules, counters] = ["rules", "verdicts"].map(|name| program.take_map(name).ok_or_else(absent));
+        let mut rules = Rules(rules?.try_into().map_err(system)?);
         rules.replace(owners)?;
-        Ok((Self { links: Vec::new(), program }, rules))
+        let counters = VerdictCounters(Arc::new(counters?.try_into().map_err(system)?));
+        Ok((Self { links: Vec::new(), program, counters }, rules))
     }
 
     /// Detaches the program: the host's kernel has all frames again. What it has decided can still be read.
@@ -187,15 +218,13 @@ impl Steering {
     ///
     /// What the kernel says.
     pub fn verdicts(&self, side: Side) -> io::Result<Verdicts> {
-        let counters = self.program.map("verdicts").ok_or_else(absent)?;
-        let counters = PerCpuArray::<_, u64>::try_from(counters).map_err(system)?;
-        let first = if side == Side::Uplink { 0 } else { Verdict::ALL.len() };
-        let mut verdicts = [0; Verdict::ALL.len()];
-        for (place, verdict) in verdicts.iter_mut().enumerate() {
-            let place = u32::try_from(first + place).map_err(io::Error::other)?;
-            *verdict = counters.get(&place, 0).map_err(system)?.iter().sum();
-        }
-        Ok(verdicts)
+        self.counters.read(side)
+    }
+
+    /// Where that is counted, for others to read.
+    #[must_use]
+    pub fn counters(&self) -> VerdictCounters {
+        self.counters.clone()
     }
 
     /// What the program would do with a frame of 14 bytes or more that arrives by queue 0. It is counted as if it had

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::super::answers::tests::snapshot;
+use super::super::answers::tests::{snapshot, telling};
 use super::super::endpoints::PATHS;
 use super::super::questions::{Inbox, Request};
 use super::*;
@@ -23,7 +23,7 @@ use super::*;
 fn work(inbox: &Inbox, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match inbox.turn() {
-            Some(Request::Read(question)) => drop(question.answer.send(snapshot(7_000_000_000))),
+            Some(Request::Read(question)) => drop(question.answer.send(telling(snapshot(7_000_000_000)))),
             Some(Request::Reload(_)) => panic!("nobody asked for that"),
             None => std::thread::sleep(Duration::from_millis(1)),
         }

@@ -4,6 +4,7 @@
 //! sent before is put down beside the node's own count, and the law holds again.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use portlane_classify::Direction;
 use portlane_rings::Device;
@@ -58,7 +59,7 @@ impl Ledger {
                 former[parent][direction].sub(sent, borrowed);
             }
         }
-        line.places.former = former;
+        Arc::make_mut(&mut line.places).former = former;
     }
 }
 

@@ -161,15 +161,37 @@ impl Histograms {
     /// If there is no such lane.
     #[must_use]
     pub fn lane(&self, lane: usize) -> LaneHistogram {
-        let Some(max) = self.peaks[lane].checked_sub(1) else {
-            return LaneHistogram::default();
-        };
-        let buckets = (0u16..)
-            .zip(0..BUCKETS)
-            .map(|(name, bucket)| (name, self.total(lane, bucket)))
-            .filter(|&(_, count)| count > 0)
-            .collect();
+        let mut buckets = Vec::new();
+        let max = self.copy(lane, &mut buckets);
         LaneHistogram { buckets, max }
+    }
+
+    /// Appends one lane's used buckets, ascending, and how often each was hit; returns its maximum, 0 if it never recorded.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    pub fn copy(&self, lane: usize, buckets: &mut Vec<(u16, u64)>) -> u64 {
+        let Some(max) = self.peaks[lane].checked_sub(1) else { return 0 };
+        for octave in (0..=bucket_of(max)).step_by(LINE) {
+            let begin = self.place(lane, octave);
+            // What has carried or waits may be of any.
+            let is_empty = !self.has_carried[lane] && self.waiting == 0 && {
+                let counts = &self.counts[begin..begin + LINE];
+                counts.iter().fold(0, |any, &count| any | count) == 0
+            };
+            if !is_empty {
+                let octave = (octave..octave + LINE).map(|bucket| (bucket, self.total(lane, bucket)));
+                let used = octave.filter(|&(_, count)| count > 0);
+                buckets.extend(used.filter_map(|(bucket, count)| Some((u16::try_from(bucket).ok()?, count))));
+            }
+        }
+        max
+    }
+
+    /// Counts what is on its way to the counts, so that the next copies are quick.
+    pub fn settle(&mut self) {
+        self.catch_up();
     }
 
     /// How often a bucket was hit.
