@@ -2,7 +2,9 @@
 
 mod arrive;
 mod handover;
+mod tapped;
 mod virtual_time;
+mod watch;
 
 use std::io;
 
@@ -11,11 +13,14 @@ use portlane_rings::{Device, Frame, Pool};
 use portlane_shaper::{Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, shed};
 use portlane_stats::histogram::{Histograms, LaneHistogram};
 
+use crate::capture::Tap;
+
 pub mod change;
 pub mod places;
 
 pub use handover::Neighbours;
 use places::Places;
+pub use watch::{End, Stage, Watch};
 
 /// Frames received from a device in one turn, at most.
 pub const BATCH: usize = 64;
@@ -31,36 +36,6 @@ pub struct Port<D> {
 
 /// Whose a frame is.
 type Owner = Result<Found<u32>, Malformed>;
-
-/// What a turn consists of, in this order. Packets that wait leave first, so those that arrive find the link as free as it
-/// is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Frames that were sent come home, and devices get new ones to fill.
-    Reclaim,
-    /// Packets that waited, and whose time has come, leave.
-    Dequeue,
-    /// Frames are taken from a device.
-    Receive,
-    /// Their headers tell whose they are.
-    Classify,
-    /// They go straight through, or join their lanes.
-    Enqueue,
-    /// Devices are told to send.
-    Flush,
-}
-
-/// Who wants to know how far a turn has come: to measure stages without a word about clocks here.
-pub trait Watch {
-    /// A stage is over. With several ports [`Receive`](Stage::Receive) to [`Enqueue`](Stage::Enqueue) follow for each.
-    fn passed(&mut self, stage: Stage);
-}
-
-/// Nobody.
-impl Watch for () {
-    #[inline]
-    fn passed(&mut self, _stage: Stage) {}
-}
 
 /// What the line itself counts, in packets. What lanes count is with their shapers.
 #[derive(Debug, Clone, Copy, Default)]
@@ -102,6 +77,8 @@ pub struct Line<D> {
     pub counters: LineCounters,
     /// The other workers, if there are.
     neighbours: Option<Box<Neighbours>>,
+    /// Who sees the frames, while a capture runs.
+    tap: Option<Box<Tap>>,
     /// Free frames that the line tries to have when it receives.
     reserve: u32,
     /// The frames of one receive call, and whose they are; empty between turns.
@@ -138,6 +115,7 @@ impl<D: Device> Line<D> {
             histograms: Histograms::new(lanes),
             counters: LineCounters::default(),
             neighbours: None,
+            tap: None,
             reserve,
             batch: Vec::with_capacity(BATCH),
             owners: Vec::with_capacity(BATCH),
@@ -158,7 +136,7 @@ impl<D: Device> Line<D> {
     /// A device failed. Every frame is accounted for all the same.
     #[inline]
     pub fn turn(&mut self, now: Nanos) -> io::Result<usize> {
-        self.turn_watched(now, &mut ())
+        self.turn_watched(now, ())
     }
 
     /// A [`turn`](Self::turn), each stage of which is told to `watch`.
@@ -166,17 +144,18 @@ impl<D: Device> Line<D> {
     /// # Errors
     ///
     /// As of [`turn`](Self::turn).
-    pub fn turn_watched(&mut self, now: Nanos, watch: &mut impl Watch) -> io::Result<usize> {
-        let mut moved = self.depart(now, watch)?;
-        moved += self.take_over(now)?;
+    pub fn turn_watched(&mut self, now: Nanos, mut watch: impl Watch) -> io::Result<usize> {
+        let mut moved = self.depart(now, watch.lend())?;
+        moved += self.take_over(now, watch.lend())?;
         for port in 0..self.ports.len() {
             let received = self.receive(port);
             watch.passed(Stage::Receive);
             self.classify(port, now);
             watch.passed(Stage::Classify);
             moved += self.batch.len();
-            self.hand_over();
-            moved += self.enqueue(port, now)?;
+            watch.turns_to_port(port);
+            self.hand_over(watch.lend());
+            moved += self.enqueue(port, now, watch.lend())?;
             watch.passed(Stage::Enqueue);
             received?;
         }
@@ -190,16 +169,16 @@ impl<D: Device> Line<D> {
 
     /// The first half of a turn: frames come home, and packets that wait leave.
     #[inline]
-    fn depart(&mut self, now: Nanos, watch: &mut impl Watch) -> io::Result<usize> {
+    fn depart(&mut self, now: Nanos, mut watch: impl Watch) -> io::Result<usize> {
         for port in &mut self.ports {
             port.device.reclaim(&mut self.pool)?;
         }
         self.pool.exchange();
-        self.make_room();
+        self.make_room(watch.lend());
         watch.passed(Stage::Reclaim);
         let mut sent = 0;
         for direction in Direction::ALL {
-            sent += self.dequeue(direction, now);
+            sent += self.dequeue(direction, now, watch.lend());
         }
         watch.passed(Stage::Dequeue);
         Ok(sent)
@@ -207,10 +186,13 @@ impl<D: Device> Line<D> {
 
     /// Packets whose time has come leave, until the device's ring is full.
     #[inline]
-    fn dequeue(&mut self, direction: Direction, now: Nanos) -> usize {
+    fn dequeue(&mut self, direction: Direction, now: Nanos, mut watch: impl Watch) -> usize {
         let mut sent = 0;
-        while let Some(departure) = self.shapers[direction.index()].dequeue(now, &mut Home(&mut self.pool)) {
-            if !self.send(direction, departure, now) {
+        watch.turns_to(direction);
+        loop {
+            let departure = self.shapers[direction.index()].dequeue(now, &mut Home(&mut self.pool, watch.lend()));
+            let Some(departure) = departure else { break };
+            if !self.send(direction, departure, now, watch.lend()) {
                 break;
             }
             sent += 1;
@@ -245,11 +227,13 @@ impl<D: Device> Line<D> {
 
     /// A packet leaves; false if the device's ring is full, and the packet goes back.
     #[inline]
-    fn send(&mut self, direction: Direction, departure: Departure<Frame>, now: Nanos) -> bool {
+    fn send(&mut self, direction: Direction, departure: Departure<Frame>, now: Nanos, mut watch: impl Watch) -> bool {
         let shaper = &mut self.shapers[direction.index()];
         let device = &mut self.ports[self.leaves_by[direction.index()]].device;
         let Departure { lane, packet, enqueued, .. } = departure;
+        watch.ends(&self.pool, &packet, End::Sent { lane, enqueued: Some(enqueued) });
         if let Err(packet) = device.send(packet) {
+            watch.takes_back();
             shaper.put_back(Departure { packet, ..departure });
             return false;
         }
@@ -259,9 +243,9 @@ impl<D: Device> Line<D> {
 
     /// Keeps frames free for what arrives next: a lane that hoards, in whichever direction, gives up its oldest.
     #[inline]
-    fn make_room(&mut self) {
+    fn make_room(&mut self, watch: impl Watch) {
         if let Some(missing) = self.reserve.checked_sub(self.pool.free()).filter(|&missing| missing > 0) {
-            shed(&mut self.shapers, missing, &mut Home(&mut self.pool));
+            shed(&mut self.shapers, missing, &mut Home(&mut self.pool, watch));
         }
     }
 
@@ -345,15 +329,25 @@ fn link_of(frame: &Frame) -> Link {
 }
 
 /// Frames that do not leave go home.
-struct Home<'a>(&'a mut Pool);
+struct Home<'a, W>(&'a mut Pool, W);
 
-impl Fate<Frame> for Home<'_> {
+impl<W: Watch> Fate<Frame> for Home<'_, W> {
     #[inline]
-    fn dropped(&mut self, _lane: LaneId, frame: Frame, _reason: DropReason) {
+    fn dropped(&mut self, lane: LaneId, frame: Frame, reason: DropReason) {
+        self.1.ends(self.0, &frame, End::Dropped { lane, reason });
         self.0.put(frame);
     }
 
     fn mark(&mut self, frame: &mut Frame) -> bool {
-        ecn::mark_ce(link_of(frame), self.0.bytes_mut(frame))
+        let marked = ecn::mark_ce(link_of(frame), self.0.bytes_mut(frame));
+        if marked {
+            self.1.marked(self.0, frame);
+        }
+        marked
+    }
+
+    #[inline]
+    fn turns_to(&mut self, shaper: usize) {
+        self.1.turns_to(Direction::ALL[shaper]);
     }
 }

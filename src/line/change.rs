@@ -307,7 +307,7 @@ impl<D: Device> Changer<'_, D> {
             let is = placed(is, groups);
             if placed(was, old_groups) != is {
                 let Line { shapers, pool, .. } = &mut *self.line;
-                kept(shapers[direction.index()].set_lane(place.lane, &is, self.now, &mut Home(pool)));
+                kept(shapers[direction.index()].set_lane(place.lane, &is, self.now, &mut Home(pool, ())));
                 changed = true;
             }
         }
