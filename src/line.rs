@@ -2,6 +2,7 @@
 
 mod arrive;
 mod handover;
+mod observe;
 mod tapped;
 mod virtual_time;
 mod watch;
@@ -19,6 +20,7 @@ pub mod change;
 pub mod places;
 
 pub use handover::Neighbours;
+use observe::Observed;
 use places::Places;
 pub use watch::{End, Stage, Watch};
 
@@ -50,6 +52,8 @@ pub struct LineCounters {
     pub taken_over: u64,
     /// Dropped because their worker had no room for more: it was late.
     pub handoff: u64,
+    /// Of lanes that are only watched, dropped because a device took nothing for long.
+    pub unsent: u64,
 }
 
 /// One worker's packet line: its devices, its pool, and the lanes of both directions.
@@ -77,6 +81,8 @@ pub struct Line<D> {
     pub counters: LineCounters,
     /// The other workers, if there are.
     neighbours: Option<Box<Neighbours>>,
+    /// Which lanes are only watched, if some are.
+    observed: Option<Box<Observed>>,
     /// Who sees the frames, while a capture runs.
     tap: Option<Box<Tap>>,
     /// Free frames that the line tries to have when it receives.
@@ -115,6 +121,7 @@ impl<D: Device> Line<D> {
             histograms: Histograms::new(lanes),
             counters: LineCounters::default(),
             neighbours: None,
+            observed: None,
             tap: None,
             reserve,
             batch: Vec::with_capacity(BATCH),
@@ -176,7 +183,7 @@ impl<D: Device> Line<D> {
         self.pool.exchange();
         self.make_room(watch.lend());
         watch.passed(Stage::Reclaim);
-        let mut sent = 0;
+        let mut sent = if self.observed.is_some() { self.let_go_held_up(watch.lend()) } else { 0 };
         for direction in Direction::ALL {
             sent += self.dequeue(direction, now, watch.lend());
         }
@@ -231,6 +238,11 @@ impl<D: Device> Line<D> {
         let shaper = &mut self.shapers[direction.index()];
         let device = &mut self.ports[self.leaves_by[direction.index()]].device;
         let Departure { lane, packet, enqueued, .. } = departure;
+        if packet.is_phantom() {
+            self.pool.put(packet);
+            self.histograms.record(histogram(direction, lane), (now - enqueued).0);
+            return true;
+        }
         watch.ends(&self.pool, &packet, End::Sent { lane, enqueued: Some(enqueued) });
         if let Err(packet) = device.send(packet) {
             watch.takes_back();
@@ -241,10 +253,12 @@ impl<D: Device> Line<D> {
         true
     }
 
-    /// Keeps frames free for what arrives next: a lane that hoards, in whichever direction, gives up its oldest.
+    /// Keeps frames free for what arrives next: a lane that hoards, in whichever direction, gives up its oldest. Phantoms count as the
+    /// frames that they stand for: so there are no more of them than frames.
     #[inline]
     fn make_room(&mut self, watch: impl Watch) {
-        if let Some(missing) = self.reserve.checked_sub(self.pool.free()).filter(|&missing| missing > 0) {
+        let free = self.pool.free().saturating_sub(self.pool.phantoms());
+        if let Some(missing) = self.reserve.checked_sub(free).filter(|&missing| missing > 0) {
             shed(&mut self.shapers, missing, &mut Home(&mut self.pool, watch));
         }
     }
@@ -260,9 +274,14 @@ impl<D: Device> Line<D> {
         }
     }
 
-    /// Packets in all lanes.
+    /// Packets in all lanes, and those of observed ones that wait for a device.
     #[must_use]
     pub fn queued(&self) -> usize {
+        self.waiting() - self.pool.phantoms() as usize + self.all_held_up()
+    }
+
+    /// Packets in all lanes, phantoms included.
+    fn waiting(&self) -> usize {
         self.shapers.iter().map(Shaper::queued).sum()
     }
 
@@ -334,11 +353,16 @@ struct Home<'a, W>(&'a mut Pool, W);
 impl<W: Watch> Fate<Frame> for Home<'_, W> {
     #[inline]
     fn dropped(&mut self, lane: LaneId, frame: Frame, reason: DropReason) {
-        self.1.ends(self.0, &frame, End::Dropped { lane, reason });
+        if !frame.is_phantom() {
+            self.1.ends(self.0, &frame, End::Dropped { lane, reason });
+        }
         self.0.put(frame);
     }
 
     fn mark(&mut self, frame: &mut Frame) -> bool {
+        if frame.is_phantom() {
+            return frame.phantom_bit();
+        }
         let marked = ecn::mark_ce(link_of(frame), self.0.bytes_mut(frame));
         if marked {
             self.1.marked(self.0, frame);

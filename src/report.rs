@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use portlane_classify::{Direction, Malformed};
-use portlane_rings::{Device, Frame, Losses};
-use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape, Shaper};
-use portlane_stats::counters::LaneCounters;
+use portlane_rings::{Device, Losses};
+use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape};
 use portlane_stats::histogram::LaneHistogram;
 use portlane_stats::lane::{ClassReport, LaneReading, LaneReport, LimitedBy, Rate as Average};
 use portlane_stats::live::{MemoryReport, SocketReport, WorkerReport};
@@ -74,7 +73,7 @@ pub fn snapshot_of_all<D: Device>(
     let containers = containers
         .map(|(of, &place)| ContainerReport { mesos: of.mesos.clone(), ..reader.container(&of.id, place, &of.lanes) });
     let leaving = first.places.leaving.iter().map(|one| reader.container(&one.id, one.place, &one.lanes));
-    let nobody = Place { lane: first.places.unmatched, since: None };
+    let nobody = Place { lane: first.places.unmatched, since: first.places.unmatched_since };
     Snapshot {
         time_ns: now.0,
         duration_ns: (now - context.started).0,
@@ -121,11 +120,11 @@ fn positions<D>(line: &Line<D>) -> HashMap<GroupId, usize> {
 impl<'a, D: Device> Reader<'a, D> {
     fn totals(&self) -> Totals {
         let of_lines = |count: fn(&Line<D>) -> u64| self.lines.iter().map(|line| count(line)).sum::<u64>();
-        let of_lanes = |count: fn(&LaneCounters) -> u64| -> u64 {
+        let of_lanes = |count: fn(&LaneFates) -> u64| -> u64 {
+            let of_lane = |line: &Line<D>, direction, id| count(&LaneFates::read(line, direction, id));
             let of_line = |line: &Line<D>| -> u64 {
-                let of_shaper =
-                    |shaper: &Shaper<Frame>| line.places.lanes().map(|id| count(&shaper.counters(id))).sum::<u64>();
-                line.shapers.iter().map(of_shaper).sum()
+                let of = |direction| line.places.lanes().map(move |id| of_lane(line, direction, id)).sum::<u64>();
+                Direction::ALL.into_iter().map(of).sum()
             };
             self.lines.iter().map(|line| of_line(line)).sum()
         };
@@ -138,25 +137,21 @@ impl<'a, D: Device> Reader<'a, D> {
             .collect();
         let handoff = of_lines(|line| line.counters.handoff);
         let under_way = of_lines(|line| line.counters.handed_over) - of_lines(|line| line.counters.taken_over);
-        let sent = of_lanes(|lane| lane.sent.packets) + of_lines(|line| line.places.gone.sent);
+        let sent = of_lanes(|lane| lane.sent) + of_lines(|line| line.places.gone.sent);
         let losses = self.context.losses;
-        let by_lanes = of_lanes(|lane| lane.dropped_total().packets) + of_lines(|line| line.places.gone.dropped);
+        let unsent = losses.unsent + of_lines(|line| line.counters.unsent);
+        let by_lanes = of_lanes(|lane| lane.dropped) + of_lines(|line| line.places.gone.dropped);
         Totals {
             received: of_lines(|line| line.counters.received) + losses.missed + losses.too_long,
-            sent: sent.saturating_sub(losses.unsent),
-            dropped: by_lanes
-                + malformed.values().sum::<u64>()
-                + handoff
-                + losses.missed
-                + losses.too_long
-                + losses.unsent,
+            sent: sent.saturating_sub(unsent),
+            dropped: by_lanes + malformed.values().sum::<u64>() + handoff + losses.missed + losses.too_long + unsent,
             queued: of_lines(|line| line.queued() as u64) + under_way,
             unmatched: of_lines(Line::unmatched),
             malformed,
             handoff,
             missed: losses.missed,
             too_long: losses.too_long,
-            unsent: losses.unsent,
+            unsent,
             backwards_timestamps: self.context.backwards_timestamps,
         }
     }
@@ -205,7 +200,7 @@ impl<'a, D: Device> Reader<'a, D> {
             sojourn = LaneHistogram::merged([sojourn, former.sojourns(direction, id)]);
         }
         let elapsed = (self.now - since.unwrap_or(self.context.started)).0;
-        LaneReport::new(LaneReading {
+        let report = LaneReport::new(LaneReading {
             counters: &counters,
             queued,
             sent_rate: Average::average(counters.sent, elapsed),
@@ -215,7 +210,9 @@ impl<'a, D: Device> Reader<'a, D> {
             class,
             queue: settings::queue(shaper, id, &params.queue, self.now),
             limited_by: self.limited_by(direction, id),
-        })
+        });
+        let held_up = || self.lines.iter().map(|line| line.held_up(direction, id)).sum();
+        if line.observes(id) { report.observed(&sojourn, held_up()) } else { report }
     }
 
     fn limited_by(&self, direction: Direction, id: LaneId) -> LimitedBy {
@@ -274,6 +271,23 @@ impl<'a, D: Device> Reader<'a, D> {
             report.former = report.former.plus(former);
         }
         report
+    }
+}
+
+/// Packets of a lane that have really been sent, or dropped.
+struct LaneFates {
+    sent: u64,
+    dropped: u64,
+}
+
+impl LaneFates {
+    /// Of an observed lane none is dropped, and all are sent that the device has taken.
+    fn read<D: Device>(line: &Line<D>, direction: Direction, id: LaneId) -> Self {
+        let counters = line.shapers[direction.index()].counters(id);
+        if line.observes(id) {
+            return Self { sent: counters.offered.packets - line.held_up(direction, id).packets, dropped: 0 };
+        }
+        Self { sent: counters.sent.packets, dropped: counters.dropped_total().packets }
     }
 }
 

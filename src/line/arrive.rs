@@ -34,7 +34,7 @@ impl<D: Device> Line<D> {
     }
 
     /// Frames that have arrived together, some of whose lanes owe. Those that go straight through are sent at the end, and
-    /// before anything else could be: what joins a lane that owes only waits.
+    /// before anything else could be: what joins a lane that owes only waits, unless that is only watched.
     #[inline(never)]
     fn enqueue_among_debtors(
         &mut self,
@@ -44,6 +44,7 @@ impl<D: Device> Line<D> {
         mut watch: impl Watch,
     ) -> usize {
         let (memory, mut sent) = (self.pool.capacity(), 0);
+        let watches = self.observed.is_some();
         let mut leaving = std::mem::take(&mut self.leaving);
         let (mut direction, mut room) = (Direction::Ingress, self.room(Direction::Ingress));
         for (frame, owner) in frames.zip(owners) {
@@ -54,7 +55,12 @@ impl<D: Device> Line<D> {
             let (lane, len) = (LaneId(found.owner), frame.wire_len());
             if self.shapers[found.direction.index()].owes(lane) {
                 let arrival = Arrival { packet: frame, len, memory, flow: found.flow };
-                self.join(found.direction, lane, arrival, now, watch.lend());
+                if watches {
+                    // It leaves now, and those before it have to be gone.
+                    sent += self.send_all(direction, leaving.drain(..));
+                    room = self.room(direction);
+                }
+                sent += self.join(found.direction, lane, arrival, now, watch.lend());
                 continue;
             }
             if found.direction != direction {
@@ -77,6 +83,9 @@ impl<D: Device> Line<D> {
 
     /// Frames that the device of a direction has room for.
     fn room(&mut self, direction: Direction) -> usize {
+        if self.is_held_up(direction) {
+            return 0;
+        }
         self.ports[self.leaves_by[direction.index()]].device.room()
     }
 
@@ -163,6 +172,9 @@ impl<D: Device> Line<D> {
         now: Nanos,
         mut watch: impl Watch,
     ) -> usize {
+        if self.observes(lane) {
+            return self.join_observed(direction, lane, arrival, now, watch);
+        }
         watch.turns_to(direction);
         watch.joins(&self.pool, &arrival.packet);
         let shaper = &mut self.shapers[direction.index()];

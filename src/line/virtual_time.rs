@@ -44,7 +44,7 @@ impl<D: Device> Line<D> {
     ) -> usize {
         let mut sent = 0;
         if let Some(arrival) = self.ports[port].device.arrival(position).map(Nanos).filter(|&at| at > time.now) {
-            if self.queued() > 0 {
+            if self.waiting() > 0 {
                 sent += self.depart_until(time, arrival);
             }
             time.now = arrival;

@@ -19,6 +19,7 @@ mod ladder;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod observe;
 mod offer;
 mod portlane;
 mod prometheus;
@@ -140,6 +141,9 @@ fn main() -> ExitCode {
         trial("who_reads_a_capture_slowly_loses_frames", capture::slow_readers)
             .with_ignored_flag(forbidden || !has_tshark),
         trial("a_capture_has_what_is_asked_for", capture::chosen).with_ignored_flag(forbidden || !has_tshark),
+        trial("what_is_only_watched_leaves", observe::all_leaves),
+        trial("reloads_between_modes_under_load_lose_nothing", observe::reloads),
+        trial("one_container_is_watched_beside_another", observe::one_of_two),
         trial("two_workers_are_captured_in_the_order_of_time", capture::two_workers)
             .with_ignored_flag(forbidden || !has_tshark),
         trial("prometheus_scrapes_and_answers", prometheus::scrapes).with_ignored_flag(forbidden || !has_prometheus),
