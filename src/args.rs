@@ -9,9 +9,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use portlane_classify::Arriving;
+use portlane_shaper::Size;
 use portlane_stats::render::Format;
 
 use crate::bench::Load;
+use crate::capture::Request;
 use crate::commands::import_mesos::ImportMesos;
 use crate::config::DEFAULT_SOCKET;
 
@@ -87,6 +89,13 @@ pub enum Command {
     Check(Check),
     /// Ask a running portlane for its numbers
     Stats(Stats),
+    /// Capture frames of a running portlane as pcapng, with what became of each
+    ///
+    /// AF_XDP hides frames from tcpdump. This shows them as they leave, or are dropped: each with the interface that it left by
+    /// (outbound) or, if it did not leave, came from (inbound), the time when it did, and a comment with lane, direction, fate
+    /// (sent, dropped or malformed, and why), time in its lane, and mark (ce: marked "congestion experienced" by its lane). The worker never waits
+    /// for it: frames that find no room are counted, here and in the file's statistics. One capture at a time; Ctrl-C ends it.
+    Capture(Capture),
     /// Watch a running portlane, or look at recorded numbers, in a terminal
     ///
     /// Lanes with their rates, limits, queues, sojourn times, drops and marks, and what limits each. Rates, drops and marks are of the
@@ -221,6 +230,35 @@ pub struct Stats {
     /// How numbers are printed: text, json, tc, tc-json, mesos or prometheus
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
+    /// The control socket of the running portlane
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+}
+
+/// Arguments of `capture`.
+#[derive(Debug, Args)]
+pub struct Capture {
+    /// The file to write, or - for standard output
+    #[arg(value_name = "OUT.pcapng")]
+    pub output: PathBuf,
+    /// How long
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=Request::MAX_SECONDS))]
+    pub seconds: u64,
+    /// Packets of this container alone; "unmatched": of none [default: all]
+    #[arg(long, value_name = "ID")]
+    pub container: Option<String>,
+    /// Frames alone that are dropped
+    #[arg(long)]
+    pub drops: bool,
+    /// Bytes of each frame, at most
+    #[arg(short, long, value_name = "BYTES", default_value_t = Request::whole(), value_parser = clap::value_parser!(u32).range(1..=262_144))]
+    pub snap: u32,
+    /// Frames, at most
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Memory for frames on their way to the file, for each worker; to 256mb
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Request::usual_buffer()))]
+    pub buffer: Size,
     /// The control socket of the running portlane
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub socket: PathBuf,

@@ -27,7 +27,9 @@ pub fn line<D: Device>(
     // Lanes may hold frames of other workers too.
     let capacity = pool.total_of_all() as usize;
     let shapers = Direction::ALL.map(|direction| shaper(plan, direction, capacity, now));
-    Line::new(pool, ports, leaves_by, classifier, FlowKey::new(key), shapers, Places::of(plan))
+    let mut line = Line::new(pool, ports, leaves_by, classifier, FlowKey::new(key), shapers, Places::of(plan));
+    line.observe(plan);
+    line
 }
 
 /// The shaper of one direction of `plan`, with room for `capacity` packets.

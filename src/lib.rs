@@ -9,6 +9,7 @@
 pub mod args;
 pub mod bench;
 pub mod build;
+pub mod capture;
 #[cfg(feature = "af-xdp")]
 pub mod clock;
 pub mod commands;

@@ -2,7 +2,10 @@
 
 mod arrive;
 mod handover;
+mod observe;
+mod tapped;
 mod virtual_time;
+mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -12,11 +15,15 @@ use portlane_rings::{Device, Frame, Pool};
 use portlane_shaper::{Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, shed};
 use portlane_stats::histogram::{Histograms, LaneHistogram};
 
+use crate::capture::Tap;
+
 pub mod change;
 pub mod places;
 
 pub use handover::Neighbours;
+use observe::Observed;
 use places::Places;
+pub use watch::{End, Stage, Watch};
 
 /// Frames received from a device in one turn, at most.
 pub const BATCH: usize = 64;
@@ -32,36 +39,6 @@ pub struct Port<D> {
 
 /// Whose a frame is.
 type Owner = Result<Found<u32>, Malformed>;
-
-/// What a turn consists of, in this order. Packets that wait leave first, so those that arrive find the link as free as it
-/// is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Frames that were sent come home, and devices get new ones to fill.
-    Reclaim,
-    /// Packets that waited, and whose time has come, leave.
-    Dequeue,
-    /// Frames are taken from a device.
-    Receive,
-    /// Their headers tell whose they are.
-    Classify,
-    /// They go straight through, or join their lanes.
-    Enqueue,
-    /// Devices are told to send.
-    Flush,
-}
-
-/// Who wants to know how far a turn has come: to measure stages without a word about clocks here.
-pub trait Watch {
-    /// A stage is over. With several ports [`Receive`](Stage::Receive) to [`Enqueue`](Stage::Enqueue) follow for each.
-    fn passed(&mut self, stage: Stage);
-}
-
-/// Nobody.
-impl Watch for () {
-    #[inline]
-    fn passed(&mut self, _stage: Stage) {}
-}
 
 /// What the line itself counts, in packets. What lanes count is with their shapers.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,6 +57,8 @@ pub struct LineCounters {
     pub taken_over: u64,
     /// Dropped because their worker had no room for more: it was late.
     pub handoff: u64,
+    /// Of lanes that are only watched, dropped because a device took nothing for long.
+    pub unsent: u64,
 }
 
 /// One worker's packet line: its devices, its pool, and the lanes of both directions.
@@ -107,6 +86,10 @@ pub struct Line<D> {
     pub counters: LineCounters,
     /// The other workers, if there are.
     neighbours: Option<Box<Neighbours>>,
+    /// Which lanes are only watched, if some are.
+    observed: Option<Box<Observed>>,
+    /// Who sees the frames, while a capture runs.
+    tap: Option<Box<Tap>>,
     /// Free frames that the line tries to have when it receives.
     reserve: u32,
     /// The frames of one receive call, and whose they are; empty between turns.
@@ -143,6 +126,8 @@ impl<D: Device> Line<D> {
             histograms: Histograms::new(lanes),
             counters: LineCounters::default(),
             neighbours: None,
+            observed: None,
+            tap: None,
             reserve,
             batch: Vec::with_capacity(BATCH),
             owners: Vec::with_capacity(BATCH),
@@ -163,7 +148,7 @@ impl<D: Device> Line<D> {
     /// A device failed. Every frame is accounted for all the same.
     #[inline]
     pub fn turn(&mut self, now: Nanos) -> io::Result<usize> {
-        self.turn_watched(now, &mut ())
+        self.turn_watched(now, ())
     }
 
     /// A [`turn`](Self::turn), each stage of which is told to `watch`.
@@ -171,17 +156,18 @@ impl<D: Device> Line<D> {
     /// # Errors
     ///
     /// As of [`turn`](Self::turn).
-    pub fn turn_watched(&mut self, now: Nanos, watch: &mut impl Watch) -> io::Result<usize> {
-        let mut moved = self.depart(now, watch)?;
-        moved += self.take_over(now)?;
+    pub fn turn_watched(&mut self, now: Nanos, mut watch: impl Watch) -> io::Result<usize> {
+        let mut moved = self.depart(now, watch.lend())?;
+        moved += self.take_over(now, watch.lend())?;
         for port in 0..self.ports.len() {
             let received = self.receive(port);
             watch.passed(Stage::Receive);
             self.classify(port, now);
             watch.passed(Stage::Classify);
             moved += self.batch.len();
-            self.hand_over();
-            moved += self.enqueue(port, now)?;
+            watch.turns_to_port(port);
+            self.hand_over(watch.lend());
+            moved += self.enqueue(port, now, watch.lend())?;
             watch.passed(Stage::Enqueue);
             received?;
         }
@@ -195,16 +181,16 @@ impl<D: Device> Line<D> {
 
     /// The first half of a turn: frames come home, and packets that wait leave.
     #[inline]
-    fn depart(&mut self, now: Nanos, watch: &mut impl Watch) -> io::Result<usize> {
+    fn depart(&mut self, now: Nanos, mut watch: impl Watch) -> io::Result<usize> {
         for port in &mut self.ports {
             port.device.reclaim(&mut self.pool)?;
         }
         self.pool.exchange();
-        self.make_room();
+        self.make_room(watch.lend());
         watch.passed(Stage::Reclaim);
-        let mut sent = 0;
+        let mut sent = if self.observed.is_some() { self.let_go_held_up(watch.lend()) } else { 0 };
         for direction in Direction::ALL {
-            sent += self.dequeue(direction, now);
+            sent += self.dequeue(direction, now, watch.lend());
         }
         watch.passed(Stage::Dequeue);
         Ok(sent)
@@ -212,12 +198,17 @@ impl<D: Device> Line<D> {
 
     /// Packets whose time has come leave, until the device's ring is full.
     #[inline]
-    fn dequeue(&mut self, direction: Direction, now: Nanos) -> usize {
+    fn dequeue(&mut self, direction: Direction, now: Nanos, mut watch: impl Watch) -> usize {
         let mut sent = 0;
+        watch.turns_to(direction);
         loop {
-            let mut home = Home { pool: &mut self.pool, dropped: &mut self.counters.dropped };
-            let Some(departure) = self.shapers[direction.index()].dequeue(now, &mut home) else { return sent };
-            if !self.send(direction, departure, now) {
+            let shaper = &mut self.shapers[direction.index()];
+            let departure = shaper.dequeue(
+                now,
+                &mut Home { pool: &mut self.pool, dropped: &mut self.counters.dropped, watch: watch.lend() },
+            );
+            let Some(departure) = departure else { return sent };
+            if !self.send(direction, departure, now, watch.lend()) {
                 return sent;
             }
             sent += 1;
@@ -251,11 +242,18 @@ impl<D: Device> Line<D> {
 
     /// A packet leaves; false if the device's ring is full, and the packet goes back.
     #[inline]
-    fn send(&mut self, direction: Direction, departure: Departure<Frame>, now: Nanos) -> bool {
+    fn send(&mut self, direction: Direction, departure: Departure<Frame>, now: Nanos, mut watch: impl Watch) -> bool {
         let shaper = &mut self.shapers[direction.index()];
         let device = &mut self.ports[self.leaves_by[direction.index()]].device;
         let Departure { lane, packet, enqueued, .. } = departure;
+        if packet.is_phantom() {
+            self.pool.put(packet);
+            self.histograms.record(histogram(direction, lane), (now - enqueued).0);
+            return true;
+        }
+        watch.ends(&self.pool, &packet, End::Sent { lane, enqueued: Some(enqueued) });
         if let Err(packet) = device.send(packet) {
+            watch.takes_back();
             shaper.put_back(Departure { packet, ..departure });
             return false;
         }
@@ -264,11 +262,14 @@ impl<D: Device> Line<D> {
         true
     }
 
-    /// Keeps frames free for what arrives next: a lane that hoards, in whichever direction, gives up its oldest.
+    /// Keeps frames free for what arrives next: a lane that hoards, in whichever direction, gives up its oldest. Phantoms count as the
+    /// frames that they stand for: so there are no more of them than frames.
     #[inline]
-    fn make_room(&mut self) {
-        if let Some(missing) = self.reserve.checked_sub(self.pool.free()).filter(|&missing| missing > 0) {
-            shed(&mut self.shapers, missing, &mut Home { pool: &mut self.pool, dropped: &mut self.counters.dropped });
+    fn make_room(&mut self, watch: impl Watch) {
+        let free = self.pool.free().saturating_sub(self.pool.phantoms());
+        if let Some(missing) = self.reserve.checked_sub(free).filter(|&missing| missing > 0) {
+            let mut home = Home { pool: &mut self.pool, dropped: &mut self.counters.dropped, watch };
+            shed(&mut self.shapers, missing, &mut home);
         }
     }
 
@@ -283,9 +284,14 @@ impl<D: Device> Line<D> {
         }
     }
 
-    /// Packets in all lanes.
+    /// Packets in all lanes, and those of observed ones that wait for a device.
     #[must_use]
     pub fn queued(&self) -> usize {
+        self.waiting() - self.pool.phantoms() as usize + self.all_held_up()
+    }
+
+    /// Packets in all lanes, phantoms included.
+    fn waiting(&self) -> usize {
         self.shapers.iter().map(Shaper::queued).sum()
     }
 
@@ -360,19 +366,35 @@ fn link_of(frame: &Frame) -> Link {
 }
 
 /// Frames that do not leave go home, and are counted.
-struct Home<'a> {
+struct Home<'a, W> {
     pool: &'a mut Pool,
     dropped: &'a mut u64,
+    watch: W,
 }
 
-impl Fate<Frame> for Home<'_> {
+impl<W: Watch> Fate<Frame> for Home<'_, W> {
     #[inline]
-    fn dropped(&mut self, _lane: LaneId, frame: Frame, _reason: DropReason) {
-        *self.dropped += 1;
+    fn dropped(&mut self, lane: LaneId, frame: Frame, reason: DropReason) {
+        if !frame.is_phantom() {
+            *self.dropped += 1;
+            self.watch.ends(self.pool, &frame, End::Dropped { lane, reason });
+        }
         self.pool.put(frame);
     }
 
     fn mark(&mut self, frame: &mut Frame) -> bool {
-        ecn::mark_ce(link_of(frame), self.pool.bytes_mut(frame))
+        if frame.is_phantom() {
+            return frame.phantom_bit();
+        }
+        let marked = ecn::mark_ce(link_of(frame), self.pool.bytes_mut(frame));
+        if marked {
+            self.watch.marked(self.pool, frame);
+        }
+        marked
+    }
+
+    #[inline]
+    fn turns_to(&mut self, shaper: usize) {
+        self.watch.turns_to(Direction::ALL[shaper]);
     }
 }

@@ -22,6 +22,7 @@ use crate::workers::{self, Owners};
 
 mod attach;
 mod bell;
+mod captures;
 mod cores;
 mod crew;
 mod desk;
@@ -239,6 +240,10 @@ impl Live {
         match request {
             Request::Read(question) => self.answer(question),
             Request::Reload(reload) => self.reload(*reload),
+            Request::Capture(begin) => {
+                captures::begin(self, *begin);
+                Ok(())
+            }
         }
     }
 

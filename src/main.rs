@@ -23,6 +23,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Bench(arguments) => commands::bench::run(arguments),
         Command::Check(arguments) => commands::check::run(arguments),
         Command::Stats(arguments) => commands::stats::run(arguments),
+        Command::Capture(arguments) => commands::capture::run(arguments),
         Command::Top(arguments) => portlane::top::run(arguments),
         Command::ImportMesos(flags) => commands::import_mesos::run(flags),
         #[cfg(feature = "af-xdp")]

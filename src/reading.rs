@@ -45,6 +45,9 @@ pub struct Reading {
 pub(crate) struct LaneCopy {
     pub(crate) counters: LaneCounters,
     pub(crate) queued: Volume,
+    pub(crate) is_observed: bool,
+    /// Of an observed lane, what waits for the device.
+    pub(crate) held_up: Volume,
     pub(crate) class: NodeReading,
     pub(crate) limited: Limited,
     pub(crate) codel: Option<codel::State>,
@@ -111,6 +114,8 @@ impl Reading {
         LaneCopy {
             counters: shaper.counters(id),
             queued: shaper.backlog(id),
+            is_observed: line.observes(id),
+            held_up: line.held_up(direction, id),
             class: shaper.node(NodeId::Lane(id), now),
             limited: shaper.limited_by(id, now),
             codel: shaper.codel(id).copied(),

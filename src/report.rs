@@ -91,7 +91,7 @@ pub fn make(readings: &[Reading], owners: &Owners, plan: &Plan, context: &Contex
     let nobodys = places.containers.len();
     let leaving = places.leaving.iter().zip(nobodys + 1..);
     let leaving = leaving.map(|(one, position)| maker.container(&one.id, position, one.place, &one.lanes));
-    let nobody = Place { lane: places.unmatched, since: None };
+    let nobody = Place { lane: places.unmatched, since: places.unmatched_since };
     Snapshot {
         time_ns: now.0,
         duration_ns: (now - context.started).0,
@@ -151,6 +151,8 @@ impl<'a> Maker<'a> {
         let (under_way, ahead) = (handed.saturating_sub(taken), taken.saturating_sub(handed));
         let handoff = sum(|of| of.counters.handoff);
         let losses = self.context.losses;
+        // Devices lose what they had taken, and do not take what an observed lane sends too fast.
+        let unsent = losses.unsent + sum(|of| of.counters.unsent);
         Totals {
             received: sum(|of| of.counters.received) + ahead + losses.missed + losses.too_long,
             sent: sum(|of| of.counters.sent).saturating_sub(losses.unsent),
@@ -159,14 +161,14 @@ impl<'a> Maker<'a> {
                 + handoff
                 + losses.missed
                 + losses.too_long
-                + losses.unsent,
+                + unsent,
             queued: sum(|of| of.queued) + under_way,
             unmatched: sum(Reading::unmatched),
             malformed,
             handoff,
             missed: losses.missed,
             too_long: losses.too_long,
-            unsent: losses.unsent,
+            unsent,
             backwards_timestamps: self.context.backwards_timestamps,
         }
     }
@@ -222,7 +224,7 @@ impl<'a> Maker<'a> {
             sojourn = LaneHistogram::merged([sojourn, former.sojourns(lane)]);
         }
         let elapsed = (self.now - place.since.unwrap_or(self.context.started)).0;
-        LaneReport::new(LaneReading {
+        let report = LaneReport::new(LaneReading {
             counters: &counters,
             queued,
             sent_rate: Average::average(counters.sent, elapsed),
@@ -232,7 +234,9 @@ impl<'a> Maker<'a> {
             class,
             queue: settings::queue(reading, lane, &params.queue, reading.now),
             limited_by: self.limited_by(lane.limited),
-        })
+        });
+        let held_up = || self.readings.iter().map(|reading| reading.lane(direction, position).held_up).sum();
+        if lane.is_observed { report.observed(&sojourn, held_up()) } else { report }
     }
 
     fn limited_by(&self, limited: Limited) -> LimitedBy {

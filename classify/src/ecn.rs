@@ -33,6 +33,22 @@ pub fn mark_ce(link: Link, frame: &mut [u8]) -> bool {
     }
 }
 
+/// Whether [`mark_ce`] would be `true`: the packet could carry the mark, or does. The frame is as it was.
+#[must_use]
+pub fn can_mark(link: Link, frame: &[u8]) -> bool {
+    let Ok((network, offset)) = link.network(Layer::frame(frame, 0)) else { return false };
+    let Some(packet) = frame.get(offset..) else { return false };
+    match network {
+        Network::Ipv4 => {
+            packet.first_chunk::<20>().is_some_and(|header| header[0] >> 4 == 4 && header[1] & ECN != NOT_ECT)
+        }
+        Network::Ipv6 => {
+            packet.first_chunk::<40>().is_some_and(|header| header[0] >> 4 == 6 && (header[1] >> 4) & ECN != NOT_ECT)
+        }
+        Network::Other => false,
+    }
+}
+
 fn mark_ipv4(header: &mut [u8; 20]) -> bool {
     if header[0] >> 4 != 4 {
         return false;

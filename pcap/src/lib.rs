@@ -21,6 +21,8 @@
 //! `pcap-file` allocates for each packet with options, refuses resolutions finer than a nanosecond,
 //! and takes four times as many instructions to write a packet.
 //!
+//! [`Annotated`] writes frames of live traffic, with comments.
+//!
 //! [`Capture`] puts the two together as a device of [`portlane_rings`], in virtual time.
 //!
 //! # Example
@@ -44,6 +46,7 @@
 
 #![forbid(unsafe_code)]
 
+mod annotated;
 mod blocks;
 mod classic;
 mod device;
@@ -55,6 +58,7 @@ mod time;
 mod window;
 mod writer;
 
+pub use annotated::{Annotated, Noted, Way};
 pub use device::Capture;
 pub use error::{Damage, OpenError, ReadError};
 pub use link::LinkType;

@@ -21,7 +21,7 @@ use pcap_file::{
 use crate::{LinkType, MAX_PACKET_LEN};
 
 /// Bytes of a block besides its body: type, length, and length again.
-const FRAMING: u32 = 12;
+pub(crate) const FRAMING: u32 = 12;
 
 /// Writes packets as pcapng: one little-endian section, times in nanoseconds.
 ///
@@ -138,7 +138,7 @@ impl<W: Write> Writer<W> {
 
 /// The start of an Enhanced Packet Block (draft-ietf-opsawg-pcapng, section 4.3), in a section that is little-endian.
 #[inline]
-fn fixed_fields(interface: u32, time_ns: u64, captured: u32, original_len: u32) -> [u8; 20] {
+pub(crate) fn fixed_fields(interface: u32, time_ns: u64, captured: u32, original_len: u32) -> [u8; 20] {
     let mut fields = [0; 20];
     // The upper half of the time comes first.
     let time = time_ns.rotate_left(32);
@@ -158,7 +158,7 @@ impl<W: Write> fmt::Debug for Writer<W> {
     }
 }
 
-fn io_error(error: PcapNgWriteError) -> io::Error {
+pub(crate) fn io_error(error: PcapNgWriteError) -> io::Error {
     match error {
         PcapNgWriteError::Io(error) => error,
         other => io::Error::other(other),

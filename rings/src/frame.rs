@@ -24,11 +24,41 @@ pub struct Frame {
 // A queue of packets is a queue of these.
 const _: () = assert!(size_of::<Frame>() == 16);
 
+/// Addresses from here on are phantoms'. A pool has 4 GiB at most, and a frame 64 bytes at least, so that none begins there.
+const PHANTOM: u32 = u32::MAX - 1;
+
 impl Frame {
     /// The token for `len` bytes at `address`, all that the packet had on the wire, from a network interface.
     #[inline]
     pub(crate) fn new(pool: u32, address: u32, len: u16) -> Self {
         Self { address, wire_len: u32::from(len), pool, len, link_type: ETHERNET }
+    }
+
+    /// A phantom of the packet in `of`, with a bit of its maker's. No frame is at its address: that would begin after the end
+    /// of any pool.
+    #[inline]
+    pub(crate) fn phantom(of: &Self, bit: bool) -> Self {
+        Self { address: PHANTOM | u32::from(bit), len: 0, ..*of }
+    }
+
+    /// Whether this is a [phantom](crate::Pool::phantom): it has no buffer, and no bytes.
+    #[inline]
+    #[must_use]
+    pub fn is_phantom(&self) -> bool {
+        Self::is_phantoms(self.address)
+    }
+
+    /// Whether only a phantom has this address.
+    #[inline]
+    pub(crate) fn is_phantoms(address: u32) -> bool {
+        address >= PHANTOM
+    }
+
+    /// The bit that the phantom's maker gave it; false of all others.
+    #[inline]
+    #[must_use]
+    pub fn phantom_bit(&self) -> bool {
+        self.address == PHANTOM | 1
     }
 
     /// Gives the frame a packet of another length.

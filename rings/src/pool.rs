@@ -71,6 +71,8 @@ pub struct Pool {
     /// Bytes kept clear in front of a packet.
     headroom: u32,
     id: u32,
+    /// Phantoms that are about.
+    phantoms: u32,
 }
 
 impl Pool {
@@ -114,6 +116,7 @@ impl Pool {
             per_byte,
             headroom,
             id,
+            phantoms: 0,
         };
         nothing.with(0..frames)
     }
@@ -148,6 +151,21 @@ impl Pool {
     #[cfg(feature = "af-xdp")]
     pub(crate) fn area(&self) -> Area {
         self.area.share()
+    }
+
+    /// A phantom of a packet: a token of its length and its link type that stands for it in a queue, without a buffer, and with a
+    /// bit that its maker may need again. It must not be sent; it ends when it is [put](Self::put) like any frame.
+    pub fn phantom(&mut self, of: &Frame, bit: bool) -> Frame {
+        self.check(of);
+        self.phantoms += 1;
+        Frame::phantom(of, bit)
+    }
+
+    /// Phantoms that have not been [put](Self::put) yet.
+    #[inline]
+    #[must_use]
+    pub fn phantoms(&self) -> u32 {
+        self.phantoms
     }
 
     /// Brings a frame home; that of another part is on its way there after the next [`exchange`](Self::exchange).

@@ -26,6 +26,9 @@ pub trait Fate<P> {
 
     /// Marks the packet "congestion experienced" (RFC 3168); false if it is not ECN-capable.
     fn mark(&mut self, packet: &mut P) -> bool;
+
+    /// What is dropped next is of the shaper at this position among those that [give up](shed) packets together.
+    fn turns_to(&mut self, _shaper: usize) {}
 }
 
 /// A packet that arrives.

@@ -123,10 +123,10 @@ impl Scenario {
 
     /// Takes so many turns, each stage of which is told to `watch`.
     #[inline(never)]
-    pub fn turns_watched(&mut self, count: u64, watch: &mut impl Watch) {
+    pub fn turns_watched(&mut self, count: u64, mut watch: impl Watch) {
         for _ in 0..count {
             self.now = self.now + self.setup.pace;
-            self.line.turn_watched(self.now, watch).expect(NEVER_FAILS);
+            self.line.turn_watched(self.now, watch.lend()).expect(NEVER_FAILS);
         }
     }
 

@@ -21,7 +21,16 @@ impl Default for Stopwatch {
     }
 }
 
-impl Watch for Stopwatch {
+impl Watch for &mut Stopwatch {
+    type Lent<'a>
+        = &'a mut Stopwatch
+    where
+        Self: 'a;
+
+    fn lend(&mut self) -> &mut Stopwatch {
+        self
+    }
+
     #[inline]
     fn passed(&mut self, stage: Stage) {
         let now = Instant::now();

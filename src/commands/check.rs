@@ -12,7 +12,7 @@ use portlane_shaper::{
 use super::outputs;
 use crate::args::Check;
 use crate::build::shaper;
-use crate::config::{self, Nic, Plan, Running};
+use crate::config::{self, Mode, Nic, Plan, Running};
 use crate::failure::Failure;
 
 /// Runs the command.
@@ -36,6 +36,7 @@ pub fn explain(plan: &Plan) -> String {
 fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     writeln!(out, "link            {}, each direction on its own", link(&plan.link.params[0]))?;
     writeln!(out, "queue           {}", queue(&plan.unmatched.queue))?;
+    write_modes(out, plan)?;
     if plan.host_addresses.is_empty() {
         writeln!(out, "host addresses  none: a packet's direction is told by the ports that containers own")?;
     } else {
@@ -54,6 +55,17 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
         writeln!(out, "\nwarning: {warning}")?;
     }
     Ok(())
+}
+
+/// Whose limits are only watched.
+fn write_modes(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
+    let others = plan.containers.iter().filter(|container| container.mode != plan.mode);
+    let others: Vec<_> = others.map(|container| container.id.as_str()).collect();
+    match (plan.mode, others.is_empty()) {
+        (Mode::Enforce, true) => Ok(()),
+        (mode, true) => writeln!(out, "mode            {mode}"),
+        (mode, false) => writeln!(out, "mode            {mode}, but not of {}", list(&others)),
+    }
 }
 
 /// The window of rates, with the memory that all lanes' take.

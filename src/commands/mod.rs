@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub mod bench;
+pub mod capture;
 pub mod check;
 pub mod import_mesos;
 pub(crate) mod outputs;

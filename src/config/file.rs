@@ -14,6 +14,7 @@ use super::bounded::{Core, Number};
 use super::error::Problem;
 use super::interfaces::Queues;
 use super::later;
+use super::mode::Mode;
 use super::node::{Direction, Queue};
 use super::running::{Checksums, Idle, InterfaceDown, Io, Switching};
 use super::values::{List, Listed, Text};
@@ -22,6 +23,8 @@ use super::workers::QueueName;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
+    #[serde(default)]
+    pub(crate) mode: Mode,
     pub(crate) io: Option<Spanned<Io>>,
     #[serde(default)]
     pub(crate) idle: Idle,
@@ -89,6 +92,7 @@ pub(crate) struct Container {
     #[serde(default)]
     pub(crate) queue: Queue,
     pub(crate) group: Option<Spanned<String>>,
+    pub(crate) mode: Option<Mode>,
     #[serde(default)]
     pub(crate) mesos: Identity,
 }

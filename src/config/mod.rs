@@ -11,6 +11,7 @@ mod groups;
 mod interfaces;
 mod later;
 mod limiter;
+mod mode;
 mod node;
 mod plan;
 mod queue;
@@ -21,6 +22,7 @@ mod workers;
 
 pub use error::ConfigError;
 pub use interfaces::{Nic, Queues, Wire};
+pub use mode::Mode;
 pub use plan::{Container, DEFAULT_SOCKET, Group, LanePlan, LinkPlan, Plan};
 pub use running::{Checksums, Idle, InterfaceDown, Io, Running, Switching};
 pub use workers::Worker;

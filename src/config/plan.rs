@@ -15,6 +15,7 @@ use super::file::{self, File};
 use super::groups::{Names, groups};
 use super::interfaces::{Nic, Wire, nic, wire};
 use super::limiter::{self, check_default, framing, share};
+use super::mode::Mode;
 use super::node;
 use super::queue::queue;
 use super::rates::rates;
@@ -34,6 +35,8 @@ const MAX_NODES: usize = 1 << 20;
 /// A checked configuration.
 #[derive(Debug)]
 pub struct Plan {
+    /// Whether limits hold for what no container owns, and for containers that do not say.
+    pub mode: Mode,
     /// The link, each direction on its own.
     pub link: LinkPlan,
     /// Addresses of the containers' host; may be empty.
@@ -93,6 +96,8 @@ pub struct Container {
     pub ports: Vec<PortRange>,
     /// The addresses on which it owns them; empty: all.
     pub addresses: Vec<IpAddr>,
+    /// Whether its limits hold.
+    pub mode: Mode,
     /// What Mesos calls it.
     pub mesos: Identity,
     /// Its lanes, by [`Direction::index`].
@@ -142,7 +147,8 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
     let defaults = &file.defaults;
     check_default(&defaults.ingress)?;
     check_default(&defaults.egress)?;
-    let containers = file.container.0.iter().map(|written| container(written, defaults, &names, &mut warnings));
+    let containers =
+        file.container.0.iter().map(|written| container(written, file.mode, defaults, &names, &mut warnings));
     let containers = containers.collect::<Result<Vec<_>, _>>()?;
     let owners = owners(&containers, &file.container.0)?;
     let queue = queue(&defaults.queue, &node::Queue::default(), "defaults", &mut warnings)?;
@@ -158,6 +164,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
     };
     let nic = file.nic.map(|written| nic(written, wire.as_ref())).transpose()?;
     let mut plan = Plan {
+        mode: file.mode,
         link,
         groups,
         unmatched: LaneParams { queue, ..LaneParams::default() },
@@ -188,6 +195,7 @@ fn link(written: Option<&node::Direction>, warnings: &mut Vec<String>) -> Result
 
 fn container(
     written: &file::Container,
+    mode: Mode,
     defaults: &file::Shape,
     names: &Names,
     warnings: &mut Vec<String>,
@@ -212,6 +220,7 @@ fn container(
         group,
         ports: written.ports.get_ref().0.iter().map(|range| range.get_ref().0).collect(),
         addresses: addresses.into_iter().flat_map(|list| &list.0).map(|&Text(address)| address).collect(),
+        mode: written.mode.unwrap_or(mode),
         mesos: written.mesos.clone(),
         lanes,
     })

@@ -72,7 +72,6 @@ impl Forms {
         Self { snapshot, made: Default::default() }
     }
 
-    #[cfg(test)]
     pub(super) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }

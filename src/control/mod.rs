@@ -12,6 +12,8 @@ pub mod negotiation;
 #[cfg(feature = "af-xdp")]
 mod answers;
 #[cfg(feature = "af-xdp")]
+mod captures;
+#[cfg(feature = "af-xdp")]
 mod connections;
 #[cfg(feature = "af-xdp")]
 mod endpoints;

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, Sender};
 use crossbeam::utils::CachePadded;
+use portlane_shaper::Nanos;
 use portlane_stats::snapshot::Snapshot;
 use tokio::sync::oneshot;
 use tokio::time::{self, Instant};
 
+use crate::capture::{Pipe, Wanted};
 use crate::config::Plan;
 use crate::line::change::Change;
 
@@ -60,6 +62,26 @@ pub struct Reloaded {
     pub former: Arc<Plan>,
 }
 
+/// A capture that is to begin.
+#[derive(Debug)]
+pub struct Begin {
+    /// What it is to have.
+    pub wanted: Wanted,
+    /// Where the frames go, of each worker.
+    pub pipes: Vec<Arc<Pipe>>,
+    /// Where the answer goes; none comes if there are not as many workers as pipes.
+    pub answer: oneshot::Sender<Begun>,
+}
+
+/// A capture that has begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// The interfaces, as captures number them.
+    pub interfaces: Vec<String>,
+    /// When it began.
+    pub now: Nanos,
+}
+
 /// What is wanted of the workers.
 #[derive(Debug)]
 pub enum Request {
@@ -67,6 +89,8 @@ pub enum Request {
     Read(Question),
     /// To follow another plan.
     Reload(Box<Reload>),
+    /// To show its frames.
+    Capture(Box<Begin>),
 }
 
 /// Where requests are made, and where the worker takes them.

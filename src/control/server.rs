@@ -4,9 +4,11 @@ use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use axum::Router;
 use tokio::sync::oneshot;
 
 use super::answers::Answers;
+use super::captures::Captures;
 use super::connections;
 use super::endpoints::{Source, router};
 use super::questions::{self, Questions};
@@ -15,9 +17,9 @@ use crate::config::Plan;
 use crate::failure::{self, Failure};
 use crate::privileges;
 
-/// Requests that may wait for the worker at a time: a question and a reload. One question is asked at a time: another waits
+/// Requests that may wait for the worker at a time: a question, a reload and a capture. One question is asked at a time: another waits
 /// only if the worker let its asker wait in vain, and then there is no use in asking on.
-const MAX_WAITING: usize = 2;
+const MAX_WAITING: usize = 3;
 
 /// Connections at a time. Those of anybody, and those of the socket's owner, whom the others cannot keep out.
 const MAX_TCP: usize = 32;
@@ -58,12 +60,13 @@ impl Server {
                 return;
             }
             runtime.block_on(async {
-                let answers = Answers::start(asked, rates);
+                let answers = Answers::start(asked.clone(), rates);
+                let captures = Captures::new(answers.clone(), asked, pulse.clone());
                 let anybodys = Source::new(answers.clone(), pulse.clone(), ANYBODYS_AGE);
                 let owners = Source::new(answers, pulse, Duration::ZERO);
                 tokio::select! {
                     _ = stopped => {}
-                    failed = serve(control, http, anybodys, owners) => failure::tell(format!("portlane: HTTP ended: {failed}")),
+                    failed = serve((control, router(owners).merge(captures.router())), (http, router(anybodys))) => failure::tell(format!("portlane: HTTP ended: {failed}")),
                 }
             });
         };
@@ -82,8 +85,9 @@ impl Drop for Server {
     }
 }
 
-/// Serves for ever; returns why it cannot.
-async fn serve(control: ControlSocket, http: TcpListener, anybodys: Source, owners: Source) -> std::io::Error {
+/// Serves for ever, to the owner and to anybody; returns why it cannot.
+async fn serve(owners: (ControlSocket, Router), anybodys: (TcpListener, Router)) -> std::io::Error {
+    let ((control, owners), (http, anybodys)) = (owners, anybodys);
     let tcp = match tokio::net::TcpListener::from_std(http) {
         Ok(tcp) => tcp,
         Err(error) => return error,
@@ -93,8 +97,8 @@ async fn serve(control: ControlSocket, http: TcpListener, anybodys: Source, owne
         Err(error) => return error,
     };
     let never = tokio::select! {
-        never = connections::serve(tcp, MAX_TCP, router(anybodys)) => never,
-        never = connections::serve(unix, MAX_UNIX, router(owners)) => never,
+        never = connections::serve(tcp, MAX_TCP, anybodys) => never,
+        never = connections::serve(unix, MAX_UNIX, owners) => never,
     };
     match never {}
 }

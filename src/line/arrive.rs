@@ -8,7 +8,7 @@ use portlane_rings::{Device, Frame};
 use portlane_shaper::{Arrival, LaneId, Nanos, Shaper};
 
 use super::virtual_time::Time;
-use super::{Home, Line, Owner};
+use super::{End, Home, Line, Owner, Watch};
 
 /// Frames at the head of a batch.
 struct Run {
@@ -20,13 +20,13 @@ struct Run {
 
 impl<D: Device> Line<D> {
     /// The frames of the batch go straight through, or join their owners' lanes; or they are malformed.
-    pub(super) fn enqueue(&mut self, port: usize, now: Nanos) -> io::Result<usize> {
+    pub(super) fn enqueue(&mut self, port: usize, now: Nanos, watch: impl Watch) -> io::Result<usize> {
         let (mut batch, mut owners) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.owners));
         let ahead = self.ports[port].device.arrival(0).is_some();
         let sent = if !ahead && self.shapers.iter().any(Shaper::is_owed) {
-            Ok(self.enqueue_among_debtors(batch.drain(..), &owners, now))
+            Ok(self.enqueue_among_debtors(batch.drain(..), &owners, now, watch))
         } else {
-            self.enqueue_in_order(port, batch.drain(..), &owners, now)
+            self.enqueue_in_order(port, batch.drain(..), &owners, now, watch)
         };
         owners.clear();
         (self.batch, self.owners) = (batch, owners);
@@ -34,20 +34,33 @@ impl<D: Device> Line<D> {
     }
 
     /// Frames that have arrived together, some of whose lanes owe. Those that go straight through are sent at the end, and
-    /// before anything else could be: what joins a lane that owes only waits.
+    /// before anything else could be: what joins a lane that owes only waits, unless that is only watched.
     #[inline(never)]
-    fn enqueue_among_debtors(&mut self, frames: Drain<'_, Frame>, owners: &[Owner], now: Nanos) -> usize {
+    fn enqueue_among_debtors(
+        &mut self,
+        frames: Drain<'_, Frame>,
+        owners: &[Owner],
+        now: Nanos,
+        mut watch: impl Watch,
+    ) -> usize {
         let (memory, mut sent) = (self.pool.capacity(), 0);
+        let watches = self.observed.is_some();
         let mut leaving = std::mem::take(&mut self.leaving);
         let (mut direction, mut room) = (Direction::Ingress, self.room(Direction::Ingress));
         for (frame, owner) in frames.zip(owners) {
             let Ok(found) = *owner else {
-                self.take_in(frame, *owner, now);
+                self.take_in(frame, *owner, now, watch.lend());
                 continue;
             };
             let (lane, len) = (LaneId(found.owner), frame.wire_len());
             if self.shapers[found.direction.index()].owes(lane) {
-                self.join(found.direction, lane, Arrival { packet: frame, len, memory, flow: found.flow }, now);
+                let arrival = Arrival { packet: frame, len, memory, flow: found.flow };
+                if watches {
+                    // It leaves now, and those before it have to be gone.
+                    sent += self.send_all(direction, leaving.drain(..));
+                    room = self.room(direction);
+                }
+                sent += self.join(found.direction, lane, arrival, now, watch.lend());
                 continue;
             }
             if found.direction != direction {
@@ -55,9 +68,11 @@ impl<D: Device> Line<D> {
                 (direction, room) = (found.direction, self.room(found.direction));
             }
             if leaving.len() < room && self.shapers[direction.index()].pass(lane, len, memory, found.flow, now) {
+                watch.turns_to(direction);
+                watch.ends(&self.pool, &frame, End::Sent { lane, enqueued: None });
                 leaving.push(frame);
             } else {
-                sent += self.send_all(direction, leaving.drain(..)) + self.take_in(frame, *owner, now);
+                sent += self.send_all(direction, leaving.drain(..)) + self.take_in(frame, *owner, now, watch.lend());
                 room = self.room(direction);
             }
         }
@@ -68,6 +83,9 @@ impl<D: Device> Line<D> {
 
     /// Frames that the device of a direction has room for.
     fn room(&mut self, direction: Direction) -> usize {
+        if self.is_held_up(direction) {
+            return 0;
+        }
         self.ports[self.leaves_by[direction.index()]].device.room()
     }
 
@@ -88,6 +106,7 @@ impl<D: Device> Line<D> {
         mut frames: Drain<'_, Frame>,
         owners: &[Owner],
         now: Nanos,
+        mut watch: impl Watch,
     ) -> io::Result<usize> {
         let (mut time, mut sent) = (Time::at(now, owners.len()), 0);
         while let Some(&owner) = owners.get(owners.len() - frames.len()) {
@@ -96,22 +115,24 @@ impl<D: Device> Line<D> {
                 sent += self.go_on(&mut time, port, begun, owner.ok().map(|found| found.direction));
             }
             let together = begun..time.end;
-            let Run { passed, refused } = self.pass(&frames.as_slice()[..together.len()], &owners[together], time.now);
+            let arrived = &frames.as_slice()[..together.len()];
+            let Run { passed, refused } = self.pass(arrived, &owners[together], time.now, watch.lend());
             if let Ok(Found { direction, .. }) = owner {
                 sent += self.send_all(direction, frames.by_ref().take(passed));
             }
             if refused && let Some(frame) = frames.next() {
-                sent += self.take_in(frame, owners[begun + passed], time.now);
+                sent += self.take_in(frame, owners[begun + passed], time.now, watch.lend());
             }
         }
         time.failed.map(|()| sent)
     }
 
     /// How many frames at the head of the batch go straight through, all in one direction.
-    fn pass(&mut self, frames: &[Frame], owners: &[Owner], now: Nanos) -> Run {
+    fn pass(&mut self, frames: &[Frame], owners: &[Owner], now: Nanos, mut watch: impl Watch) -> Run {
         let Some(&Ok(Found { direction, .. })) = owners.first() else { return Run { passed: 0, refused: true } };
         let memory = self.pool.capacity();
         let room = self.room(direction);
+        watch.turns_to(direction);
         let shaper = &mut self.shapers[direction.index()];
         for (passed, (frame, owner)) in frames.iter().zip(owners).enumerate() {
             let Ok(found) = owner else { return Run { passed, refused: true } };
@@ -121,19 +142,21 @@ impl<D: Device> Line<D> {
             if passed == room || !shaper.pass(LaneId(found.owner), frame.wire_len(), memory, found.flow, now) {
                 return Run { passed, refused: true };
             }
+            watch.ends(&self.pool, frame, End::Sent { lane: LaneId(found.owner), enqueued: None });
         }
         Run { passed: frames.len(), refused: false }
     }
 
     /// A frame that did not go straight through joins its lane, or is malformed. Returns how many have left.
-    fn take_in(&mut self, frame: Frame, owner: Owner, now: Nanos) -> usize {
+    fn take_in(&mut self, frame: Frame, owner: Owner, now: Nanos, mut watch: impl Watch) -> usize {
         match owner {
             Ok(Found { direction, owner, flow }) => {
                 let (len, memory) = (frame.wire_len(), self.pool.capacity());
-                self.join(direction, LaneId(owner), Arrival { packet: frame, len, memory, flow }, now)
+                self.join(direction, LaneId(owner), Arrival { packet: frame, len, memory, flow }, now, watch)
             }
             Err(reason) => {
                 self.counters.malformed[reason as usize] += 1;
+                watch.ends(&self.pool, &frame, End::Malformed(reason));
                 self.pool.put(frame);
                 0
             }
@@ -142,10 +165,26 @@ impl<D: Device> Line<D> {
 
     /// A packet joins its lane. Returns how many have left: it may be the only one that may.
     #[inline(never)]
-    fn join(&mut self, direction: Direction, lane: LaneId, arrival: Arrival<Frame>, now: Nanos) -> usize {
+    fn join(
+        &mut self,
+        direction: Direction,
+        lane: LaneId,
+        arrival: Arrival<Frame>,
+        now: Nanos,
+        mut watch: impl Watch,
+    ) -> usize {
+        if self.observes(lane) {
+            return self.join_observed(direction, lane, arrival, now, watch);
+        }
+        watch.turns_to(direction);
+        watch.joins(&self.pool, &arrival.packet);
         let shaper = &mut self.shapers[direction.index()];
-        let mut home = Home { pool: &mut self.pool, dropped: &mut self.counters.dropped };
-        let departure = shaper.join(lane, arrival, now, &mut home);
-        departure.map_or(0, |departure| usize::from(self.send(direction, departure, now)))
+        let departure = shaper.join(
+            lane,
+            arrival,
+            now,
+            &mut Home { pool: &mut self.pool, dropped: &mut self.counters.dropped, watch: watch.lend() },
+        );
+        departure.map_or(0, |departure| usize::from(self.send(direction, departure, now, watch)))
     }
 }

@@ -12,7 +12,7 @@ use portlane_shaper::{GroupId, GroupParams, LaneParams, Nanos, TreeError};
 
 use super::places::{Leaving, Place, Places};
 use super::{Home, Line};
-use crate::config::Plan;
+use crate::config::{Mode, Plan};
 
 mod books;
 
@@ -20,6 +20,9 @@ use books::Ledger;
 
 /// Lanes that a tree may have, and likewise groups; those that are leaving count.
 const MAX_NODES: usize = 1 << 20;
+
+/// What the lanes are called that were nobody's, while they still have packets.
+const UNMATCHED: &str = "unmatched";
 
 /// What a change did, in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,7 +83,13 @@ impl<D: Device> Line<D> {
 
     /// Of each that is leaving, whether its lanes are empty.
     pub(crate) fn emptied(&self) -> impl Iterator<Item = bool> {
-        let is_empty = |lane| self.shapers.iter().all(|shaper| shaper.backlog(lane).packets == 0);
+        let is_empty = |lane| {
+            let of = |direction: Direction| {
+                let backlog = self.shapers[direction.index()].backlog(lane);
+                backlog.packets + self.held_up(direction, lane).packets
+            };
+            Direction::ALL.into_iter().all(|direction| of(direction) == 0)
+        };
         self.places.leaving.iter().map(move |leaving| is_empty(leaving.place.lane))
     }
 
@@ -125,6 +134,9 @@ enum Before {
     Container(usize),
     /// The one that was leaving, at this position among those.
     Leaving(usize),
+    /// The old container at this position, whose limits held and no longer do, or the other way round: what it counted was of
+    /// another kind, so it gets new lanes.
+    OfOtherMode(usize),
 }
 
 impl Match {
@@ -133,11 +145,22 @@ impl Match {
         let groups: Vec<_> = new.groups.iter().map(|group| old_groups.get(group.id.as_str()).copied()).collect();
         let mut stays = vec![false; old.groups.len()];
         groups.iter().flatten().for_each(|&position| stays[position] = true);
-        let leaving = line.places.leaving.iter().map(|leaving| leaving.id.as_str());
+        let leaving = line.places.leaving.iter().map(|leaving| (leaving.id.as_str(), leaving.mode));
         let mut before: HashMap<_, _> = leaving.zip((0..).map(Before::Leaving)).collect();
-        before.extend(old.containers.iter().map(|container| container.id.as_str()).zip((0..).map(Before::Container)));
-        let find = |id: &str| before.get(id).copied().unwrap_or(Before::Nothing);
-        Self { groups, stays, containers: new.containers.iter().map(|container| find(&container.id)).collect() }
+        let containers = || old.containers.iter().map(|container| (container.id.as_str(), container.mode));
+        before.extend(containers().zip((0..).map(Before::Container)));
+        let by_id: HashMap<_, _> = containers().map(|(id, _)| id).zip(0..).collect();
+        let find = |id: &str, mode: Mode| match (before.get(&(id, mode)), by_id.get(id)) {
+            (Some(&before), None) => before,
+            (Some(&before @ Before::Container(_)), _) => before,
+            (_, Some(&position)) => Before::OfOtherMode(position),
+            (None, None) => Before::Nothing,
+        };
+        Self {
+            groups,
+            stays,
+            containers: new.containers.iter().map(|container| find(&container.id, container.mode)).collect(),
+        }
     }
 }
 
@@ -169,8 +192,8 @@ impl<D: Device> Changer<'_, D> {
                 kept(self.line.shapers[direction.index()].set_link(new, self.now));
             }
         }
-        let nobody = Place { lane: self.line.places.unmatched, since: None };
-        self.set_lanes(nobody, [&self.old.unmatched; 2], [&self.new.unmatched; 2], [&[], &[]]);
+        self.place_unmatched();
+        self.line.observe(self.new);
         change
     }
 
@@ -225,13 +248,18 @@ impl<D: Device> Changer<'_, D> {
         let mut change = Change::default();
         let old_places = std::mem::take(&mut self.places().containers);
         let mut leaving: Vec<_> = std::mem::take(&mut self.places().leaving).into_iter().map(Some).collect();
-        let mut stays = vec![false; old_places.len()];
+        let (mut stays, mut switched) = (vec![false; old_places.len()], vec![false; old_places.len()]);
         let (old, new) = (self.old, self.new);
         for (position, container) in new.containers.iter().enumerate() {
             let lanes = container.lanes.each_ref();
             let place = match self.match_.containers[position] {
                 Before::Nothing => {
                     change.added += 1;
+                    self.add_lanes(lanes, groups)
+                }
+                Before::OfOtherMode(before) => {
+                    switched[before] = true;
+                    change.changed += 1;
                     self.add_lanes(lanes, groups)
                 }
                 Before::Container(before) => {
@@ -252,13 +280,30 @@ impl<D: Device> Changer<'_, D> {
             self.places().containers.push(place);
         }
         self.places().leaving = leaving.into_iter().flatten().collect();
-        for ((container, &place), _) in old.containers.iter().zip(&old_places).zip(&stays).filter(|(_, stays)| !**stays)
-        {
-            change.removed += 1;
-            let leaving = Leaving { id: container.id.clone(), place, lanes: container.lanes.clone() };
-            self.places().leaving.push(leaving);
+        for (position, (container, &place)) in old.containers.iter().zip(&old_places).enumerate() {
+            if !stays[position] {
+                change.removed += usize::from(!switched[position]);
+                let (id, mode, lanes) = (container.id.clone(), container.mode, container.lanes.clone());
+                self.places().leaving.push(Leaving { id, place, mode, lanes });
+            }
         }
         change
+    }
+
+    /// What nobody owns keeps its lanes, unless its limits held and no longer do, or the other way round.
+    fn place_unmatched(&mut self) {
+        let (was, is) = ([&self.old.unmatched; 2], [&self.new.unmatched; 2]);
+        let place = Place { lane: self.line.places.unmatched, since: self.line.places.unmatched_since };
+        if self.old.mode == self.new.mode {
+            self.set_lanes(place, was, is, [&[], &[]]);
+            return;
+        }
+        let Place { lane, since } = self.add_lanes(is, &[]);
+        let (id, lanes) = (UNMATCHED.to_owned(), was.map(LaneParams::clone));
+        let mode = self.old.mode;
+        self.places().leaving.push(Leaving { id, place, mode, lanes });
+        let places = self.places();
+        (places.unmatched, places.unmatched_since) = (lane, since);
     }
 
     /// Lanes that are leaving stay in their groups, or go under the link.
@@ -308,7 +353,7 @@ impl<D: Device> Changer<'_, D> {
             let is = placed(is, groups);
             if placed(was, old_groups) != is {
                 let Line { shapers, pool, counters, .. } = &mut *self.line;
-                let mut home = Home { pool, dropped: &mut counters.dropped };
+                let mut home = Home { pool, dropped: &mut counters.dropped, watch: () };
                 kept(shapers[direction.index()].set_lane(place.lane, &is, self.now, &mut home));
                 changed = true;
             }

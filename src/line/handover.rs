@@ -7,7 +7,7 @@ use portlane_classify::{Found, Malformed};
 use portlane_rings::{Device, Frame, Peer};
 use portlane_shaper::{LaneId, Nanos};
 
-use super::{BATCH, Line};
+use super::{BATCH, End, Line, Watch};
 
 /// Batches taken over from another worker in one turn, at most: more than one, so that a worker who has fallen behind can
 /// catch up, and few, so that its own devices do not wait for long.
@@ -86,7 +86,7 @@ impl<D: Device> Line<D> {
     pub(crate) fn take_over_all(&mut self, now: Nanos) -> io::Result<()> {
         loop {
             let before = self.counters.taken_over;
-            self.take_over(now)?;
+            self.take_over_seen(now)?;
             if self.counters.taken_over == before {
                 return Ok(());
             }
@@ -95,14 +95,14 @@ impl<D: Device> Line<D> {
 
     /// Frames of the batch that are others' go to them, or are dropped if there is no room; the others stay, in their order.
     #[inline]
-    pub(super) fn hand_over(&mut self) {
+    pub(super) fn hand_over(&mut self, watch: impl Watch) {
         if self.neighbours.is_some() {
-            self.hand_over_to_neighbours();
+            self.hand_over_to_neighbours(watch);
         }
     }
 
     #[inline(never)]
-    fn hand_over_to_neighbours(&mut self) {
+    fn hand_over_to_neighbours(&mut self, mut watch: impl Watch) {
         let Self { neighbours: Some(neighbours), pool, batch, owners, counters, .. } = self else { return };
         let Some(first) = owners.iter().position(|owner| neighbours.peer(owner).is_some()) else { return };
         for (frame, owner) in batch.drain(first..).zip(owners.drain(first..)) {
@@ -115,6 +115,8 @@ impl<D: Device> Line<D> {
                 Ok(()) => counters.handed_over += 1,
                 Err(frame) => {
                     counters.handoff += 1;
+                    watch.turns_to(found.direction);
+                    watch.ends(pool, &frame, End::HandOff { lane: LaneId(found.owner) });
                     pool.put(frame);
                 }
             }
@@ -130,18 +132,18 @@ impl<D: Device> Line<D> {
 
     /// What others have handed over goes straight through, or joins its lanes. Returns how many were taken over and sent.
     #[inline]
-    pub(super) fn take_over(&mut self, now: Nanos) -> io::Result<usize> {
-        if self.neighbours.is_some() { self.take_over_from_neighbours(now) } else { Ok(0) }
+    pub(super) fn take_over(&mut self, now: Nanos, watch: impl Watch) -> io::Result<usize> {
+        if self.neighbours.is_some() { self.take_over_from_neighbours(now, watch) } else { Ok(0) }
     }
 
     #[inline(never)]
-    fn take_over_from_neighbours(&mut self, now: Nanos) -> io::Result<usize> {
+    fn take_over_from_neighbours(&mut self, now: Nanos, mut watch: impl Watch) -> io::Result<usize> {
         let workers = self.neighbours.as_ref().map_or(0, |neighbours| neighbours.peers.len());
         let mut moved = 0;
         for worker in 0..workers {
             for _ in 0..BATCHES {
                 let taken = self.take_batch(worker);
-                moved += taken + self.enqueue(0, now)?;
+                moved += taken + self.enqueue(0, now, watch.lend())?;
                 if taken < BATCH {
                     break;
                 }

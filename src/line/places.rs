@@ -3,7 +3,7 @@
 use portlane_shaper::{GroupId, LaneId, LaneParams, Nanos};
 use portlane_stats::snapshot::Former;
 
-use crate::config::Plan;
+use crate::config::{Mode, Plan};
 
 /// Which lane is a container's, and which group of the shapers a group's. Both directions have the same.
 ///
@@ -17,6 +17,8 @@ pub struct Places {
     pub groups: Vec<GroupId>,
     /// The lane of traffic that no container owns.
     pub unmatched: LaneId,
+    /// When it was made, unless with the line.
+    pub unmatched_since: Option<Nanos>,
     /// Containers that the plan no longer has, and that still have packets.
     pub leaving: Vec<Leaving>,
     /// What is in a group's counters for those that are no longer in it: of each group of the plan, then of the link; by
@@ -40,6 +42,8 @@ pub struct Leaving {
     pub id: String,
     /// Where it is.
     pub place: Place,
+    /// Whether its limits hold.
+    pub mode: Mode,
     /// What its lanes are, by [`Direction::index`](portlane_classify::Direction::index);
     /// the group is a position in the plan.
     pub lanes: [LaneParams; 2],
@@ -54,6 +58,7 @@ impl Places {
             containers: containers.collect(),
             groups: (0..).map(GroupId).take(plan.groups.len()).collect(),
             unmatched: LaneId(plan.owners.unmatched()),
+            unmatched_since: None,
             leaving: Vec::new(),
             former: vec![[Former::default(); 2]; plan.groups.len() + 1],
         }

@@ -44,7 +44,7 @@ impl<D: Device> Line<D> {
     ) -> usize {
         let mut sent = 0;
         if let Some(arrival) = self.ports[port].device.arrival(position).map(Nanos).filter(|&at| at > time.now) {
-            if self.queued() > 0 {
+            if self.waiting() > 0 {
                 sent += self.depart_until(time, arrival);
             }
             time.now = arrival;
@@ -58,7 +58,7 @@ impl<D: Device> Line<D> {
             // Nothing of its direction has waited since then. From now on that is known, and the packet may pass.
             Some(direction) if time.asked[direction.index()] != time.now => {
                 time.asked[direction.index()] = time.now;
-                sent + self.dequeue(direction, time.now)
+                sent + self.dequeue(direction, time.now, ())
             }
             _ => sent,
         }
@@ -74,7 +74,7 @@ impl<D: Device> Line<D> {
                 Wake::Never => arrival,
             };
             self.set_now(time.now);
-            match self.depart(time.now, &mut ()) {
+            match self.depart(time.now, ()) {
                 Ok(departed) => sent += departed,
                 Err(error) => {
                     time.failed = Err(error);

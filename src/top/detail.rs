@@ -1,5 +1,8 @@
 //! All that is known of one lane.
 
+use std::collections::BTreeMap;
+
+use portlane_stats::counters::DropReason;
 use portlane_stats::histogram::Octaves;
 use portlane_stats::lane::{CodelReport, LaneReport, LimitReport, QueueReport};
 use portlane_stats::render::text::{limit, measured_rate, printable, sojourn_time};
@@ -93,8 +96,14 @@ fn queue(queue: &QueueReport) -> String {
 }
 
 fn drops(report: &LaneReport) -> String {
-    let reasons: Vec<_> = report.drops.iter().map(|(reason, n)| format!("{n} {}", reason.as_str())).collect();
-    reasons.join(", ")
+    let list = |drops: &BTreeMap<DropReason, u64>| {
+        let reasons: Vec<_> = drops.iter().map(|(reason, n)| format!("{n} {}", reason.as_str())).collect();
+        reasons.join(", ")
+    };
+    match &report.would {
+        None => list(&report.drops),
+        Some(would) => format!("none, only observed: {} delayed, {}", would.delayed_packets, list(&would.drops)),
+    }
 }
 
 fn marks(lane: &Lane) -> String {

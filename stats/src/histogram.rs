@@ -77,6 +77,12 @@ impl LaneHistogram {
         self.buckets.iter().map(|&(_, count)| count).sum()
     }
 
+    /// Frames that waited at all.
+    #[must_use]
+    pub fn delayed(&self) -> u64 {
+        self.buckets.iter().filter(|&&(bucket, _)| bucket > 0).map(|&(_, count)| count).sum()
+    }
+
     /// The longest sojourn in nanoseconds, exact; 0 if there is none.
     #[must_use]
     pub fn max(&self) -> u64 {

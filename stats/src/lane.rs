@@ -24,10 +24,12 @@ use crate::window::{Counted, WindowRates};
 mod class;
 mod limit;
 mod queue;
+mod would;
 
 pub use class::{ClassReport, LimitedBy, UnknownLimit};
 pub use limit::{HtbReport, LimitReport, PeakReport, TbfReport};
 pub use queue::{CodelReport, FlowReport, FqCodelReport, QueueReport};
+pub use would::{LaneMode, Would};
 
 /// The rate limiter's name in reports.
 pub const BW_LIMIT: &str = "bw_limit";
@@ -83,6 +85,10 @@ impl Rate {
 /// One lane, as reported. The counters' meanings: [`crate::counters`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneReport {
+    /// Whether its limits hold. In mode `observe` the counters say what has been, `traffic_control`, `class` and `limited_by` what
+    /// would have been.
+    #[serde(default, skip_serializing_if = "LaneMode::is_default")]
+    pub mode: LaneMode,
     /// Packets handed to the lane.
     pub offered_packets: u64,
     /// Bytes handed to the lane.
@@ -108,6 +114,9 @@ pub struct LaneReport {
     /// The same as counts by powers of two.
     #[serde(default)]
     pub sojourn_octaves: Octaves,
+    /// What would have been, in mode `observe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would: Option<Would>,
     /// Percentiles of its rates, if they are followed, and have been for long enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rates: Option<WindowRates>,
@@ -133,6 +142,8 @@ impl LaneReport {
         let dropped = counters.dropped_total();
         let oversize = counters.dropped_for(DropReason::Oversize).packets;
         Self {
+            mode: LaneMode::Enforce,
+            would: None,
             offered_packets: counters.offered.packets,
             offered_bytes: counters.offered.bytes,
             sent_packets: counters.sent.packets,
@@ -206,7 +217,7 @@ impl LaneReport {
         Counted { sent: self.sent(), dropped: self.dropped().packets }
     }
 
-    /// What the lane holds.
+    /// What the lane holds; of an observed one, what it would.
     #[must_use]
     pub fn queued(&self) -> Volume {
         Volume { packets: self.bw_limit().qlen, bytes: self.bw_limit().backlog }

@@ -322,6 +322,7 @@ impl Snapshot {
     /// - every lane: sent = lended + borrowed
     /// - every group and the link: sent is what its members sent, former ones included, and what they borrowed it lended or
     ///   borrowed; this one if all is of one instant
+    /// - every observed lane: the same of what it would have sent, dropped and queued
     ///
     /// # Errors
     ///
@@ -344,7 +345,7 @@ impl Snapshot {
         let parents = self.with_leaving().map(|container| container.group.as_deref()).chain([None]);
         for ((id, lane), parent) in lanes.zip(parents) {
             check_lane(&format!("{id} {direction}"), lane)?;
-            members.entry(parent).or_default().add(lane.sent(), lane.class.borrowed);
+            members.entry(parent).or_default().add(lane.shaped(), lane.class.borrowed);
         }
         for group in &self.groups {
             let node = of(group);
@@ -396,12 +397,17 @@ impl Members {
 }
 
 fn check_lane(who: &str, lane: &LaneReport) -> Result<(), Unbalanced> {
-    let fates = [lane.sent(), lane.dropped(), lane.queued()];
-    let packets = fates.map(|fate: Volume| fate.packets);
-    let bytes = fates.map(|fate: Volume| fate.bytes);
-    balance(who, "packets", lane.offered_packets, packets)?;
-    balance(who, "bytes", lane.offered_bytes, bytes)?;
-    check_credit(who, lane.sent_packets, &lane.class)
+    check_fates(who, lane.offered(), [lane.sent(), lane.dropped(), lane.held()])?;
+    if let Some(would) = &lane.would {
+        let dropped = Volume { packets: would.drops.values().sum(), bytes: would.dropped_bytes };
+        check_fates(&format!("{who}, observed"), lane.offered(), [lane.shaped(), dropped, lane.queued()])?;
+    }
+    check_credit(who, lane.shaped().packets, &lane.class)
+}
+
+fn check_fates(who: &str, offered: Volume, fates: [Volume; 3]) -> Result<(), Unbalanced> {
+    balance(who, "packets", offered.packets, fates.map(|fate| fate.packets))?;
+    balance(who, "bytes", offered.bytes, fates.map(|fate| fate.bytes))
 }
 
 fn check_credit(who: &str, charged: u64, class: &ClassReport) -> Result<(), Unbalanced> {

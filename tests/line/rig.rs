@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use portlane::build;
-use portlane::config::{self, Container, Plan};
+use portlane::config::{self, Container, Mode, Plan};
 use portlane::line::change::Change;
 use portlane::line::{Line, Port};
 use portlane::report::{self, Context};
@@ -89,6 +89,13 @@ impl Rig {
             plan.containers.iter().map(|container| Kind::Container(first(container) - FIRST_PORT)).collect()
         };
         self.moved.extend(kinds(&self.plan).symmetric_difference(&kinds(&new)));
+        // Who is observed overtakes what waits since it was not.
+        let modes = |plan: &Plan| -> HashSet<(Kind, Mode)> {
+            let of = |container: &Container| (Kind::Container(container.ports[0].first() - FIRST_PORT), container.mode);
+            let nobodys = [Kind::Foreign, Kind::NotIp].map(|kind| (kind, plan.mode));
+            plan.containers.iter().map(of).chain(nobodys).collect()
+        };
+        self.moved.extend(modes(&self.plan).symmetric_difference(&modes(&new)).map(|&(kind, _)| kind));
         self.plan = new;
         change
     }

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod bench;
+mod capture;
 mod control;
 mod demo;
 mod endings;
@@ -18,6 +19,7 @@ mod ladder;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod observe;
 mod offer;
 mod portlane;
 mod prometheus;
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     let has_systemd = Command::new("systemd-analyze").arg("--version").output().is_ok();
     let has_memory_groups = refusals::MemoryGroup::new().is_ok();
     let has_prometheus = Command::new("prometheus").arg("--version").output().is_ok();
+    let has_tshark = Command::new("tshark").arg("--version").output().is_ok();
     let trial = |name: &str, test: fn()| {
         let run = move || -> Result<(), Failed> {
             test();
@@ -135,6 +138,16 @@ fn main() -> ExitCode {
         trial("anybodys_numbers_are_shared", control::shared_numbers),
         trial("only_a_stale_control_socket_is_replaced", control::found_in_its_place),
         trial("scrapes_go_on_beside_traffic", scrapes::beside_traffic),
+        trial("a_capture_shows_what_becomes_of_every_frame", capture::fates_agree)
+            .with_ignored_flag(forbidden || !has_tshark),
+        trial("who_reads_a_capture_slowly_loses_frames", capture::slow_readers)
+            .with_ignored_flag(forbidden || !has_tshark),
+        trial("a_capture_has_what_is_asked_for", capture::chosen).with_ignored_flag(forbidden || !has_tshark),
+        trial("what_is_only_watched_leaves", observe::all_leaves),
+        trial("reloads_between_modes_under_load_lose_nothing", observe::reloads),
+        trial("one_container_is_watched_beside_another", observe::one_of_two),
+        trial("two_workers_are_captured_in_the_order_of_time", capture::two_workers)
+            .with_ignored_flag(forbidden || !has_tshark),
         trial("prometheus_scrapes_and_answers", prometheus::scrapes).with_ignored_flag(forbidden || !has_prometheus),
         trial("what_is_the_hosts_never_enters", steering::hosts_own),
         trial("what_is_a_containers_is_shaped", steering::containers_own),

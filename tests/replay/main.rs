@@ -9,6 +9,7 @@ mod directions;
 mod endings;
 mod fates;
 mod links;
+mod observe;
 mod packets;
 mod percentiles;
 mod refusals;

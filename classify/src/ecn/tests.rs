@@ -22,6 +22,20 @@ fn frame(tags: usize, ethertype: u16, packet: &[u8]) -> Vec<u8> {
 
 proptest! {
     #[test]
+    fn what_can_be_marked_is(
+        packet in prop::collection::vec(any::<u8>(), 0..60),
+        version in prop_oneof![Just(0x45_u8), Just(0x60), any::<u8>()],
+        ethertype in prop_oneof![Just(0x0800_u16), Just(0x86dd), any::<u16>()],
+        tags in 0_usize..=3,
+    ) {
+        let packet: Vec<_> = [version].into_iter().chain(packet).collect();
+        let mut frame = frame(tags, ethertype, &packet);
+        let can = can_mark(Link::Ethernet, &frame);
+        prop_assert_eq!(can, mark_ce(Link::Ethernet, &mut frame));
+        prop_assert_eq!(can, can_mark(Link::Ethernet, &frame), "marked or not");
+    }
+
+    #[test]
     fn a_marked_ipv4_packet_has_a_right_checksum(
         mut header in prop::array::uniform20(any::<u8>()),
         tags in 0_usize..=2,

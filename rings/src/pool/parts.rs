@@ -155,9 +155,13 @@ impl Pool {
         frame
     }
 
-    /// The frame at an address is another part's.
+    /// The frame at an address is another part's, or a phantom.
     #[inline(never)]
     pub(super) fn give_back(&mut self, address: u32) {
+        if Frame::is_phantoms(address) {
+            self.phantoms = self.phantoms.checked_sub(1).expect("no more phantoms end than were made");
+            return;
+        }
         let index = self.index_of(address);
         let others = self.others.as_mut().expect("the frames of an undivided pool are all its own");
         let last = others.each.len() - 1;

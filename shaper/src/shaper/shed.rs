@@ -37,6 +37,7 @@ fn shed_and_tell<P>(shapers: &mut [Shaper<P>], count: u32, fate: &mut impl Fate<
             let Some((place, share)) = longest.choose() else { break };
             let share = share.min(count - work.dropped);
             let Candidate { shaper, lane, .. } = longest.candidates[place];
+            fate.turns_to(shaper);
             shapers[shaper].give_up(LaneId(lane), share, fate);
             longest.gave_up(place, share);
             work.dropped += share;

@@ -24,7 +24,7 @@ fn work(inbox: &Inbox, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match inbox.turn() {
             Some(Request::Read(question)) => drop(question.answer.send(telling(snapshot(7_000_000_000)))),
-            Some(Request::Reload(_)) => panic!("nobody asked for that"),
+            Some(Request::Reload(_) | Request::Capture(_)) => panic!("nobody asked for that"),
             None => std::thread::sleep(Duration::from_millis(1)),
         }
     }

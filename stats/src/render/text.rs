@@ -10,13 +10,14 @@
 //! | `sent`, `queued` | packets |
 //! | `p50`, `p99` | how long half, and all but a hundredth of the packets stayed, at most |
 //! | `limited by` | what keeps the lane from sending more: [`LimitedBy`](crate::lane::LimitedBy) |
-//! | `dropped, marked` | packets, by the reason for their drop |
+//! | `dropped, marked` | packets, by the reason for their drop; of an observed lane what would have been, and `rate` is what it would have sent at |
 
 use std::collections::BTreeMap;
 
 use super::live;
 use super::outline::{Item, outline};
 use super::units::{rate, time};
+use crate::counters::DropReason;
 use crate::lane::{HtbReport, LaneReport, LimitReport, Rate};
 use crate::snapshot::{NodeReport, Snapshot, Totals};
 
@@ -159,11 +160,18 @@ fn rates(htb: &HtbReport) -> String {
 }
 
 fn losses(lane: &LaneReport) -> String {
-    let drops = lane.drops.iter().map(|(reason, n)| (*n, reason.as_str()));
-    let counted =
-        drops.chain([(lane.ecn_marks, "marked"), (lane.ce_marks, "over ce_threshold")]).filter(|(n, _)| *n > 0);
-    let named: Vec<_> = counted.map(|(n, what)| format!("{n} {what}")).collect();
-    if named.is_empty() { "-".to_owned() } else { named.join(", ") }
+    let named = counted(&lane.drops, lane.ecn_marks, lane.ce_marks);
+    let Some(would) = &lane.would else { return if named.is_empty() { "-".to_owned() } else { named } };
+    let would_be = counted(&would.drops, would.ecn_marks, would.ce_marks);
+    let would_be = [format!("{} delayed", would.delayed_packets), would_be].join(", ");
+    format!("observed, would be: {}", would_be.trim_end_matches(", "))
+}
+
+/// Packets by what became of them, as far as there are.
+fn counted(drops: &BTreeMap<DropReason, u64>, ecn_marks: u64, ce_marks: u64) -> String {
+    let drops = drops.iter().map(|(reason, n)| (*n, reason.as_str()));
+    let counted = drops.chain([(ecn_marks, "marked"), (ce_marks, "over ce_threshold")]).filter(|(n, _)| *n > 0);
+    counted.map(|(n, what)| format!("{n} {what}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A rate in bits per second to three digits: a measured one, unlike a configured one, is never a round number.

@@ -134,6 +134,7 @@ fn write_direction(out: &mut Writer, direction: &str, lanes: &[Lane<'_>]) -> fmt
     }
     write_window_rates(out, direction, lanes)?;
     write_drops(out, direction, lanes)?;
+    write_observed(out, direction, lanes)?;
     write_limited(out, direction, lanes)?;
     write_sojourns(out, direction, lanes)
 }
@@ -171,6 +172,29 @@ fn write_drops(out: &mut Writer, direction: &str, lanes: &[Lane<'_>]) -> fmt::Re
         for reason in DropReason::ALL {
             let labels = format!("{},reason=\"{}\"", lane.labels, reason.as_str());
             family.sample(&labels, lane.report.dropped_for(reason))?;
+        }
+    }
+    Ok(())
+}
+
+/// What would have been, of lanes whose limits are only watched.
+fn write_observed(out: &mut Writer, direction: &str, lanes: &[Lane<'_>]) -> fmt::Result {
+    let observed = || lanes.iter().filter_map(|lane| Some((lane, lane.report.would.as_ref()?)));
+    let name = |figure: &str| format!("portlane_{direction}_{figure}");
+    let mut family = out.family(Kind::Gauge, &name("observed"), "1 for a lane whose limits are only watched.")?;
+    for lane in lanes {
+        family.sample(&lane.labels, u8::from(lane.report.would.is_some()))?;
+    }
+    let help = "Packets that would have waited, of lanes that are observed.";
+    let mut family = out.family(Kind::Counter, &name("would_delay_packets"), help)?;
+    for (lane, would) in observed() {
+        family.sample(&lane.labels, would.delayed_packets)?;
+    }
+    let help = "Packets that would have been dropped, of lanes that are observed, by reason.";
+    let mut family = out.family(Kind::Counter, &name("would_drop_packets"), help)?;
+    for (lane, would) in observed() {
+        for (reason, count) in &would.drops {
+            family.sample(&format!("{},reason=\"{}\"", lane.labels, reason.as_str()), count)?;
         }
     }
     Ok(())

@@ -217,15 +217,22 @@ fn flow_class<'a>(dev: &'a str, qdisc: Handle, flow: &'a FlowReport) -> Class<'a
 /// What a lane's htb class counts: of the drops those it was told of at enqueue, of the overlimits its own and not a
 /// filter's below it.
 fn class_stats(lane: &LaneReport) -> Stats {
-    Stats { drops: lane.refused, overlimits: lane.class.overlimits, requeues: 0, ..Stats::from(lane.bw_limit()) }
+    Stats {
+        drops: lane.shaped_marks_and_refusals().1,
+        overlimits: lane.class.overlimits,
+        requeues: 0,
+        ..Stats::from(lane.bw_limit())
+    }
 }
 
 fn queue_kind(lane: &LaneReport) -> Kind<'_> {
     match &lane.queue {
         QueueReport::Fifo { limit_packets } => Kind::Pfifo { limit_packets: *limit_packets },
-        QueueReport::Codel(codel) => {
-            Kind::Codel { codel, ecn_marks: lane.ecn_marks, drop_overlimit: lane.dropped_for(DropReason::Limit) }
-        }
+        QueueReport::Codel(codel) => Kind::Codel {
+            codel,
+            ecn_marks: lane.shaped_marks_and_refusals().0,
+            drop_overlimit: lane.shaped_drops().get(&DropReason::Limit).copied().unwrap_or(0),
+        },
         QueueReport::FqCodel(fq_codel) => Kind::FqCodel(fq_codel),
     }
 }
