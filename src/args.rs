@@ -96,6 +96,16 @@ pub enum Command {
     /// (sent, dropped or malformed, and why), time in its lane, and mark (ce: marked "congestion experienced" by its lane). The worker never waits
     /// for it: frames that find no room are counted, here and in the file's statistics. One capture at a time; Ctrl-C ends it.
     Capture(Capture),
+    /// Add, change and remove containers of a running portlane
+    ///
+    /// Containers come beside those of the configuration file, with the same keys, and are kept over a restart ([control]
+    /// state). A change is checked as a file is, takes effect between two turns, and loses no packet.
+    #[command(subcommand)]
+    Container(Container),
+    /// Have a running portlane read its configuration again, as SIGHUP does
+    Reload(Target),
+    /// Have a running portlane take nothing more, send what waits for as long as `drain` says, and end, as SIGTERM does
+    Drain(Target),
     /// Watch a running portlane, or look at recorded numbers, in a terminal
     ///
     /// Lanes with their rates, limits, queues, sojourn times, drops and marks, and what limits each. Rates, drops and marks are of the
@@ -259,6 +269,84 @@ pub struct Capture {
     /// Memory for frames on their way to the file, for each worker; to 256mb
     #[arg(long, value_name = "SIZE", default_value_t = Size(Request::usual_buffer()))]
     pub buffer: Size,
+    /// The control socket of the running portlane
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+}
+
+/// What becomes of containers.
+#[derive(Debug, Subcommand)]
+pub enum Container {
+    /// Add a container, or put it in place of one that was added; prints the ports that it has
+    Add {
+        /// Its name
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Ports, as 8080 or 31000-31499; or auto:N for N of [control] ephemeral_ports, a power of two
+        #[arg(long, required = true, value_delimiter = ',', value_name = "PORTS")]
+        ports: Vec<String>,
+        /// What else it is
+        #[command(flatten)]
+        keys: Keys,
+        /// Of whom
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Change a container that was added: what is not named stays
+    Set {
+        /// Its name
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Other ports, as with `add`
+        #[arg(long, value_delimiter = ',', value_name = "PORTS")]
+        ports: Vec<String>,
+        /// What else it is to be
+        #[command(flatten)]
+        keys: Keys,
+        /// Of whom
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Remove a container that was added; what waits in its lanes still leaves
+    Remove {
+        /// Its name
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Of whom
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show all containers, and which of them were added
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Of whom
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// Keys of a container.
+#[derive(Debug, Args)]
+pub struct Keys {
+    /// Rate of what it receives, as 100mbit
+    #[arg(long, value_name = "RATE")]
+    pub ingress_rate: Option<String>,
+    /// Rate of what it sends
+    #[arg(long, value_name = "RATE")]
+    pub egress_rate: Option<String>,
+    /// The group that it is in
+    #[arg(long, value_name = "ID")]
+    pub group: Option<String>,
+    /// Any key of [[container]] as the configuration has it: --key 'queue = { kind = "codel" }'
+    #[arg(long = "key", value_name = "TOML")]
+    pub keys: Vec<String>,
+}
+
+/// A running portlane.
+#[derive(Debug, Args)]
+pub struct Target {
     /// The control socket of the running portlane
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub socket: PathBuf,

@@ -14,6 +14,7 @@ pub mod capture;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod containers;
 pub mod control;
 #[cfg(feature = "af-xdp")]
 pub mod demo;

@@ -309,6 +309,7 @@ impl<D: Device> Line<D> {
     }
 
     /// Has copies of sojourn times be quick.
+    #[cfg(feature = "af-xdp")]
     pub(crate) fn settle_histograms(&mut self) {
         self.histograms.settle();
     }

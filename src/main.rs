@@ -24,6 +24,9 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Check(arguments) => commands::check::run(arguments),
         Command::Stats(arguments) => commands::stats::run(arguments),
         Command::Capture(arguments) => commands::capture::run(arguments),
+        Command::Container(command) => commands::container::run(command),
+        Command::Reload(target) => commands::container::reload(&target.socket),
+        Command::Drain(target) => commands::container::drain(&target.socket),
         Command::Top(arguments) => portlane::top::run(arguments),
         Command::ImportMesos(flags) => commands::import_mesos::run(flags),
         #[cfg(feature = "af-xdp")]

@@ -6,17 +6,20 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use caps::Capability;
-use crossbeam::channel::{self, Sender};
+use crossbeam::channel::{self, Receiver, Sender};
 use portlane_rings::{Interface, NewRules, Rules};
 use sd_notify::NotifyState;
+use serde_json::{Value, json};
 use signal_hook::consts::SIGHUP;
 use tokio::sync::oneshot;
 
-use crate::config::{self, Plan};
+use crate::config::Plan;
+use crate::containers::{Draft, Order, Orders, Refusal, Registry, Wanted};
 use crate::control::questions::{Beats, Pulse, Reload, Reloaded, Request};
 use crate::failure::{self, Failure};
 use crate::line::change::Change;
@@ -55,6 +58,12 @@ pub struct Charge {
     pub interfaces: Vec<Interface>,
     /// What the kernel chooses by, if it chooses.
     pub rules: Option<Rules>,
+    /// The containers that were added.
+    pub registry: Registry,
+    /// Changes that are wanted: the bell is `hangups`.
+    pub orders: Receiver<Order>,
+    /// Ends the run.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Supervisor {
@@ -77,8 +86,8 @@ impl Supervisor {
                 return;
             }
             let mut shift = Shift::new(charge);
-            while let Some(told) = shift.wait() {
-                shift.tick(told);
+            while let Some(is_hangup) = shift.wait() {
+                shift.tick(is_hangup);
             }
         };
         let thread = thread::Builder::new().name("portlane-watch".to_owned()).spawn(watch).map_err(Failure::failed)?;
@@ -98,17 +107,20 @@ impl Drop for Supervisor {
     }
 }
 
-/// Has each SIGHUP write a byte to what is returned: who waits for one need not look for it time and again.
+/// Has each SIGHUP write a byte to what is returned first: who waits for one need not look for it time and again. What is returned
+/// second writes there, too.
 ///
 /// # Errors
 ///
 /// Failed if the handler cannot be installed.
-pub fn reload_on_hangup() -> Result<UnixStream, Failure> {
-    let install = || -> io::Result<UnixStream> {
+pub fn reload_on_hangup() -> Result<(UnixStream, UnixStream), Failure> {
+    let install = || -> io::Result<_> {
         let (hangups, handler) = UnixStream::pair()?;
         hangups.set_read_timeout(Some(TICK))?;
+        let bell = handler.try_clone()?;
+        bell.set_nonblocking(true)?;
         signal_hook::low_level::pipe::register(SIGHUP, handler)?;
-        Ok(hangups)
+        Ok((hangups, bell))
     };
     install().map_err(Failure::failed)
 }
@@ -137,8 +149,9 @@ impl Shift {
 
     /// Waits for a tick, or less: whether it was told of a SIGHUP, or of several. `None`: it is to end.
     fn wait(&mut self) -> Option<bool> {
-        match self.charge.hangups.read(&mut [0; 64]) {
-            Ok(told) => (told > 0).then_some(true),
+        let mut heard = [0; 64];
+        match self.charge.hangups.read(&mut heard) {
+            Ok(count) => (count > 0).then(|| Orders::is_hangup(&heard[..count])),
             Err(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Some(false),
             Err(cause) => {
                 failure::tell(format!("SIGHUP is no longer heard of: {cause}"));
@@ -147,9 +160,14 @@ impl Shift {
         }
     }
 
-    fn tick(&mut self, told: bool) {
-        if told {
-            self.reload();
+    fn tick(&mut self, is_hangup: bool) {
+        if is_hangup {
+            // What it says it has said.
+            let _ = self.reload();
+        }
+        while let Ok(Order { wanted, answer }) = self.charge.orders.try_recv() {
+            // Who asked may have gone.
+            let _ = answer.send(self.carry_out(wanted));
         }
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
@@ -162,24 +180,65 @@ impl Shift {
         }
     }
 
-    fn reload(&mut self) {
+    fn carry_out(&mut self, wanted: Wanted) -> Result<Value, Refusal> {
+        // A clock before the epoch lets ports rest.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        match wanted {
+            Wanted::Put(id, keys) => self.publish(self.charge.registry.put(&id, keys, now)?),
+            Wanted::Set(id, keys) => self.publish(self.charge.registry.set(&id, keys, now)?),
+            Wanted::Remove(id) => self.publish(self.charge.registry.remove(&id, now)?),
+            Wanted::List => Ok(self.charge.registry.list()),
+            Wanted::Reload => {
+                let Change { added, changed, removed } =
+                    self.reload().map_err(|why| Refusal::Invalid(why.message()))?;
+                Ok(json!({ "added": added, "changed": changed, "removed": removed }))
+            }
+            Wanted::Drain => {
+                self.charge.stop.store(true, Ordering::Relaxed);
+                Ok(json!({ "draining": true }))
+            }
+        }
+    }
+
+    /// What is written down first can be read again whatever happens then.
+    fn publish(&mut self, Draft { plan, registry, container }: Draft) -> Result<Value, Refusal> {
+        registry.save()?;
+        if let Err(failure) = self.install(plan) {
+            self.charge.registry.save()?;
+            return Err(Refusal::Failed(failure.message()));
+        }
+        self.charge.registry = registry;
+        let keys = container.map(|container| serde_json::to_value(container.table()));
+        Ok(keys.and_then(Result::ok).unwrap_or_else(|| json!({})))
+    }
+
+    fn reload(&mut self) -> Result<Change, Failure> {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => notify(&[NotifyState::Reloading, now]),
             Err(_) => notify(&[NotifyState::Reloading]),
         }
-        match self.try_reload() {
+        let reloaded = self.try_reload();
+        match &reloaded {
             Ok(Change { added, changed, removed }) => failure::tell(format!(
                 "configuration reloaded: containers: {added} added, {changed} changed, {removed} removed"
             )),
             Err(why) => failure::tell(format!("{}\nnot reloaded: portlane goes on as before", why.message())),
         }
         notify(&[NotifyState::Ready]);
+        reloaded
+    }
+
+    fn try_reload(&mut self) -> Result<Change, Failure> {
+        let (registry, plan) = self.charge.registry.reopen(&self.charge.config).map_err(Failure::refused)?;
+        let warnings = plan.warnings.clone();
+        let change = self.install(plan)?;
+        self.charge.registry = registry;
+        warnings.iter().for_each(|warning| failure::tell(format!("warning: {warning}")));
+        Ok(change)
     }
 
     /// The rules in the kernel change last: what the kernel may refuse of them has been prepared before.
-    fn try_reload(&mut self) -> Result<Change, Failure> {
-        let plan = config::load(&self.charge.config).map_err(Failure::refused)?;
-        let warnings = plan.warnings.clone();
+    fn install(&mut self, plan: Plan) -> Result<Change, Failure> {
         let refused = |cause| Failure::refused(format!("the kernel does not take the ports of containers: {cause}"));
         let steers = self.charge.rules.is_some() && plan.nic.is_some();
         let prepared = steers.then(|| NewRules::prepare(&live::owners(&plan))).transpose().map_err(refused)?;
@@ -190,7 +249,6 @@ impl Shift {
             self.follow(former)?;
             return Err(refused(cause));
         }
-        warnings.iter().for_each(|warning| failure::tell(format!("warning: {warning}")));
         Ok(change)
     }
 

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod capture;
 pub mod check;
+pub mod container;
 pub mod import_mesos;
 pub(crate) mod outputs;
 pub mod replay;

@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::outputs;
 use crate::args::Run;
-use crate::config;
+use crate::containers::{Orders, Registry};
 use crate::control::server::Server;
 use crate::failure::{self, Failure};
 use crate::live::Live;
@@ -24,12 +24,13 @@ use crate::supervisor::{Charge, Supervisor, notify, reload_on_hangup};
 /// Refused if the configuration or an interface cannot be used; failed if an interface fails later,
 /// or standard output cannot be written.
 pub fn run(arguments: &Run) -> Result<(), Failure> {
-    let plan = config::load(&arguments.config).map_err(Failure::refused)?;
+    let (registry, plan) = Registry::open(&arguments.config).map_err(Failure::refused)?;
     for warning in &plan.warnings {
         failure::tell(format!("warning: {warning}"));
     }
-    let (stop, hangups) = (stop_on_signals()?, reload_on_hangup()?);
-    let (server, (requests, inbox)) = Server::start(&plan)?;
+    let (stop, (hangups, bell)) = (stop_on_signals()?, reload_on_hangup()?);
+    let (ordered, orders) = Orders::new(bell);
+    let (server, (requests, inbox)) = Server::start(&plan, Some(ordered))?;
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
     let mut offloads = Offloads::before_attaching(&plan);
     let mut live = Live::open(plan)?;
@@ -37,7 +38,9 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     live.tell_offloads(offloads.off());
     let (config, pulse) = (arguments.config.clone(), inbox.pulse());
     let (interfaces, rules) = (live.interfaces().to_vec(), live.take_rules());
-    let supervisor = Supervisor::start(Charge { config, hangups, requests, pulse, interfaces, rules })?;
+    let stopped = Arc::clone(&stop);
+    let charge = Charge { config, hangups, requests, pulse, interfaces, rules, registry, orders, stop: stopped };
+    let supervisor = Supervisor::start(charge)?;
     privileges::give_up()?;
     for mode in live.modes() {
         outputs::print(&format!("{mode}\n"))?;

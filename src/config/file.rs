@@ -20,7 +20,7 @@ use super::running::{Checksums, Idle, InterfaceDown, Io, Switching};
 use super::values::{List, Listed, Text};
 use super::workers::QueueName;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
     #[serde(default)]
@@ -58,7 +58,7 @@ pub(crate) struct File {
     meters: Option<later::MetersTable>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Host {
     #[serde(default)]
@@ -79,7 +79,7 @@ pub(crate) struct Shape {
     pub(crate) group: Option<Spanned<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Container {
     pub(crate) id: Spanned<String>,
@@ -98,7 +98,7 @@ pub(crate) struct Container {
 }
 
 /// An inner node of the tree.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Group {
     pub(crate) id: Spanned<String>,
@@ -125,14 +125,14 @@ impl Listed for Text<IpAddr> {
     const EXPECTED: &'static str = "a list of IP addresses, as in [\"10.0.0.1\"]";
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wire {
     pub(crate) network: Spanned<String>,
     pub(crate) container: Spanned<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nic {
     pub(crate) interface: Spanned<String>,
@@ -140,14 +140,14 @@ pub(crate) struct Nic {
     pub(crate) container: Spanned<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Worker {
     pub(crate) core: Spanned<Number<Core>>,
     pub(crate) queues: Spanned<List<Spanned<Text<QueueName>>>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Http {
     #[serde(default = "default_listen")]
@@ -166,16 +166,19 @@ fn default_listen() -> Text<SocketAddr> {
     Text(SocketAddr::from(([127, 0, 0, 1], 9_660)))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Control {
     #[serde(default = "default_socket")]
     pub(crate) socket: Spanned<PathBuf>,
+    pub(crate) state: Option<Spanned<PathBuf>>,
+    pub(crate) ephemeral_ports: Option<Spanned<Text<PortRange>>>,
+    pub(crate) ports_rest: Option<Spanned<Text<Nanos>>>,
 }
 
 impl Default for Control {
     fn default() -> Self {
-        Self { socket: default_socket() }
+        Self { socket: default_socket(), state: None, ephemeral_ports: None, ports_rest: None }
     }
 }
 

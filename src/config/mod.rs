@@ -3,8 +3,10 @@
 //! Only a [`Plan`] reaches the rest of the program: all its values have units and have been checked against each other.
 //! Whatever is wrong is one [`ConfigError`] that points at the line and says what would be right.
 
+mod added;
 mod advice;
 mod bounded;
+mod edit;
 mod error;
 mod file;
 mod groups;
@@ -20,6 +22,8 @@ mod running;
 mod values;
 mod workers;
 
+pub use added::Added;
+pub use edit::{Configuration, Fragment};
 pub use error::ConfigError;
 pub use interfaces::{Nic, Queues, Wire};
 pub use mode::Mode;
@@ -37,10 +41,15 @@ use std::path::Path;
 /// If the file cannot be read, is not TOML, or says something that cannot be.
 pub fn load(path: &Path) -> Result<Plan, ConfigError> {
     let name = path.display().to_string();
-    let bytes = fs::read(path).map_err(|cause| ConfigError::unreadable(&name, &cause))?;
-    let text =
-        std::str::from_utf8(&bytes).map_err(|error| ConfigError::not_text(&name, &bytes, error.valid_up_to()))?;
-    parse(text, &name)
+    parse(&read(path, &name)?, &name)
+}
+
+fn read(path: &Path, name: &str) -> Result<String, ConfigError> {
+    let bytes = fs::read(path).map_err(|cause| ConfigError::unreadable(name, &cause))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let place = error.utf8_error().valid_up_to();
+        ConfigError::not_text(name, error.as_bytes(), place)
+    })
 }
 
 /// Checks the text of a configuration; `name` is what errors call it.

@@ -9,6 +9,7 @@ use portlane_stats::snapshot::Identity;
 use portlane_stats::window::Sampling;
 use toml::Spanned;
 
+use super::added::{Added, added};
 use super::advice;
 use super::error::Problem;
 use super::file::{self, File};
@@ -63,6 +64,8 @@ pub struct Plan {
     pub rates: Option<Sampling>,
     /// Where a running portlane is controlled.
     pub socket: PathBuf,
+    /// Containers that are added at run time.
+    pub added: Added,
     /// What is allowed but probably not meant.
     pub warnings: Vec<String>,
 }
@@ -133,6 +136,12 @@ impl Plan {
 
 /// Checks what was written.
 pub(crate) fn build(file: File) -> Result<Plan, Problem> {
+    let own = file.container.0.len();
+    build_with(file, own)
+}
+
+/// Checks what was written; of the containers so many are the file's own, and those behind them were added.
+pub(crate) fn build_with(file: File, own: usize) -> Result<Plan, Problem> {
     if file.container.0.is_empty() {
         let problem = Problem::of_the_whole("no container");
         return Err(problem.help("add one: [[container]] with id = \"web\" and ports = [\"31000-31499\"]"));
@@ -151,6 +160,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         file.container.0.iter().map(|written| container(written, file.mode, defaults, &names, &mut warnings));
     let containers = containers.collect::<Result<Vec<_>, _>>()?;
     let owners = owners(&containers, &file.container.0)?;
+    let added = added(&file.control, &containers[..own])?;
     let queue = queue(&defaults.queue, &node::Queue::default(), "defaults", &mut warnings)?;
     advice::of_foreign_addresses(&file, &mut warnings);
     let wire = file.wire.map(wire).transpose()?;
@@ -177,6 +187,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         host_addresses: file.host.addresses.0.into_iter().map(|Text(address)| address).collect(),
         rates: rates(&file.http)?,
         listen: file.http.listen.0,
+        added,
         socket: socket(file.control.socket)?,
         warnings: Vec::new(),
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::{HeaderMap, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use portlane_stats::snapshot::Snapshot;
 use serde_json::Value;
@@ -84,6 +84,29 @@ pub fn snapshot(socket: &Path) -> Result<Snapshot, AskError> {
     })
 }
 
+/// Asks the portlane that listens on `socket` for a change, or for what there is to change; returns its answer.
+///
+/// # Errors
+///
+/// Nobody listens there, or it refuses.
+pub fn change(socket: &Path, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, AskError> {
+    let name = socket.display().to_string();
+    runtime(&name)?.block_on(async {
+        let stream = connect(socket, &name).await?;
+        let wrong = |why: String| AskError::Answer { socket: name.clone(), why };
+        let body = body.map(ToString::to_string).unwrap_or_default();
+        let sent = time::timeout(PATIENCE, send(stream, method, path, body)).await;
+        let sent = sent.map_err(|_| wrong(format!("no answer within {} s", PATIENCE.as_secs())))?;
+        let response = sent.map_err(|error| wrong(error.to_string()))?;
+        if response.status() != StatusCode::OK {
+            return Err(refusal(response, &name).await);
+        }
+        let body =
+            Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|error| wrong(error.to_string()))?;
+        serde_json::from_slice(&body.to_bytes()).map_err(|error| wrong(error.to_string()))
+    })
+}
+
 /// Has the portlane that listens on `socket` show its frames. What comes goes to `write`: pcapng, in whole blocks, but for the last
 /// where the capture is cut. `begin` makes that when the capture has begun. Ends early if `stop` says so.
 ///
@@ -137,6 +160,15 @@ fn runtime(socket: &str) -> Result<Runtime, AskError> {
 async fn connect(socket: &Path, name: &str) -> Result<UnixStream, AskError> {
     let stream = UnixStream::connect(socket).await;
     stream.map_err(|cause| AskError::Connect { socket: name.to_owned(), cause })
+}
+
+async fn send(stream: UnixStream, method: &Method, path: &str, body: String) -> Result<Response<Incoming>, Trouble> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // It ends with the body that is read from it.
+    tokio::spawn(connection);
+    let request = Request::builder().method(method).uri(path).header("host", "portlane");
+    let request = request.header("content-type", "application/json").body(Full::new(Bytes::from(body)))?;
+    Ok(sender.send_request(request).await?)
 }
 
 async fn ask(stream: UnixStream, request: &capture::Request) -> Result<Response<Incoming>, Trouble> {

@@ -13,6 +13,7 @@ pub mod negotiation;
 mod answers;
 #[cfg(feature = "af-xdp")]
 mod captures;
+mod changes;
 #[cfg(feature = "af-xdp")]
 mod connections;
 #[cfg(feature = "af-xdp")]

@@ -9,11 +9,13 @@ use tokio::sync::oneshot;
 
 use super::answers::Answers;
 use super::captures::Captures;
+use super::changes;
 use super::connections;
 use super::endpoints::{Source, router};
 use super::questions::{self, Questions};
 use super::socket::ControlSocket;
 use crate::config::Plan;
+use crate::containers::Orders;
 use crate::failure::{self, Failure};
 use crate::privileges;
 
@@ -42,7 +44,7 @@ impl Server {
     /// # Errors
     ///
     /// Refused if the control socket or the HTTP address cannot be had.
-    pub fn start(plan: &Plan) -> Result<(Self, Questions), Failure> {
+    pub fn start(plan: &Plan, orders: Option<Orders>) -> Result<(Self, Questions), Failure> {
         let control = ControlSocket::listen(&plan.socket)?;
         let http = TcpListener::bind(plan.listen)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
@@ -64,9 +66,10 @@ impl Server {
                 let captures = Captures::new(answers.clone(), asked, pulse.clone());
                 let anybodys = Source::new(answers.clone(), pulse.clone(), ANYBODYS_AGE);
                 let owners = Source::new(answers, pulse, Duration::ZERO);
+                let owners = router(owners).merge(captures.router()).merge(changes::router(orders));
                 tokio::select! {
                     _ = stopped => {}
-                    failed = serve((control, router(owners).merge(captures.router())), (http, router(anybodys))) => failure::tell(format!("portlane: HTTP ended: {failed}")),
+                    failed = serve((control, owners), (http, router(anybodys))) => failure::tell(format!("portlane: HTTP ended: {failed}")),
                 }
             });
         };

@@ -35,7 +35,7 @@ pub fn run(arguments: &Demo) -> Result<(), Failure> {
     let plan = plan()?;
     let topology = Topology::build(plan.containers.len()).map_err(|cause| cannot_build(&cause))?;
     if arguments.hold {
-        let (_server, questions) = Server::start(&plan)?;
+        let (_server, questions) = Server::start(&plan, None)?;
         let listen = plan.listen;
         outputs::print(&format!(
             "traffic flows until Ctrl-C; numbers on http://{listen}/stats.json, by `portlane stats`\n"

@@ -7,6 +7,7 @@
 
 mod bench;
 mod capture;
+mod containers;
 mod control;
 mod demo;
 mod endings;
@@ -132,6 +133,9 @@ fn main() -> ExitCode {
         trial("a_small_cgroup_is_refused", refusals::group_memory).with_ignored_flag(forbidden || !has_memory_groups),
         trial("a_configuration_without_wire_is_refused", refusals::no_wire),
         trial("stats_without_a_portlane_is_refused", refusals::nobody_listens),
+        trial("containers_come_change_and_go", containers::come_change_and_go),
+        trial("what_cannot_be_written_down_is_not_done", containers::unwritable_state),
+        trial("a_thousand_containers_come_and_go_under_load", containers::many_under_load),
         trial("the_control_socket_is_its_owners_alone", control::owner_only),
         trial("http_answers_reads_and_nothing_else", control::http),
         trial("idle_connections_do_not_keep_the_owner_out", control::idle_connections),
