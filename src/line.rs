@@ -243,14 +243,13 @@ impl<D: Device> Line<D> {
     /// A packet leaves; false if the device's ring is full, and the packet goes back.
     #[inline]
     fn send(&mut self, direction: Direction, departure: Departure<Frame>, now: Nanos, mut watch: impl Watch) -> bool {
+        if departure.packet.is_phantom() {
+            self.end_phantom(direction, departure, now);
+            return true;
+        }
         let shaper = &mut self.shapers[direction.index()];
         let device = &mut self.ports[self.leaves_by[direction.index()]].device;
         let Departure { lane, packet, enqueued, .. } = departure;
-        if packet.is_phantom() {
-            self.pool.put(packet);
-            self.histograms.record(histogram(direction, lane), (now - enqueued).0);
-            return true;
-        }
         watch.ends(&self.pool, &packet, End::Sent { lane, enqueued: Some(enqueued) });
         if let Err(packet) = device.send(packet) {
             watch.takes_back();
@@ -260,6 +259,15 @@ impl<D: Device> Line<D> {
         self.counters.sent += 1;
         self.histograms.record(histogram(direction, lane), (now - enqueued).0);
         true
+    }
+
+    /// A packet of an observed lane would have left.
+    #[cold]
+    #[inline(never)]
+    fn end_phantom(&mut self, direction: Direction, departure: Departure<Frame>, now: Nanos) {
+        let Departure { lane, packet, enqueued, .. } = departure;
+        self.pool.put(packet);
+        self.histograms.record(histogram(direction, lane), (now - enqueued).0);
     }
 
     /// Keeps frames free for what arrives next: a lane that hoards, in whichever direction, gives up its oldest. Phantoms count as the

@@ -24,8 +24,8 @@ pub struct Frame {
 // A queue of packets is a queue of these.
 const _: () = assert!(size_of::<Frame>() == 16);
 
-/// Addresses from here on are phantoms'. A pool has 4 GiB at most, and a frame 64 bytes at least, so that none begins there.
-const PHANTOM: u32 = u32::MAX - 1;
+/// Addresses from here on are phantoms': no pool is as long.
+pub(crate) const PHANTOM: u32 = u32::MAX - 1;
 
 impl Frame {
     /// The token for `len` bytes at `address`, all that the packet had on the wire, from a network interface.
@@ -34,8 +34,7 @@ impl Frame {
         Self { address, wire_len: u32::from(len), pool, len, link_type: ETHERNET }
     }
 
-    /// A phantom of the packet in `of`, with a bit of its maker's. No frame is at its address: that would begin after the end
-    /// of any pool.
+    /// A phantom of the packet in `of`, with a bit of its maker's. No frame is at its address: no pool is as long.
     #[inline]
     pub(crate) fn phantom(of: &Self, bit: bool) -> Self {
         Self { address: PHANTOM | u32::from(bit), len: 0, ..*of }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::Frame;
 use crate::area::Area;
+use crate::frame::PHANTOM;
 pub(crate) use parts::Loan;
 use parts::Others;
 
@@ -84,7 +85,7 @@ impl Pool {
     /// otherwise what `mmap` says.
     pub fn new(layout: Layout) -> io::Result<Self> {
         let bytes = layout.bytes();
-        if bytes == 0 || bytes > u64::from(u32::MAX) || !SIZES.contains(&layout.frame_size) {
+        if bytes == 0 || bytes > u64::from(PHANTOM) || !SIZES.contains(&layout.frame_size) {
             let Layout { frames, frame_size } = layout;
             let why = format!(
                 "a pool of {frames} frames of {frame_size} bytes: must be 1 byte to 4 GiB, and a frame {} to {} bytes",
@@ -101,6 +102,7 @@ impl Pool {
     pub(crate) fn over(area: Area, layout: Layout, headroom: u32) -> Self {
         static NEXT_ID: AtomicU32 = AtomicU32::new(0);
         let Layout { frames, frame_size } = layout;
+        assert!(layout.bytes() <= u64::from(PHANTOM));
         assert!(area.len() as u64 >= layout.bytes() && headroom < frame_size && SIZES.contains(&frame_size));
         let per_byte = u64::MAX / u64::from(frame_size) + 1;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);

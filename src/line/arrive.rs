@@ -44,7 +44,6 @@ impl<D: Device> Line<D> {
         mut watch: impl Watch,
     ) -> usize {
         let (memory, mut sent) = (self.pool.capacity(), 0);
-        let watches = self.observed.is_some();
         let mut leaving = std::mem::take(&mut self.leaving);
         let (mut direction, mut room) = (Direction::Ingress, self.room(Direction::Ingress));
         for (frame, owner) in frames.zip(owners) {
@@ -55,12 +54,14 @@ impl<D: Device> Line<D> {
             let (lane, len) = (LaneId(found.owner), frame.wire_len());
             if self.shapers[found.direction.index()].owes(lane) {
                 let arrival = Arrival { packet: frame, len, memory, flow: found.flow };
-                if watches {
-                    // It leaves now, and those before it have to be gone.
+                if self.observed.is_some() {
+                    // It may leave now, and those before it have to be gone.
                     sent += self.send_all(direction, leaving.drain(..));
+                    sent += self.join(found.direction, lane, arrival, now, watch.lend());
                     room = self.room(direction);
+                } else {
+                    self.join_lane(found.direction, lane, arrival, now, watch.lend());
                 }
-                sent += self.join(found.direction, lane, arrival, now, watch.lend());
                 continue;
             }
             if found.direction != direction {
@@ -163,9 +164,26 @@ impl<D: Device> Line<D> {
         }
     }
 
-    /// A packet joins its lane. Returns how many have left: it may be the only one that may.
-    #[inline(never)]
+    /// A packet joins its lane, or leaves while a phantom joins an observed one. Returns how many have left.
+    #[inline(always)]
     fn join(
+        &mut self,
+        direction: Direction,
+        lane: LaneId,
+        arrival: Arrival<Frame>,
+        now: Nanos,
+        watch: impl Watch,
+    ) -> usize {
+        if self.observes(lane) {
+            self.join_observed(direction, lane, arrival, now, watch)
+        } else {
+            self.join_lane(direction, lane, arrival, now, watch)
+        }
+    }
+
+    /// A packet, or a phantom, joins its lane. Returns how many have left: it may be the only one that may.
+    #[inline(never)]
+    pub(super) fn join_lane(
         &mut self,
         direction: Direction,
         lane: LaneId,
@@ -173,11 +191,10 @@ impl<D: Device> Line<D> {
         now: Nanos,
         mut watch: impl Watch,
     ) -> usize {
-        if self.observes(lane) {
-            return self.join_observed(direction, lane, arrival, now, watch);
-        }
         watch.turns_to(direction);
-        watch.joins(&self.pool, &arrival.packet);
+        if !arrival.packet.is_phantom() {
+            watch.joins(&self.pool, &arrival.packet);
+        }
         let shaper = &mut self.shapers[direction.index()];
         let departure = shaper.join(
             lane,

@@ -10,7 +10,7 @@ use portlane_classify::{Direction, ecn};
 use portlane_rings::{Device, Frame};
 use portlane_shaper::{Arrival, LaneId, Nanos, Volume};
 
-use super::{End, Home, Line, Watch, link_of};
+use super::{End, Line, Watch, link_of};
 use crate::config::{Mode, Plan};
 
 /// Frames of observed lanes that wait for a device, in each direction; more are lost.
@@ -70,6 +70,7 @@ impl<D: Device> Line<D> {
 
     /// A packet of an observed lane that does not go straight through: a phantom joins the lane, and the packet leaves. Returns
     /// how many have left, phantoms included.
+    #[cold]
     #[inline(never)]
     pub(super) fn join_observed(
         &mut self,
@@ -82,15 +83,7 @@ impl<D: Device> Line<D> {
         let Arrival { packet: frame, len, memory, flow } = arrival;
         let bit = ecn::can_mark(link_of(&frame), self.pool.bytes(&frame));
         let phantom = Arrival { packet: self.pool.phantom(&frame, bit), len, memory, flow };
-        let shaper = &mut self.shapers[direction.index()];
-        watch.turns_to(direction);
-        let departure = shaper.join(
-            lane,
-            phantom,
-            now,
-            &mut Home { pool: &mut self.pool, dropped: &mut self.counters.dropped, watch: watch.lend() },
-        );
-        let sent = departure.map_or(0, |departure| usize::from(self.send(direction, departure, now, watch.lend())));
+        let sent = self.join_lane(direction, lane, phantom, now, watch.lend());
         sent + usize::from(self.let_go(direction, lane, frame, watch))
     }
 
@@ -124,6 +117,7 @@ impl<D: Device> Line<D> {
     }
 
     /// Frames of observed lanes that waited for their device leave, as many as it takes. Returns how many.
+    #[cold]
     #[inline(never)]
     pub(super) fn let_go_held_up(&mut self, mut watch: impl Watch) -> usize {
         let Self { ports, pool, observed: Some(observed), leaves_by, counters, .. } = self else { return 0 };

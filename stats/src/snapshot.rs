@@ -429,7 +429,9 @@ fn balance(who: &str, unit: &'static str, taken: u64, fates: [u64; 3]) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::Snapshot;
+    use super::{Snapshot, Volume};
+    use crate::counters::DropReason;
+    use crate::histogram::LaneHistogram;
     use crate::samples;
 
     /// What `check` says of the sample after `slip`.
@@ -449,6 +451,31 @@ mod tests {
         let error = slip(|lost| lost.unmatched.ingress.offered_bytes += 1);
         assert_eq!(error, "unmatched ingress: 1 bytes taken are not 0 sent + 0 dropped + 0 queued");
         assert_eq!(samples::snapshot().check(), Ok(()));
+    }
+
+    #[test]
+    fn an_observed_lane_has_two_books() {
+        let observe = |snapshot: &mut Snapshot| {
+            let lane = snapshot.containers[0].egress.clone();
+            snapshot.containers[0].egress = lane.observed(&LaneHistogram::default(), Volume::default());
+        };
+        let mut snapshot = samples::grouped();
+        observe(&mut snapshot);
+        let (lane, queued) = (&snapshot.containers[0].egress, samples::grouped().containers[0].egress.queued());
+        assert_eq!((lane.sent(), lane.held(), lane.queued()), (lane.offered(), Volume::default(), queued));
+        assert_eq!(snapshot.check(), Ok(()));
+        let error = slip(|lost| {
+            observe(lost);
+            lost.containers[0].egress.would.iter_mut().for_each(|would| would.sent_packets -= 1);
+        });
+        assert!(error.starts_with("web egress, observed: 1500 packets taken are not 1155 sent + "), "{error}");
+        let error = slip(|lost| {
+            observe(lost);
+            lost.containers[0].egress.drops.insert(DropReason::Codel, 1);
+        });
+        assert_eq!(error, "web egress: 1500 packets taken are not 1500 sent + 1 dropped + 0 queued");
+        let json = serde_json::to_string(&snapshot).unwrap();
+        assert!(json.contains("\"mode\":\"observe\"") && serde_json::from_str::<Snapshot>(&json).unwrap() == snapshot);
     }
 
     #[test]

@@ -16,4 +16,5 @@ mod rig;
 mod rings;
 mod shortage;
 mod soak;
+mod tapped;
 mod workers;

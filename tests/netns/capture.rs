@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -211,6 +213,28 @@ pub(crate) fn chosen() {
     assert!(ended.code == Some(0) && ended.stderr.contains(" captured until it was stopped"), "{ended:?}");
     assert!(!read(&file).is_empty());
     assert_eq!(request_of(&bench.line, 9_660, "POST", "/capture").unwrap().0, 404, "the owner's alone");
+    for (body, status, words) in [
+        ("{", 400, "EOF while parsing"),
+        ("{}", 422, "missing field `seconds`"),
+        ("{\"seconds\": 1, \"size\": 2}", 422, "unknown field `size`"),
+        ("{\"seconds\": 3601}", 400, "seconds: 3601: a capture lasts 1 to 3600"),
+        (&"[".repeat(5_000), 413, "length limit exceeded"),
+    ] {
+        let answer = post(&bench.socket(), body);
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&expected) && answer.contains("application/problem+json"), "{body}: {answer}");
+        assert!(answer.contains(words), "{answer}");
+    }
+}
+
+/// What the control socket answers to a request for a capture with this body.
+fn post(socket: &Path, body: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    let head = "POST /capture HTTP/1.1\r\nhost: portlane\r\ncontent-type: application/json\r\n";
+    write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// Frames that two workers saw are in the order of time, and none is missing.

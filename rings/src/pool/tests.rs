@@ -47,8 +47,28 @@ fn frames_do_not_change_pools() {
 }
 
 #[test]
+fn phantoms_take_no_frame() {
+    let mut pool = Pool::new(LAYOUT).unwrap();
+    let mut frame = pool.take().unwrap();
+    pool.write(&mut frame, &[7; 100]).unwrap();
+    frame.set_wire_len(1_500);
+    frame.set_link_type(101);
+    let phantoms = [false, true].map(|bit| pool.phantom(&frame, bit));
+    assert!(!frame.is_phantom() && !frame.phantom_bit());
+    assert_eq!((pool.free(), pool.phantoms()), (3, 2));
+    for (phantom, bit) in phantoms.into_iter().zip([false, true]) {
+        assert_eq!((phantom.is_phantom(), phantom.phantom_bit()), (true, bit));
+        assert_eq!((phantom.len(), phantom.wire_len(), phantom.link_type()), (0, 1_500, 101));
+        pool.put(phantom);
+    }
+    assert_eq!((pool.free(), pool.phantoms()), (3, 0));
+    pool.put(frame);
+    assert_eq!(pool.free(), 4);
+}
+
+#[test]
 fn impossible_layouts_are_refused() {
-    for (frames, frame_size) in [(0, 2_048), (1 << 22, 2_048), (8, 0), (8, 63), (8, 65_536)] {
+    for (frames, frame_size) in [(0, 2_048), (1 << 22, 2_048), (65_537, 65_535), (8, 0), (8, 63), (8, 65_536)] {
         let refused = Pool::new(Layout { frames, frame_size }).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{frames} of {frame_size}");
     }
