@@ -183,7 +183,8 @@ impl Live {
     ///
     /// An interface was deleted, or went down where that is to end the run.
     pub fn work(&mut self, stop: &AtomicBool, inbox: &Inbox) -> Result<(), Failure> {
-        let pulse = inbox.pulse();
+        let (pulse, bells) = (inbox.pulse(), Arc::clone(&self.first.bells));
+        inbox.wake_by(move || bells[0].ring());
         self.others.iter_mut().for_each(|worker| worker.beat = Some(pulse.join()));
         self.first.settle_down();
         let called = AtomicBool::new(false);

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use caps::Capability;
-use crossbeam::channel::{self, Receiver, Sender};
+use crossbeam::channel::{self, Receiver};
 use portlane_rings::{Interface, NewRules, Rules};
 use sd_notify::NotifyState;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::config::Plan;
 use crate::containers::{Draft, Order, Orders, Refusal, Registry, Wanted};
-use crate::control::questions::{Beats, Pulse, Reload, Reloaded, Request};
+use crate::control::questions::{Beats, Pulse, Reload, Reloaded, Request, Requests};
 use crate::failure::{self, Failure};
 use crate::line::change::Change;
 use crate::live;
@@ -51,7 +51,7 @@ pub struct Charge {
     /// Tells of SIGHUP: see [`reload_on_hangup`].
     pub hangups: UnixStream,
     /// Where the worker takes requests.
-    pub requests: Sender<Request>,
+    pub requests: Requests,
     /// Whether the worker takes turns.
     pub pulse: Pulse,
     /// The interfaces in use.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam::channel::Sender;
 use portlane_stats::estimator::{Estimators, INTERVAL_NS};
 use portlane_stats::window::Sampling;
 use tokio::sync::{mpsc, oneshot};
@@ -43,7 +42,7 @@ impl Answers {
     /// share, and whoever asks and leaves would get a snapshot built each time.
     ///
     /// `rates`: the window of each lane, if percentiles of rate are wanted.
-    pub(super) fn start(questions: Sender<questions::Request>, rates: Option<Sampling>) -> Self {
+    pub(super) fn start(questions: questions::Requests, rates: Option<Sampling>) -> Self {
         let (sender, requests) = mpsc::channel(TAKEN_IN);
         let asker = Asker { questions, estimators: Estimators::new(rates) };
         tokio::spawn(answer_in_turn(requests, asker, sampled_every(rates)));
@@ -96,7 +95,7 @@ async fn answer_in_turn(mut requests: mpsc::Receiver<Request>, mut asker: Asker,
 
 /// Who asks the worker, and follows what it counts.
 struct Asker {
-    questions: Sender<questions::Request>,
+    questions: questions::Requests,
     estimators: Estimators,
 }
 

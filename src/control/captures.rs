@@ -13,7 +13,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
-use crossbeam::channel::Sender;
 use http_body_util::channel::{self, Channel};
 use portlane_pcap::{Annotated, Noted, Way};
 use portlane_shaper::{LaneId, Nanos};
@@ -23,7 +22,7 @@ use tokio::time::{self, Instant};
 use super::answers::Answers;
 use super::connections::Lease;
 use super::problem::Problem;
-use super::questions::{self, Begin, Begun, Pulse};
+use super::questions::{self, Begin, Begun, Pulse, Requests};
 use crate::capture::{Fate, Merge, NOBODYS, Pipe, Request, Sight, Trailers, Wanted};
 
 /// The longest request.
@@ -49,19 +48,22 @@ const PIECE: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub(super) struct Captures {
     answers: Answers,
-    requests: Sender<questions::Request>,
+    requests: Requests,
     pulse: Pulse,
     /// One at a time.
     seat: Arc<Semaphore>,
 }
 
 impl Captures {
-    pub(super) fn new(answers: Answers, requests: Sender<questions::Request>, pulse: Pulse) -> Self {
+    pub(super) fn new(answers: Answers, requests: Requests, pulse: Pulse) -> Self {
         Self { answers, requests, pulse, seat: Arc::new(Semaphore::new(1)) }
     }
 
     pub(super) fn router(self) -> Router {
-        Router::new().route(Request::PATH, post(capture)).layer(DefaultBodyLimit::max(MAX_REQUEST)).with_state(self)
+        Router::new()
+            .route(Request::PATH, post(capture))
+            .layer(DefaultBodyLimit::max(MAX_REQUEST))
+            .with_state(self)
     }
 
     /// Has the workers begin.

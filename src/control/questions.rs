@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crossbeam::channel::{self, Receiver, Sender};
+use crossbeam::channel::{self, Receiver, SendError, Sender, TrySendError};
 use crossbeam::utils::CachePadded;
 use portlane_shaper::Nanos;
 use portlane_stats::snapshot::Snapshot;
@@ -94,25 +94,83 @@ pub enum Request {
 }
 
 /// Where requests are made, and where the worker takes them.
-pub type Questions = (Sender<Request>, Inbox);
+pub type Questions = (Requests, Inbox);
+
+/// What wakes the worker.
+type Doorbell = Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>;
+
+/// Where requests are made.
+#[derive(Clone)]
+pub struct Requests {
+    sender: Sender<Request>,
+    doorbell: Doorbell,
+}
+
+impl Requests {
+    /// Makes a request, and wakes the worker for it; waits while too many others do.
+    ///
+    /// # Errors
+    ///
+    /// The worker is gone: the request comes back.
+    pub fn send(&self, request: Request) -> Result<(), Box<SendError<Request>>> {
+        self.sender.send(request)?;
+        self.ring();
+        Ok(())
+    }
+
+    /// Makes a request, and wakes the worker for it, if there is room.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the worker is gone: the request comes back.
+    pub fn try_send(&self, request: Request) -> Result<(), Box<TrySendError<Request>>> {
+        self.sender.try_send(request)?;
+        self.ring();
+        Ok(())
+    }
+
+    fn ring(&self) {
+        if let Some(doorbell) = self.doorbell.get() {
+            doorbell();
+        }
+    }
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requests").field("sender", &self.sender).finish_non_exhaustive()
+    }
+}
 
 /// A channel on which this many requests may wait for the worker.
 #[must_use]
 pub fn channel(waiting: usize) -> Questions {
     let (sender, requests) = channel::bounded(waiting);
-    let pulse = Pulse::default();
-    (sender, Inbox { requests, beat: pulse.join(), pulse })
+    let (pulse, doorbell) = (Pulse::default(), Doorbell::default());
+    (Requests { sender, doorbell: Arc::clone(&doorbell) }, Inbox { requests, doorbell, beat: pulse.join(), pulse })
 }
 
 /// The end of the first worker, who answers for all.
-#[derive(Debug)]
 pub struct Inbox {
     requests: Receiver<Request>,
+    doorbell: Doorbell,
     beat: Beat,
     pulse: Pulse,
 }
 
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").field("requests", &self.requests).finish_non_exhaustive()
+    }
+}
+
 impl Inbox {
+    /// Has every request wake the worker in this way. Those that came before it finds by itself.
+    pub fn wake_by(&self, doorbell: impl Fn() + Send + Sync + 'static) {
+        // Set once: an inbox has one worker.
+        let _ = self.doorbell.set(Box::new(doorbell));
+    }
+
     /// Shows that the worker has taken a turn, and returns a request, unless it is a question that nobody waits for any more.
     #[inline]
     #[must_use]

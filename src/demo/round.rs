@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{self, Sender};
+use crossbeam::channel;
 use portlane_shaper::Limiter;
 use portlane_stats::snapshot::Snapshot;
 use tokio::sync::oneshot;
@@ -143,7 +143,7 @@ enum Sojourn {
 struct LineThread {
     thread: Option<thread::JoinHandle<io::Result<Result<Snapshot, Failure>>>>,
     stop: Arc<AtomicBool>,
-    questions: Sender<Request>,
+    questions: questions::Requests,
 }
 
 impl LineThread {

@@ -223,13 +223,13 @@ impl Worker {
     }
 
     fn sleep(&mut self, time: Nanos) -> Result<(), Failure> {
-        let bell = (self.bells.len() > 1).then(|| &self.bells[self.number]);
+        let bell = &self.bells[self.number];
         if self.line.falls_asleep() {
             let devices = self.line.ports.iter_mut().map(|port| &mut port.device);
             let begun = self.clock.now();
-            let woken = rings::wait(devices, bell.map(AsFd::as_fd), Duration::from_nanos(time.0));
+            let woken = rings::wait(devices, Some(bell.as_fd()), Duration::from_nanos(time.0));
             let by = match woken.map_err(Failure::failed)? {
-                true if bell.is_some_and(Bell::has_rung) => Waker::Worker,
+                true if bell.has_rung() => Waker::Worker,
                 true => Waker::Packet,
                 false => Waker::Time,
             };
