@@ -5,6 +5,7 @@
 //! | `parse` | frames of every link type, cut and damaged |
 //! | `capture` | pcap and pcapng files, cut and damaged |
 //! | `config` | configurations with the wrong values, and text that is none |
+//! | `containers` | containers that are asked for at run time, and the file that they are kept in |
 //! | `http` | requests for metrics: `Accept` headers and queries |
 //! | `shaper` | packets in any order, in lanes with any limits, at any time |
 //!
@@ -15,6 +16,8 @@
 mod capture;
 #[cfg(test)]
 mod config;
+#[cfg(test)]
+mod containers;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]

@@ -80,6 +80,7 @@ impl Reading {
     }
 
     /// Lets go of whose lanes they are, and keeps the memory.
+    #[cfg(feature = "af-xdp")]
     pub(crate) fn end(&mut self) {
         self.places = None;
     }

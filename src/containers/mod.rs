@@ -19,7 +19,7 @@ use crate::config::{Added, ConfigError, Configuration, Fragment, Plan};
 pub use orders::{Order, Orders, Refusal, Wanted};
 pub use ports::Resting;
 use ports::{Ports, block};
-use state::State;
+pub use state::State;
 
 /// The containers that were added, and the file that they are beside.
 #[derive(Debug, Clone)]
@@ -220,6 +220,20 @@ impl Registry {
         let pooled = ports::of(gone.table()).filter(|range| range.shared_with(pool).is_some());
         state.resting.extend(pooled.map(|ports| Resting { ports, until }));
     }
+}
+
+/// A container's keys as JSON, named as the configuration names them.
+///
+/// # Errors
+///
+/// What it is instead, and what was expected.
+pub fn keys(body: &[u8]) -> Result<Table, String> {
+    const EXPECTED: &str = "expected a JSON object as {\"ports\": [\"8000-8099\"], \"egress\": {\"rate\": \"10mbit\"}}";
+    let value: serde_json::Value = serde_json::from_slice(body).map_err(|error| format!("{error}: {EXPECTED}"))?;
+    if !value.is_object() {
+        return Err(EXPECTED.to_owned());
+    }
+    Table::try_from(value).map_err(|error| format!("{error}: {EXPECTED}"))
 }
 
 /// Those that can be together with the file; of the others it is said why not. Halves are tried as a whole, for mostly all can.

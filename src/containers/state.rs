@@ -15,9 +15,9 @@ use crate::config::Fragment;
 
 const HEAD: &str = "# Containers that were added to a running portlane. It writes this file anew with each change.\n";
 
-/// Containers that were added, in the order in which they came.
+/// Containers that were added, in the order in which they came, and ports that rest.
 #[derive(Debug, Clone, Default)]
-pub(super) struct State {
+pub struct State {
     pub(super) containers: Vec<Arc<Fragment>>,
     pub(super) resting: Vec<Resting>,
 }
@@ -55,10 +55,12 @@ impl State {
         }
     }
 
+    /// What a text says, and what of it is left out.
+    ///
     /// # Errors
     ///
     /// Why it is none of ours.
-    pub(super) fn parse(text: &str) -> Result<(Self, Vec<String>), String> {
+    pub fn parse(text: &str) -> Result<(Self, Vec<String>), String> {
         let written: Written = toml::from_str(text).map_err(|error| error.message().to_owned())?;
         let (mut state, mut warnings) = (Self::default(), Vec::new());
         for table in written.container {
@@ -91,7 +93,9 @@ impl State {
         })
     }
 
-    pub(super) fn text(&self) -> String {
+    /// The text that says it.
+    #[must_use]
+    pub fn text(&self) -> String {
         let mut text = HEAD.to_owned();
         for resting in &self.resting {
             // Rounded up: none is given too early.

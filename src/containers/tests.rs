@@ -34,6 +34,16 @@ fn keys(text: &str) -> Table {
     toml::from_str(text).unwrap()
 }
 
+#[test]
+fn what_is_no_object_of_keys_is_refused() {
+    let read = |text: &str| super::keys(text.as_bytes());
+    assert_eq!(read("{\"ports\": [\"80\"]}").unwrap()["ports"][0].as_str(), Some("80"));
+    for wrong in ["", "{", "[]", "7", "\"web\"", "{\"ports\": null}"] {
+        let why = read(wrong).unwrap_err();
+        assert!(why.contains("expected a JSON object"), "{wrong}: {why}");
+    }
+}
+
 fn ports_of(draft: &Draft) -> String {
     let container = draft.container.as_ref().unwrap();
     ports::of(container.table()).map(|range| range.to_string()).collect::<Vec<_>>().join(",")

@@ -60,10 +60,7 @@ impl Captures {
     }
 
     pub(super) fn router(self) -> Router {
-        Router::new()
-            .route(Request::PATH, post(capture))
-            .layer(DefaultBodyLimit::max(MAX_REQUEST))
-            .with_state(self)
+        Router::new().route(Request::PATH, post(capture)).layer(DefaultBodyLimit::max(MAX_REQUEST)).with_state(self)
     }
 
     /// Has the workers begin.

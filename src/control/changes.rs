@@ -9,12 +9,11 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use serde_json::Value;
 use tokio::time;
 use toml::Table;
 
 use super::problem::Problem;
-use crate::containers::{Orders, Refusal, Wanted};
+use crate::containers::{self, Orders, Refusal, Wanted};
 
 /// The longest description of a container, in bytes.
 const MAX_BODY: usize = 64 << 10;
@@ -59,15 +58,8 @@ async fn drain(State(orders): Shop) -> Result<Response, Problem> {
     give(orders, Wanted::Drain).await
 }
 
-/// A container's keys, as the configuration names them.
-pub(super) fn keys(body: &[u8]) -> Result<Table, Problem> {
-    let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, why);
-    let example = "expected a JSON object as {\"ports\": [\"8000-8099\"], \"egress\": {\"rate\": \"10mbit\"}}";
-    let value: Value = serde_json::from_slice(body).map_err(|error| bad(format!("{error}: {example}")))?;
-    if !value.is_object() {
-        return Err(bad(example.to_owned()));
-    }
-    Table::try_from(value).map_err(|error| bad(format!("{error}: {example}")))
+fn keys(body: &[u8]) -> Result<Table, Problem> {
+    containers::keys(body).map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))
 }
 
 async fn give(orders: Option<Orders>, wanted: Wanted) -> Result<Response, Problem> {
@@ -87,20 +79,5 @@ fn status(refusal: &Refusal) -> StatusCode {
         Refusal::Conflict(_) => StatusCode::CONFLICT,
         Refusal::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_no_object_of_keys_is_refused() {
-        assert_eq!(keys(br#"{"ports": ["80"]}"#).unwrap()["ports"][0].as_str(), Some("80"));
-        for wrong in ["", "{", "[]", "7", "\"web\"", "{\"ports\": null}"] {
-            let problem = keys(wrong.as_bytes()).unwrap_err();
-            assert_eq!(problem.status, StatusCode::BAD_REQUEST, "{wrong}");
-            assert!(problem.detail.contains("expected a JSON object"), "{wrong}: {}", problem.detail);
-        }
     }
 }

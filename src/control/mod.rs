@@ -13,6 +13,7 @@ pub mod negotiation;
 mod answers;
 #[cfg(feature = "af-xdp")]
 mod captures;
+#[cfg(feature = "af-xdp")]
 mod changes;
 #[cfg(feature = "af-xdp")]
 mod connections;
