@@ -34,6 +34,7 @@ mod rest;
 mod worker;
 
 pub use attach::owners;
+pub use cores::keep_off;
 
 use attach::{Attached, Station, Steered, attach};
 use bell::Bell;

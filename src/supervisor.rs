@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use caps::Capability;
 use crossbeam::channel::{self, Receiver};
+use nix::unistd::gettid;
 use portlane_rings::{Interface, NewRules, Rules};
 use sd_notify::NotifyState;
 use serde_json::{Value, json};
@@ -64,6 +65,8 @@ pub struct Charge {
     pub orders: Receiver<Order>,
     /// Ends the run.
     pub stop: Arc<AtomicBool>,
+    /// Those of the workers.
+    pub cores: Vec<Option<usize>>,
 }
 
 impl Supervisor {
@@ -85,6 +88,7 @@ impl Supervisor {
             if !goes_on {
                 return;
             }
+            live::keep_off(&charge.cores, gettid());
             let mut shift = Shift::new(charge);
             while let Some(is_hangup) = shift.wait() {
                 shift.tick(is_hangup);

@@ -39,7 +39,19 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let (config, pulse) = (arguments.config.clone(), inbox.pulse());
     let (interfaces, rules) = (live.interfaces().to_vec(), live.take_rules());
     let stopped = Arc::clone(&stop);
-    let charge = Charge { config, hangups, requests, pulse, interfaces, rules, registry, orders, stop: stopped };
+    let charge = Charge {
+        config,
+        hangups,
+        requests,
+        pulse,
+        interfaces,
+        rules,
+        registry,
+        orders,
+        stop: stopped,
+        cores: live.cores(),
+    };
+    server.keep_off(&live.cores());
     let supervisor = Supervisor::start(charge)?;
     privileges::give_up()?;
     for mode in live.modes() {

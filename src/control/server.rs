@@ -1,10 +1,12 @@
 //! The answering side: a thread of its own, which asks the worker for a snapshot between two turns.
 
 use std::net::TcpListener;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use axum::Router;
+use nix::unistd::{Pid, gettid};
 use tokio::sync::oneshot;
 
 use super::answers::Answers;
@@ -17,6 +19,7 @@ use super::socket::ControlSocket;
 use crate::config::Plan;
 use crate::containers::Orders;
 use crate::failure::{self, Failure};
+use crate::live;
 use crate::privileges;
 
 /// Requests that may wait for the worker at a time: a question, a reload and a capture. One question is asked at a time: another waits
@@ -34,6 +37,8 @@ const ANYBODYS_AGE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Server {
     stop: Option<oneshot::Sender<()>>,
+    /// Once it has begun.
+    id: Arc<OnceLock<Pid>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -56,7 +61,11 @@ impl Server {
         let (questions, inbox) = questions::channel(MAX_WAITING);
         let (asked, pulse, rates) = (questions.clone(), inbox.pulse(), plan.rates);
         let (stop, stopped) = oneshot::channel();
+        let id = Arc::new(OnceLock::new());
+        let own_id = Arc::clone(&id);
         let serve = move || {
+            // Nobody else sets it.
+            let _ = own_id.set(gettid());
             if let Err(failure) = privileges::give_up() {
                 failure::tell(failure.message());
                 return;
@@ -74,7 +83,16 @@ impl Server {
             });
         };
         let thread = thread::Builder::new().name("portlane-http".to_owned()).spawn(serve).map_err(Failure::failed)?;
-        Ok((Self { stop: Some(stop), thread: Some(thread) }, (questions, inbox)))
+        Ok((Self { stop: Some(stop), id, thread: Some(thread) }, (questions, inbox)))
+    }
+}
+
+impl Server {
+    /// Has it run on other cores than those of workers.
+    pub fn keep_off(&self, cores: &[Option<usize>]) {
+        if let Some(&id) = self.id.get() {
+            live::keep_off(cores, id);
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fs;
 
 use core_affinity::CoreId;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 
 use crate::failure::Failure;
 
@@ -68,6 +70,20 @@ fn one(core: usize, present: Option<&Cores>, online: Option<&Cores>, allowed: &[
             allowed.join(", ")
         )
     })
+}
+
+/// Has a thread run on other cores than those of workers, if there are others: what it does is not to be paid for by packets.
+pub fn keep_off(cores: &[Option<usize>], thread: Pid) {
+    let Ok(mut allowed) = sched_getaffinity(thread) else { return };
+    let left = |allowed: &CpuSet| (0..CpuSet::count()).any(|core| allowed.is_set(core).unwrap_or(false));
+    for core in cores.iter().flatten() {
+        // A core beyond those that can be told is none of its own.
+        let _ = allowed.unset(*core);
+    }
+    if left(&allowed) {
+        // Where that is refused it runs where it did.
+        let _ = sched_setaffinity(thread, &allowed);
+    }
 }
 
 #[cfg(test)]
