@@ -12,7 +12,7 @@ use portlane_shaper::{
 use super::outputs;
 use crate::args::Check;
 use crate::build::shaper;
-use crate::config::{self, Mode, Nic, Plan, Running};
+use crate::config::{self, Added, Mode, Nic, Plan, Running};
 use crate::failure::Failure;
 
 /// Runs the command.
@@ -51,6 +51,7 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     writeln!(out, "http            {}", plan.listen)?;
     write_rates(out, plan)?;
     writeln!(out, "control         {}", plan.socket.display())?;
+    write_pool(out, &plan.added)?;
     for warning in &plan.warnings {
         writeln!(out, "\nwarning: {warning}")?;
     }
@@ -66,6 +67,13 @@ fn write_modes(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
         (mode, true) => writeln!(out, "mode            {mode}"),
         (mode, false) => writeln!(out, "mode            {mode}, but not of {}", list(&others)),
     }
+}
+
+/// The ports that containers which are added at run time may get.
+fn write_pool(out: &mut impl fmt::Write, added: &Added) -> fmt::Result {
+    let Some(pool) = added.pool else { return Ok(()) };
+    let rest = added.rest;
+    writeln!(out, "ephemeral ports {pool}: blocks for containers that are added; those given back rest for {rest}")
 }
 
 /// The window of rates, with the memory that all lanes' take.
