@@ -104,6 +104,7 @@ pub fn make(readings: &[Reading], owners: &Owners, plan: &Plan, context: &Contex
         memory: context.memory,
         workers: context.workers.clone(),
         totals: maker.totals(),
+        gone: readings.iter().map(|reading| reading.places().gone).sum(),
         link: Directions { ingress: maker.link(Direction::Ingress), egress: maker.link(Direction::Egress) },
         groups: groups.collect(),
         containers: containers.collect(),

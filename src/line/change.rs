@@ -102,6 +102,13 @@ impl<D: Device> Line<D> {
         let places = Arc::make_mut(&mut self.places);
         for (one, _) in places.leaving.iter().zip(emptied).filter(|(_, emptied)| **emptied) {
             for shaper in &mut self.shapers {
+                let counters = shaper.counters(one.place.lane);
+                if one.mode == Mode::Observe {
+                    places.gone.sent += counters.offered.packets;
+                } else {
+                    places.gone.sent += counters.sent.packets;
+                    places.gone.dropped += counters.dropped_total().packets;
+                }
                 kept(shaper.remove_lane(one.place.lane, now));
             }
         }

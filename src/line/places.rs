@@ -1,7 +1,7 @@
 //! Where the nodes of a configuration are in the shapers of a line, and what has been counted by those that are gone.
 
 use portlane_shaper::{GroupId, LaneId, LaneParams, Nanos};
-use portlane_stats::snapshot::Former;
+use portlane_stats::snapshot::{Former, Gone};
 
 use crate::config::{Mode, Plan};
 
@@ -24,6 +24,8 @@ pub struct Places {
     /// What is in a group's counters for those that are no longer in it: of each group of the plan, then of the link; by
     /// [`Direction::index`](portlane_classify::Direction::index).
     pub former: Vec<[Former; 2]>,
+    /// What lanes have counted that are gone.
+    pub gone: Gone,
 }
 
 /// A container's lane.
@@ -61,6 +63,7 @@ impl Places {
             unmatched_since: None,
             leaving: Vec::new(),
             former: vec![[Former::default(); 2]; plan.groups.len() + 1],
+            gone: Gone::default(),
         }
     }
 

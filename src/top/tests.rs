@@ -7,7 +7,9 @@ use portlane_stats::histogram::Histograms;
 use portlane_stats::lane::{
     ClassReport, HtbReport, LaneReading, LaneReport, LimitReport, LimitedBy, QueueReport, Rate,
 };
-use portlane_stats::snapshot::{ContainerReport, Directions, GroupReport, Identity, NodeReport, Snapshot, Totals};
+use portlane_stats::snapshot::{
+    ContainerReport, Directions, Gone, GroupReport, Identity, NodeReport, Snapshot, Totals,
+};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
@@ -66,6 +68,7 @@ fn snapshot(seconds: u64, sent: u64, dropped: u64) -> Snapshot {
     };
     Snapshot {
         slices: 1,
+        gone: Gone::default(),
         time_ns: seconds * SECOND,
         duration_ns: seconds * SECOND,
         devices: Directions::default(),

@@ -10,7 +10,7 @@ use crate::lane::{
     Rate, TbfReport,
 };
 use crate::live::{FrameReport, MemoryReport, Rings, SocketReport, WorkerReport};
-use crate::snapshot::{ContainerReport, Directions, GroupReport, Identity, Mode, NodeReport, Snapshot, Totals};
+use crate::snapshot::{ContainerReport, Directions, Gone, GroupReport, Identity, Mode, NodeReport, Snapshot, Totals};
 use crate::window::Sampling;
 
 const DURATION_NS: u64 = 2_000_000_000;
@@ -21,6 +21,7 @@ pub(crate) fn snapshot() -> Snapshot {
         time_ns: 1_436_300_487_415_950_000,
         duration_ns: DURATION_NS,
         slices: 1,
+        gone: Gone::default(),
         devices: Directions { ingress: "veth-web".to_owned(), egress: "eth0".to_owned() },
         mode: [("eth0".to_owned(), Mode::ZeroCopy), ("veth-web".to_owned(), Mode::Generic)].into(),
         offloads: BTreeMap::new(),
