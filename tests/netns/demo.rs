@@ -9,6 +9,7 @@ use portlane::netns::Namespace;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::busy::assert_in_time;
 use crate::control::get;
 use crate::portlane::{PROGRAM, Portlane, ask, eventually, stats};
 
@@ -75,7 +76,8 @@ fn assert_container(container: &Value, id: &str, limit: Option<u64>) {
     let measured = container["measured_bps"].as_u64().unwrap();
     // No more than the limit; less only by what a busy machine takes.
     let (lowest, highest) = limit.map_or((1_000_000, u64::MAX), |limit| (limit / 100 * 90, limit / 100 * 102));
-    assert!((lowest..highest).contains(&measured), "{container}");
+    assert!(measured <= highest, "{container}");
+    assert_in_time(measured >= lowest, || container.to_string());
     assert!(container["drops"].is_u64() && container["ecn_marks"].is_u64(), "{container}");
     let sojourn = ["p50", "p99"].map(|key| container["sojourn_ns"][key].as_u64().unwrap());
     assert!(sojourn[0] <= sojourn[1], "{container}");
@@ -85,8 +87,8 @@ fn assert_container(container: &Value, id: &str, limit: Option<u64>) {
 fn assert_codel_shows(printed: &Value, limited: usize) {
     let p50 = |round: &str| printed[round][limited]["sojourn_ns"]["p50"].as_u64().unwrap();
     let (with, without) = (p50("containers"), p50("without_codel"));
-    assert!((1_000_000..25_000_000).contains(&with), "{printed}");
-    assert!(without > 5 * with, "{printed}");
+    assert!(with >= 1_000_000, "{printed}");
+    assert_in_time(with < 25_000_000 && without > 5 * with, || printed.to_string());
 }
 
 pub(crate) fn interrupted() {

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
 mod bench;
+mod busy;
 mod capture;
 mod containers;
 mod control;
@@ -37,7 +38,6 @@ mod traffic;
 mod window;
 
 use std::io::ErrorKind;
-use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -54,16 +54,9 @@ fn main() -> ExitCode {
     let has_memory_groups = refusals::MemoryGroup::new().is_ok();
     let has_prometheus = Command::new("prometheus").arg("--version").output().is_ok();
     let has_tshark = Command::new("tshark").arg("--version").output().is_ok();
-    let trial = |name: &str, test: fn()| {
+    let trial = |name: &'static str, test: fn()| {
         let run = move || -> Result<(), Failed> {
-            test();
-            Ok(())
-        };
-        Trial::test(name, run).with_ignored_flag(forbidden)
-    };
-    let timed = |name: &'static str, test: fn()| {
-        let run = move || -> Result<(), Failed> {
-            at_a_quiet_time(name, test);
+            busy::run(name, test);
             Ok(())
         };
         Trial::test(name, run).with_ignored_flag(forbidden)
@@ -79,10 +72,10 @@ fn main() -> ExitCode {
         trial("the_best_rung_is_taken_and_says_why", ladder::best),
         trial("packet_sockets_serve_where_no_program_may_be_loaded", ladder::without_bpf),
         trial("packets_longer_than_a_frame_are_counted", ladder::too_long),
-        timed("a_limited_transfer_takes_its_time", || limits::limited_transfer("auto")),
-        timed("a_limited_transfer_takes_its_time_by_packet_sockets", || limits::limited_transfer("packet")),
-        timed("percentiles_of_rate_follow_a_limit", window::of_a_limited_container),
-        timed("a_flood_gets_its_limit_and_disturbs_nobody", limits::flood),
+        trial("a_limited_transfer_takes_its_time", || limits::limited_transfer("auto")),
+        trial("a_limited_transfer_takes_its_time_by_packet_sockets", || limits::limited_transfer("packet")),
+        trial("percentiles_of_rate_follow_a_limit", window::of_a_limited_container),
+        trial("a_flood_gets_its_limit_and_disturbs_nobody", limits::flood),
         trial("long_packets_arrive_with_everything_left_on", frames::long_packets),
         trial("long_packets_arrive_through_a_shared_card", frames::long_packets_of_a_shared_card),
         trial("unfinished_checksums_are_counted_and_completed_if_told", frames::checksums),
@@ -102,18 +95,18 @@ fn main() -> ExitCode {
         trial("an_interface_that_is_renamed_is_served_as_before", service::renamed_interface),
         trial("reloads_under_load_lose_nothing", reloads::under_load),
         trial("a_soak_over_veth_balances", soak::books_balance),
-        timed("a_soak_of_hostile_frames_on_a_wire_hurts_nobody", soak::hostile_frames_on_a_wire),
-        timed("a_soak_of_hostile_frames_on_a_shared_card_hurts_nobody", soak::hostile_frames_on_a_shared_card),
+        trial("a_soak_of_hostile_frames_on_a_wire_hurts_nobody", soak::hostile_frames_on_a_wire),
+        trial("a_soak_of_hostile_frames_on_a_shared_card_hurts_nobody", soak::hostile_frames_on_a_shared_card),
         trial("a_reload_that_is_refused_changes_nothing", reloads::refused),
         trial("a_reload_changes_what_the_kernel_chooses", reloads::of_a_shared_card),
-        timed("a_limit_holds_for_all_queues_together", queues::limited_in_total),
-        timed("neither_of_two_workers_starves", queues::nobody_starves),
+        trial("a_limit_holds_for_all_queues_together", queues::limited_in_total),
+        trial("neither_of_two_workers_starves", queues::nobody_starves),
         trial("a_worker_that_sleeps_is_woken_by_another", queues::sleepers_are_woken),
         trial("reloads_under_load_lose_nothing_at_two_workers", queues::reloads_under_load),
         trial("workers_have_the_cores_and_queues_that_they_are_given", queues::as_configured),
         trial("an_interface_of_several_queues_is_spoken_of_once", queues::outage),
         trial("the_service_manager_is_told_of_all_workers", queues::watched),
-        timed("two_idle_workers_take_next_to_nothing", idle::two_workers),
+        trial("two_idle_workers_take_next_to_nothing", idle::two_workers),
         trial("cores_and_queues_that_cannot_be_had_are_refused", queues::refused),
         trial("one_worker_serves_all_queues_where_there_is_one_core", queues::one_core),
         trial("the_service_manager_is_told", service::notifies),
@@ -121,8 +114,8 @@ fn main() -> ExitCode {
         trial("threads_on_a_shared_card_keep_what_they_need", service::keeps_few_privileges),
         trial("a_run_needs_no_more_than_its_capabilities", service::runs_unprivileged),
         trial("the_service_unit_is_valid", service::unit_is_valid).with_ignored_flag(forbidden || !has_systemd),
-        timed("an_idle_run_takes_next_to_nothing", idle::adaptive),
-        timed("a_busy_run_takes_its_core", idle::busy),
+        trial("an_idle_run_takes_next_to_nothing", idle::adaptive),
+        trial("a_busy_run_takes_its_core", idle::busy),
         trial("sockets_and_workers_are_told_of", idle::numbers),
         trial("interfaces_that_cannot_serve_are_refused", refusals::interfaces),
         trial("what_another_portlane_has_is_refused", refusals::taken),
@@ -164,20 +157,9 @@ fn main() -> ExitCode {
         trial("kill_9_gives_the_host_its_traffic_back", steering::killed),
         trial("the_documented_capabilities_are_enough", steering::privileges),
         trial("queues_and_interfaces_that_are_not_there_are_refused", steering::refused),
-        timed("the_demo_keeps_its_contract", demo::contract),
+        trial("the_demo_keeps_its_contract", demo::contract),
         trial("an_interrupted_demo_leaves_nothing_behind", demo::interrupted),
         trial("a_held_demo_is_asked_as_a_run_is", demo::held),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-/// For what the machine has to have time for: a failure counts if it comes three times in a row.
-fn at_a_quiet_time(name: &str, test: fn()) {
-    for another in ["second", "third"] {
-        match catch_unwind(test) {
-            Ok(()) => return,
-            Err(_) => eprintln!("{name}: a {another} try, for the machine may have been busy"),
-        }
-    }
-    test();
 }
