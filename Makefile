@@ -1,6 +1,6 @@
 # What is missing is installed first, by name and only when missing: see scripts/setup.
 
-.PHONY: demo peers test soak scrapes lint loom replay instructions instructions-record
+.PHONY: demo peers test soak scrapes changes lint loom replay instructions instructions-record
 
 # Real TCP and UDP of three containers through AF_XDP; without root a replay of the bundled capture.
 demo:
@@ -27,6 +27,11 @@ soak:
 scrapes:
 	@scripts/setup test
 	PORTLANE_SCRAPES=long cargo test --profile soak -p portlane --test netns -- scrapes --nocapture
+
+# How long it takes to add, change and remove 1,000 containers under load (root): seconds, and a build.
+changes:
+	@scripts/setup test
+	PORTLANE_CHANGES=long cargo test --profile soak -p portlane --test netns -- a_thousand_containers --nocapture
 
 # Every interleaving of the rings that are shared with the kernel.
 loom:

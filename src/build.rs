@@ -1,6 +1,6 @@
 //! From a plan to a packet line.
 
-use portlane_classify::{Classifier, DEFAULT_FRAGMENT_LIFETIME_NS, Direction, FlowKey, Fragments};
+use portlane_classify::{Classifier, DEFAULT_FRAGMENT_LIFETIME_NS, Direction, FlowKey, Fragments, Table};
 use portlane_rings::{Device, Pool};
 use portlane_shaper::{Nanos, Shaper};
 
@@ -23,7 +23,7 @@ pub fn line<D: Device>(
     now: Nanos,
 ) -> Line<D> {
     let fragments = Fragments::new(FRAGMENTS, DEFAULT_FRAGMENT_LIFETIME_NS, key);
-    let classifier = Classifier::new(plan.owners.clone(), fragments, &plan.host_addresses);
+    let classifier = Classifier::new(Table::clone(&plan.owners), fragments, &plan.host_addresses);
     // Lanes may hold frames of other workers too.
     let capacity = pool.total_of_all() as usize;
     let shapers = Direction::ALL.map(|direction| shaper(plan, direction, capacity, now));

@@ -82,6 +82,11 @@ impl Owners {
     /// Follows another plan, whose lanes are at `places`; `lived` are those that there were before. What is to have one owner
     /// together stays with who has most of it; what is new goes to who has the fewest.
     fn follow(&mut self, plan: &Plan, places: &Places, lived: &HashSet<LaneId>) {
+        let last = places.lanes().map(|LaneId(lane)| lane as usize + 1).max().unwrap_or(0);
+        if let [only] = self.may_own[..] {
+            (self.lanes, self.groups) = (vec![only; last].into(), vec![only; plan.groups.len()]);
+            return;
+        }
         let units = Units::of(plan);
         let mut members: Vec<Vec<LaneId>> = vec![Vec::new(); units.count];
         for (&unit, place) in units.of_containers.iter().zip(&places.containers) {
@@ -101,7 +106,6 @@ impl Owners {
             }
         }
         let worker = |unit: usize| keeps[unit].unwrap_or(self.may_own[0]);
-        let last = places.lanes().map(|LaneId(lane)| lane as usize + 1).max().unwrap_or(0);
         // Those that are leaving stay where they are.
         let mut lanes: Vec<_> =
             (0..last).map(|lane| self.lanes.get(lane).copied().unwrap_or(self.may_own[0])).collect();
@@ -241,7 +245,10 @@ pub fn change<D: Device>(
 ) -> Result<Change, TooMany> {
     forget_leaving(lines, old, now);
     lines.iter().try_for_each(|line| line.check_size(old, new))?;
-    let lived: HashSet<_> = lines.iter().take(1).flat_map(|line| line.places.lanes()).collect();
+    let lived: HashSet<_> = match lines.first() {
+        Some(first) if owners.may_own.len() > 1 => first.places.lanes().collect(),
+        _ => HashSet::new(),
+    };
     let mut change = Change::default();
     for line in lines.iter_mut() {
         change = line.follow(old, new, now);

@@ -1,6 +1,7 @@
 //! The elements of the packet line, each at work on its own: what `elements` times and `instructions` counts.
 
 mod capture;
+mod change;
 mod classify;
 mod codel;
 mod histogram;
@@ -40,7 +41,7 @@ fn one_by_one<T: 'static>(over: Vec<T>, mut each: impl FnMut(&T) + 'static) -> B
 type Make = fn() -> Box<dyn Element>;
 
 /// All elements by name.
-pub(crate) const ELEMENTS: [(&str, Make); 26] = [
+pub(crate) const ELEMENTS: [(&str, Make); 27] = [
     ("parse/ipv4", classify::parse_ipv4),
     ("parse/vlan", classify::parse_vlan),
     ("parse/ipv6", classify::parse_ipv6),
@@ -67,4 +68,5 @@ pub(crate) const ELEMENTS: [(&str, Make); 26] = [
     ("turn/overload", line::overload),
     ("turn/device", line::device),
     ("reading/container", line::reading),
+    ("change/container", change::one_of_many),
 ];

@@ -12,6 +12,9 @@ mod tests;
 
 const PORTS: usize = 1 << 16;
 
+/// Ports that are renamed together if they have one owner.
+const RUN: usize = 64;
+
 /// The owner of every port: one load from an array of 65,536 per lookup.
 ///
 /// Where rules name addresses there is one more such array for each set of rules that some address
@@ -60,7 +63,7 @@ impl<V: Copy> Table<V> {
     /// have two owners on some address. A rule without addresses owns its ports on all of them.
     pub fn build(unmatched: V, rules: &[Rule<V>]) -> Result<Self, RuleError> {
         check_each(rules)?;
-        let mut painter = Painter { unmatched, rules, painted_by: vec![None; PORTS] };
+        let mut painter = Painter { unmatched, rules, painted_by: vec![0; PORTS], painted: Vec::new() };
         let everywhere = painter.paint(None, &rules_without_addresses(rules))?;
 
         let mut array_of_rules = HashMap::new();
@@ -104,10 +107,22 @@ impl<V: Copy> Table<V> {
 
     /// The same table with other names for the owners.
     #[must_use]
-    pub fn map<W: Copy>(&self, name: impl Fn(V) -> W) -> Table<W> {
+    pub fn map<W: Copy>(&self, name: impl Fn(V) -> W) -> Table<W>
+    where
+        V: PartialEq,
+    {
         let renamed = |owners: &[V; PORTS]| -> Box<[W; PORTS]> {
-            let owners: Vec<W> = owners.iter().map(|&owner| name(owner)).collect();
-            owners.into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("as many as before"))
+            let mut renamed = Vec::with_capacity(PORTS);
+            // Most ports have the owner of their neighbours.
+            for run in owners.chunks(RUN) {
+                let first = run[0];
+                if run.iter().fold(true, |same, &owner| same & (owner == first)) {
+                    renamed.resize(renamed.len() + run.len(), name(first));
+                } else {
+                    renamed.extend(run.iter().map(|&owner| name(owner)));
+                }
+            }
+            renamed.into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("as many as before"))
         };
         Table {
             unmatched: name(self.unmatched),
@@ -186,22 +201,30 @@ fn rules_by_address<V>(rules: &[Rule<V>]) -> BTreeMap<IpAddr, Vec<usize>> {
 struct Painter<'a, V> {
     unmatched: V,
     rules: &'a [Rule<V>],
-    /// Which rule and which of its ranges painted each port; here to be allocated once.
-    painted_by: Vec<Option<(usize, PortRange)>>,
+    /// Who painted each port: the place in `painted` of the range, counted from 1; here to be allocated once.
+    painted_by: Vec<u32>,
+    /// The ranges painted so far, and whose they are.
+    painted: Vec<(usize, PortRange)>,
 }
 
 impl<V: Copy> Painter<'_, V> {
     fn paint(&mut self, address: Option<IpAddr>, here: &[usize]) -> Result<Box<[V; PORTS]>, RuleError> {
-        self.painted_by.fill(None);
+        if !self.painted.is_empty() {
+            self.painted.clear();
+            self.painted_by.fill(0);
+        }
         let mut owners = vec![self.unmatched; PORTS];
         for &index in here {
             let rule = &self.rules[index];
             for &range in &rule.ports {
                 let ports = usize::from(range.first())..=usize::from(range.last());
-                if let Some(earlier) = self.painted_by[ports.clone()].iter().find_map(|by| *by) {
+                let painted_by = &mut self.painted_by[ports.clone()];
+                if let Some(&earlier) = painted_by.iter().find(|by| **by > 0) {
+                    let earlier = self.painted[earlier as usize - 1];
                     return Err(self.overlap(address, earlier, (index, range)));
                 }
-                self.painted_by[ports.clone()].fill(Some((index, range)));
+                self.painted.push((index, range));
+                painted_by.fill(u32::try_from(self.painted.len()).expect("no more ranges than ports"));
                 owners[ports].fill(rule.owner);
             }
         }

@@ -83,17 +83,16 @@ proptest! {
         ports in prop::collection::vec(any::<u16>(), 64),
     ) {
         let table = Table::build(UNMATCHED, &rules).unwrap();
+        let renamed = table.map(|owner| u64::from(owner) + 7);
         let edges = rules.iter().flat_map(|rule| &rule.ports).flat_map(|range| {
             [range.first() - 1, range.first(), range.last(), range.last().wrapping_add(1)]
         });
         let ports: Vec<u16> = ports.into_iter().chain(edges).chain(0..300).collect();
         for address in (0..5).flat_map(|host| [address(host, false), address(host, true)]) {
             for &port in &ports {
-                prop_assert_eq!(
-                    table.lookup(address, port),
-                    linear_search(&rules, address, port),
-                    "{} port {}", address, port
-                );
+                let owner = linear_search(&rules, address, port);
+                prop_assert_eq!(table.lookup(address, port), owner, "{} port {}", address, port);
+                prop_assert_eq!(renamed.lookup(address, port), u64::from(owner) + 7, "{} port {}", address, port);
             }
         }
     }

@@ -131,7 +131,7 @@ struct Members {
 impl<'a> Tree<'a> {
     fn of(plan: &'a Plan) -> Self {
         let mut members = vec![Members::default(); 1 + plan.groups.len()];
-        for (id, group) in (0..).map(GroupId).zip(&plan.groups) {
+        for (id, group) in (0..).map(GroupId).zip(&*plan.groups) {
             members[slot(group.group)].groups.push(id);
         }
         for (id, container) in (0..).map(LaneId).zip(&plan.containers) {

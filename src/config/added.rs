@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use portlane_classify::PortRange;
 use portlane_shaper::Nanos;
@@ -29,7 +30,7 @@ pub struct Added {
 }
 
 /// `[control] state`, `ephemeral_ports` and `ports_rest`. The ports of the file's own containers are not to be in the pool.
-pub(super) fn added(written: &file::Control, own: &[Container]) -> Result<Added, Problem> {
+pub(super) fn added(written: &file::Control, own: &[Arc<Container>]) -> Result<Added, Problem> {
     let pool = written.ephemeral_ports.as_ref();
     if let Some(range) = pool.filter(|range| range.get_ref().0.first() < FIRST_FREE) {
         let problem = Problem::at(range.span(), format!("ephemeral_ports begin below {FIRST_FREE}"));
@@ -37,7 +38,8 @@ pub(super) fn added(written: &file::Control, own: &[Container]) -> Result<Added,
     }
     if let Some(range) = pool {
         let pool = range.get_ref().0;
-        let inside = |container: &&Container| container.ports.iter().any(|ports| ports.shared_with(pool).is_some());
+        let inside =
+            |container: &&Arc<Container>| container.ports.iter().any(|ports| ports.shared_with(pool).is_some());
         if let Some(container) = own.iter().find(inside) {
             let title = format!("ephemeral_ports have ports of container {:?} in them", container.id);
             return Err(Problem::at(range.span(), title).help("keep them apart: they are for `--ports auto:N` alone"));

@@ -2,14 +2,14 @@
 
 use std::cmp::Reverse;
 use std::iter;
+use std::net::IpAddr;
 
 use portlane_classify::Direction;
-use portlane_shaper::{Aqm, GroupId, GroupParams, Limiter, Nanos, Rate, Shape, Size, TreeParams};
+use portlane_shaper::{Aqm, GroupId, Limiter, Nanos, Rate, Shape, Size};
 
 use super::bounded::FULL_PACKET;
-use super::file;
-use super::plan::Plan;
-use super::values::Text;
+use super::plan::{Group, Plan};
+use super::values::{List, Text};
 
 /// A burst that is spent in less than this makes a limit hard to reach.
 const SHORT_BURST: Nanos = Nanos::from_millis(1);
@@ -45,11 +45,10 @@ pub(crate) fn ceil(ceil: Rate) -> String {
 /// Nodes that promise more than they have.
 pub(crate) fn of_over_subscription(plan: &Plan, warnings: &mut Vec<String>) {
     for direction in Direction::ALL {
-        let tree = plan.tree(direction);
-        let link = ("link".to_owned(), tree.link.shape);
-        let groups = plan.groups.iter().zip(&tree.groups);
-        let groups = groups.map(|(group, params)| (format!("group {}", group.id), params.shape));
-        for ((who, shape), promised) in iter::once(link).chain(groups).zip(promised(&tree)) {
+        let index = direction.index();
+        let link = ("link".to_owned(), plan.link.params[index].shape);
+        let groups = plan.groups.iter().map(|group| (format!("group {}", group.id), group.params[index].shape));
+        for ((who, shape), promised) in iter::once(link).chain(groups).zip(promised(plan, index)) {
             let Some(rate) = shape.map(|shape| shape.rate) else { continue };
             let bits = u128::from(rate.bits_per_second());
             if promised > bits {
@@ -69,43 +68,43 @@ pub(crate) fn of_over_subscription(plan: &Plan, warnings: &mut Vec<String>) {
 
 /// Bits a second that the children of each inner node are promised: of the link, then of each group. A group without a
 /// rate of its own hands its children's promises on.
-fn promised(tree: &TreeParams) -> Vec<u128> {
-    let mut promised = vec![0; 1 + tree.groups.len()];
+fn promised(plan: &Plan, direction: usize) -> Vec<u128> {
+    let mut promised = vec![0; 1 + plan.groups.len()];
     let slot = |group: Option<GroupId>| group.map_or(0, |group| 1 + group.0 as usize);
     let bits = |rate: Rate| u128::from(rate.bits_per_second());
-    for lane in &tree.lanes {
+    for lane in plan.containers.iter().map(|container| &container.lanes[direction]) {
         promised[slot(lane.group)] += match lane.limiter {
             Limiter::None => 0,
             Limiter::Htb(Shape { rate, .. }) | Limiter::Tbf { rate, .. } => bits(rate),
         };
     }
-    let depth = |&(_, group): &(usize, &GroupParams)| {
-        iter::successors(group.group, |above| tree.groups[above.0 as usize].group).count()
+    let depth = |&(_, group): &(usize, &Group)| {
+        iter::successors(group.group, |above| plan.groups[above.0 as usize].group).count()
     };
-    let mut deepest_first: Vec<_> = (1..).zip(&tree.groups).collect();
+    let mut deepest_first: Vec<_> = (1..).zip(&*plan.groups).collect();
     deepest_first.sort_by_key(|group| Reverse(depth(group)));
     for (place, group) in deepest_first {
-        promised[slot(group.group)] += group.shape.map_or(promised[place], |shape| bits(shape.rate));
+        let shape = group.params[direction].shape;
+        promised[slot(group.group)] += shape.map_or(promised[place], |shape| bits(shape.rate));
     }
     promised
 }
 
 /// Where the host's addresses tell directions apart, no packet to or from another address is a container's.
-pub(crate) fn of_foreign_addresses(written: &file::File, warnings: &mut Vec<String>) {
-    let host = &written.host.addresses.0;
-    if host.is_empty() {
-        return;
-    }
-    let own = written.container.0.iter().map(|container| (container.id.get_ref().as_str(), &container.addresses));
-    for (who, addresses) in iter::once(("defaults", &written.defaults.addresses)).chain(own) {
-        let foreign = addresses.iter().flat_map(|list| &list.0).filter(|address| !host.contains(address));
-        warnings.extend(foreign.map(|Text(address)| {
-            format!(
-                "{who}: {address} is not one of [host] addresses; where those tell the direction, as in a replay, \
-                 its traffic is unmatched"
-            )
-        }));
-    }
+pub(crate) fn of_foreign_addresses(
+    host: &[Text<IpAddr>],
+    who: &str,
+    addresses: Option<&List<Text<IpAddr>>>,
+    warnings: &mut Vec<String>,
+) {
+    let is_foreign = |address: &&Text<IpAddr>| !host.is_empty() && !host.contains(address);
+    let foreign = addresses.into_iter().flat_map(|list| &list.0).filter(is_foreign);
+    warnings.extend(foreign.map(|Text(address)| {
+        format!(
+            "{who}: {address} is not one of [host] addresses; where those tell the direction, as in a replay, \
+             its traffic is unmatched"
+        )
+    }));
 }
 
 /// What may wait live is bounded by the frames that there are. An FQ-CoDel queue gives up from the head of its longest

@@ -10,12 +10,13 @@ use toml::Table;
 use super::error::Problem;
 use super::file::{self, File};
 use super::values::List;
-use super::{ConfigError, Plan, plan, read};
+use super::{ConfigError, Container, Plan, plan, read};
 
-/// What a configuration file says.
+/// What a configuration file says, and what is true of it by itself.
 #[derive(Debug)]
 pub struct Configuration {
     file: File,
+    own: Plan,
 }
 
 /// A container as it was added: what a `[[container]]` of a file says.
@@ -43,8 +44,17 @@ impl Configuration {
     pub fn load(path: &Path) -> Result<(Self, Plan), ConfigError> {
         let name = path.display().to_string();
         let text = read(path, &name)?;
-        let checked = File::parse(&text).and_then(|file| plan::build(file.clone()).map(|plan| (Self { file }, plan)));
+        let checked = File::parse(&text).and_then(|file| {
+            let own = plan::build(file.clone())?;
+            let plan = plan::with(&own, &[])?;
+            Ok((Self { file, own }, plan))
+        });
         checked.map_err(|problem| ConfigError::new(problem, &text, &name))
+    }
+
+    /// Takes from an earlier one what is the same there: plans made of both share it.
+    pub fn share(&mut self, earlier: &Self) {
+        self.own.share(&earlier.own);
     }
 
     /// Whether the file itself has a container of this name.
@@ -67,15 +77,24 @@ impl Configuration {
         self.file.container.0.iter().map(|container| container.id.get_ref().as_str()).collect()
     }
 
-    /// The plan of the file with these containers behind its own.
+    /// What a container would be behind those of the file, and what of it is probably not meant.
     ///
     /// # Errors
     ///
-    /// What of them cannot be, and what would be right.
-    pub fn with(&self, added: &[Arc<Fragment>]) -> Result<Plan, String> {
-        let (mut file, own) = (self.file.clone(), self.file.container.0.len());
-        file.container.0.extend(added.iter().map(|fragment| fragment.parsed.clone()));
-        plan::build_with(file, own).map_err(words)
+    /// What of it cannot be, and what would be right.
+    pub fn check(&self, added: &Fragment) -> Result<(Arc<Container>, Vec<String>), String> {
+        let mut warnings = Vec::new();
+        let container = plan::added_container(&self.file, &added.parsed, &mut warnings).map_err(words)?;
+        Ok((Arc::new(container), warnings))
+    }
+
+    /// The plan of the file with these containers, all [checked](Self::check), behind its own.
+    ///
+    /// # Errors
+    ///
+    /// What of them cannot be together, and what would be right.
+    pub fn with(&self, added: &[Arc<Container>]) -> Result<Plan, String> {
+        plan::with(&self.own, added).map_err(words)
     }
 }
 

@@ -19,6 +19,7 @@ mod plan;
 mod queue;
 mod rates;
 mod running;
+mod shared;
 mod values;
 mod workers;
 
@@ -29,6 +30,7 @@ pub use interfaces::{Nic, Queues, Wire};
 pub use mode::Mode;
 pub use plan::{Container, DEFAULT_SOCKET, Group, LanePlan, LinkPlan, Plan};
 pub use running::{Checksums, Idle, InterfaceDown, Io, Running, Switching};
+pub(crate) use shared::share;
 pub use workers::Worker;
 
 use std::fs;
@@ -58,12 +60,6 @@ fn read(path: &Path, name: &str) -> Result<String, ConfigError> {
 ///
 /// If it is not TOML, or says something that cannot be.
 pub fn parse(text: &str, name: &str) -> Result<Plan, ConfigError> {
-    let problem = match file::File::parse(text) {
-        Ok(file) => match plan::build(file) {
-            Ok(plan) => return Ok(plan),
-            Err(problem) => problem,
-        },
-        Err(problem) => problem,
-    };
-    Err(ConfigError::new(problem, text, name))
+    let checked = file::File::parse(text).and_then(plan::build).and_then(|own| plan::with(&own, &[]));
+    checked.map_err(|problem| ConfigError::new(problem, text, name))
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use portlane_classify::{Direction, PortRange, Rule, RuleError, Table};
 use portlane_shaper::{GroupId, GroupParams, LaneParams, LinkParams, QueueParams, TreeParams};
@@ -33,8 +34,8 @@ const MAX_SOCKET_PATH: usize = 107;
 /// A tree has at most this many lanes, one of which is nobody's, and as many groups.
 const MAX_NODES: usize = 1 << 20;
 
-/// A checked configuration.
-#[derive(Debug)]
+/// A checked configuration. What two of them have in common they share: it is the same without a look at what it says.
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// Whether limits hold for what no container owns, and for containers that do not say.
     pub mode: Mode,
@@ -43,13 +44,13 @@ pub struct Plan {
     /// Addresses of the containers' host; may be empty.
     pub host_addresses: Vec<IpAddr>,
     /// All groups, as written: a [`GroupId`] is a position in this list.
-    pub groups: Vec<Group>,
+    pub groups: Arc<[Group]>,
     /// All containers, as written.
-    pub containers: Vec<Container>,
+    pub containers: Vec<Arc<Container>>,
     /// The lane of traffic that no container owns, in both directions.
     pub unmatched: LanePlan,
     /// Owner of each port: a container's position, or the number of containers for nobody's.
-    pub owners: Table<u32>,
+    pub owners: Arc<Table<u32>>,
     /// The interfaces to join, for live traffic that is taken whole.
     pub wire: Option<Wire>,
     /// The interface that host and containers share, for live traffic of containers alone. Not beside `wire`.
@@ -89,7 +90,7 @@ pub struct Group {
 }
 
 /// A container.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
     /// Its name.
     pub id: String,
@@ -134,21 +135,13 @@ impl Plan {
     }
 }
 
-/// Checks what was written.
+/// Checks what was written, each part of it. What there is to say of the whole is not among the warnings: see [`with`].
 pub(crate) fn build(file: File) -> Result<Plan, Problem> {
-    let own = file.container.0.len();
-    build_with(file, own)
-}
-
-/// Checks what was written; of the containers so many are the file's own, and those behind them were added.
-pub(crate) fn build_with(file: File, own: usize) -> Result<Plan, Problem> {
     if file.container.0.is_empty() {
         let problem = Problem::of_the_whole("no container");
         return Err(problem.help("add one: [[container]] with id = \"web\" and ports = [\"31000-31499\"]"));
     }
-    if file.container.0.len().max(file.group.0.len()) >= MAX_NODES {
-        return Err(Problem::of_the_whole(format!("{MAX_NODES} containers or groups, or more")));
-    }
+    check_size(file.container.0.len().max(file.group.0.len()))?;
     let mut warnings = Vec::new();
     let link = link(file.link.as_ref(), &mut warnings)?;
     let names = Names::of(&file.group.0)?;
@@ -158,11 +151,15 @@ pub(crate) fn build_with(file: File, own: usize) -> Result<Plan, Problem> {
     check_default(&defaults.egress)?;
     let containers =
         file.container.0.iter().map(|written| container(written, file.mode, defaults, &names, &mut warnings));
-    let containers = containers.collect::<Result<Vec<_>, _>>()?;
-    let owners = owners(&containers, &file.container.0)?;
-    let added = added(&file.control, &containers[..own])?;
+    let containers = containers.map(|one| one.map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    let owners = owners(&containers).map_err(|error| located(&error, &file.container.0))?;
+    let added = added(&file.control, &containers)?;
     let queue = queue(&defaults.queue, &node::Queue::default(), "defaults", &mut warnings)?;
-    advice::of_foreign_addresses(&file, &mut warnings);
+    let host = &file.host.addresses.0;
+    advice::of_foreign_addresses(host, "defaults", defaults.addresses.as_ref(), &mut warnings);
+    for container in &file.container.0 {
+        advice::of_foreign_addresses(host, container.id.get_ref(), container.addresses.as_ref(), &mut warnings);
+    }
     let wire = file.wire.map(wire).transpose()?;
     let running = Running {
         io: io(file.io.as_ref(), file.nic.is_some())?,
@@ -173,13 +170,13 @@ pub(crate) fn build_with(file: File, own: usize) -> Result<Plan, Problem> {
         checksums: file.checksums,
     };
     let nic = file.nic.map(|written| nic(written, wire.as_ref())).transpose()?;
-    let mut plan = Plan {
+    Ok(Plan {
         mode: file.mode,
         link,
-        groups,
+        groups: groups.into(),
         unmatched: LaneParams { queue, ..LaneParams::default() },
         containers,
-        owners,
+        owners: Arc::new(owners),
         workers: workers(&file.worker.0, wire.as_ref(), nic.as_ref())?,
         nic,
         wire,
@@ -189,14 +186,50 @@ pub(crate) fn build_with(file: File, own: usize) -> Result<Plan, Problem> {
         listen: file.http.listen.0,
         added,
         socket: socket(file.control.socket)?,
-        warnings: Vec::new(),
+        warnings,
+    })
+}
+
+/// The plan of a file with containers behind its own, and what there is to say of the whole.
+///
+/// # Errors
+///
+/// A port has two owners, or a name.
+pub(crate) fn with(own: &Plan, added: &[Arc<Container>]) -> Result<Plan, Problem> {
+    let containers: Vec<_> = own.containers.iter().chain(added).cloned().collect();
+    check_size(containers.len())?;
+    let owners = if added.is_empty() {
+        Arc::clone(&own.owners)
+    } else {
+        let refused = |error: RuleError| Problem::of_the_whole(error.to_string());
+        Arc::new(owners(&containers).map_err(refused)?)
     };
+    let mut plan = Plan { containers, owners, ..own.clone() };
+    let mut warnings = std::mem::take(&mut plan.warnings);
     advice::of_over_subscription(&plan, &mut warnings);
     if plan.wire.is_some() || plan.nic.is_some() {
         advice::of_long_queues(&plan, &mut warnings);
     }
     plan.warnings = warnings;
     Ok(plan)
+}
+
+/// Checks a container that is to be behind those of a file.
+pub(crate) fn added_container(
+    file: &File,
+    written: &file::Container,
+    warnings: &mut Vec<String>,
+) -> Result<Container, Problem> {
+    let id = written.id.get_ref();
+    advice::of_foreign_addresses(&file.host.addresses.0, id, written.addresses.as_ref(), warnings);
+    container(written, file.mode, &file.defaults, &Names::of(&file.group.0)?, warnings)
+}
+
+fn check_size(nodes: usize) -> Result<(), Problem> {
+    if nodes < MAX_NODES {
+        return Ok(());
+    }
+    Err(Problem::of_the_whole(format!("{MAX_NODES} containers or groups, or more")))
 }
 
 fn link(written: Option<&node::Direction>, warnings: &mut Vec<String>) -> Result<LinkPlan, Problem> {
@@ -237,8 +270,8 @@ fn container(
     })
 }
 
-/// The table of ports; what is wrong is shown at the container that came later.
-fn owners(containers: &[Container], written: &[file::Container]) -> Result<Table<u32>, Problem> {
+/// The table of ports.
+fn owners(containers: &[Arc<Container>]) -> Result<Table<u32>, RuleError> {
     let rules: Vec<_> = (0..)
         .zip(containers)
         .map(|(owner, container)| Rule {
@@ -249,16 +282,19 @@ fn owners(containers: &[Container], written: &[file::Container]) -> Result<Table
         })
         .collect();
     let nobody = u32::try_from(rules.len()).expect("a tree has fewer lanes than 2^32");
-    Table::build(nobody, &rules).map_err(|error| {
-        let place = match &error {
-            RuleError::DuplicateName { name, .. } => last_named(written, name).map(|found| found.id.span()),
-            RuleError::NoPorts { name } | RuleError::OverlapWithin { name, .. } => {
-                last_named(written, name).map(|found| found.ports.span())
-            }
-            RuleError::Overlap { second, .. } => last_named(written, second).map(|found| found.ports.span()),
-        };
-        Problem { title: error.to_string(), span: place, help: None }
-    })
+    Table::build(nobody, &rules)
+}
+
+/// What is wrong is shown at the container that came later.
+fn located(error: &RuleError, written: &[file::Container]) -> Problem {
+    let place = match error {
+        RuleError::DuplicateName { name, .. } => last_named(written, name).map(|found| found.id.span()),
+        RuleError::NoPorts { name } | RuleError::OverlapWithin { name, .. } => {
+            last_named(written, name).map(|found| found.ports.span())
+        }
+        RuleError::Overlap { second, .. } => last_named(written, second).map(|found| found.ports.span()),
+    };
+    Problem { title: error.to_string(), span: place, help: None }
 }
 
 fn last_named<'a>(written: &'a [file::Container], name: &str) -> Option<&'a file::Container> {

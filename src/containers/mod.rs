@@ -15,7 +15,7 @@ use portlane_classify::PortRange;
 use serde_json::json;
 use toml::{Table, Value};
 
-use crate::config::{Added, ConfigError, Configuration, Fragment, Plan};
+use crate::config::{Added, ConfigError, Configuration, Container, Fragment, Plan, share};
 pub use orders::{Order, Orders, Refusal, Wanted};
 pub use ports::Resting;
 use ports::{Ports, block};
@@ -27,6 +27,8 @@ pub struct Registry {
     configuration: Arc<Configuration>,
     settings: Added,
     state: State,
+    /// What the configuration makes of each container of the state.
+    made: Vec<Arc<Container>>,
 }
 
 /// What there would be after a change.
@@ -49,7 +51,7 @@ impl Registry {
     pub fn open(config: &Path) -> Result<(Self, Plan), ConfigError> {
         let (configuration, plan) = Configuration::load(config)?;
         let (state, warnings) = State::read(&plan.added.state);
-        let (registry, mut plan) = Self::reconcile(configuration, plan, state);
+        let (registry, mut plan) = Self::reconcile(configuration, plan, state, &[]);
         plan.warnings.splice(0..0, warnings);
         Ok((registry, plan))
     }
@@ -60,11 +62,17 @@ impl Registry {
     ///
     /// As [`open`](Self::open).
     pub fn reopen(&self, config: &Path) -> Result<(Self, Plan), ConfigError> {
-        let (configuration, plan) = Configuration::load(config)?;
-        Ok(Self::reconcile(configuration, plan, self.state.clone()))
+        let (mut configuration, plan) = Configuration::load(config)?;
+        configuration.share(&self.configuration);
+        Ok(Self::reconcile(configuration, plan, self.state.clone(), &self.made))
     }
 
-    fn reconcile(configuration: Configuration, own: Plan, mut state: State) -> (Self, Plan) {
+    fn reconcile(
+        configuration: Configuration,
+        own: Plan,
+        mut state: State,
+        earlier: &[Arc<Container>],
+    ) -> (Self, Plan) {
         let (added, mut warnings) = (std::mem::take(&mut state.containers), Vec::new());
         let own_ids = configuration.ids();
         let (in_file, added): (Vec<_>, Vec<_>) =
@@ -73,11 +81,12 @@ impl Registry {
             format!("container {:?} was added at run time, and is in the file now: the file's counts", fragment.id())
         });
         warnings.extend(taken);
-        state.containers = accept(&configuration, added, &mut warnings);
-        let plan = if state.containers.is_empty() { None } else { configuration.with(&state.containers).ok() };
-        let mut plan = plan.unwrap_or(own);
+        let (containers, mut made): (_, Vec<_>) = accept(&configuration, added, &mut warnings).into_iter().unzip();
+        state.containers = containers;
+        share(&mut made, earlier);
+        let mut plan = configuration.with(&made).unwrap_or(own);
         plan.warnings.extend(warnings);
-        (Self { configuration: Arc::new(configuration), settings: plan.added.clone(), state }, plan)
+        (Self { configuration: Arc::new(configuration), settings: plan.added.clone(), state, made }, plan)
     }
 
     /// What a container that comes, or takes the place of another that was added, makes of it; `now` is the time since the epoch.
@@ -90,21 +99,22 @@ impl Registry {
             let why = format!("container {id:?} is in the configuration file: change it there, and reload");
             return Err(Refusal::Conflict(why));
         }
-        let mut state = self.state.clone();
-        state.forget_rested(now);
-        let before = state.containers.iter().position(|one| one.id() == id);
-        let before = before.map(|position| (position, state.containers.remove(position)));
-        self.give_ports(&state, before.as_ref().map(|(_, one)| &**one), &mut keys)?;
+        let mut next = self.clone();
+        next.state.forget_rested(now);
+        let position = next.state.containers.iter().position(|one| one.id() == id);
+        let before = position.map(|position| next.take(position));
+        next.give_ports(before.as_deref(), &mut keys)?;
         let fragment = Arc::new(Fragment::new(id, &keys).map_err(Refusal::Invalid)?);
-        if let Some((_, before)) = &before {
-            let kept = fragment.table().get("ports") == before.table().get("ports");
-            if !kept {
-                self.rest(&mut state, before, now);
-            }
+        if let Some(before) = before
+            && fragment.table().get("ports") != before.table().get("ports")
+        {
+            next.rest(&before, now);
         }
-        let position = before.map_or(state.containers.len(), |(position, _)| position);
-        state.containers.insert(position, Arc::clone(&fragment));
-        self.draft(state, Some(fragment))
+        let (made, _) = next.configuration.check(&fragment).map_err(Refusal::Invalid)?;
+        let position = position.unwrap_or(next.made.len());
+        next.state.containers.insert(position, Arc::clone(&fragment));
+        next.made.insert(position, made);
+        next.draft(Some(fragment))
     }
 
     /// What other keys of a container that was added make of it. Tables among them (`ingress`, for one) replace those that are.
@@ -113,7 +123,7 @@ impl Registry {
     ///
     /// There is no such container, or it cannot be.
     pub fn set(&self, id: &str, keys: Table, now: Duration) -> Result<Draft, Refusal> {
-        let before = self.find(id)?;
+        let before = &self.state.containers[self.find(id)?];
         let mut all = before.table().clone();
         all.extend(keys);
         self.put(id, all, now)
@@ -125,12 +135,12 @@ impl Registry {
     ///
     /// There is no such container.
     pub fn remove(&self, id: &str, now: Duration) -> Result<Draft, Refusal> {
-        let gone = Arc::clone(self.find(id)?);
-        let mut state = self.state.clone();
-        state.forget_rested(now);
-        state.containers.retain(|one| one.id() != id);
-        self.rest(&mut state, &gone, now);
-        self.draft(state, None)
+        let position = self.find(id)?;
+        let mut next = self.clone();
+        next.state.forget_rested(now);
+        let gone = next.take(position);
+        next.rest(&gone, now);
+        next.draft(None)
     }
 
     /// Writes down what was added.
@@ -164,8 +174,9 @@ impl Registry {
         of_file.chain(added).collect()
     }
 
-    fn find(&self, id: &str) -> Result<&Arc<Fragment>, Refusal> {
-        let found = self.state.containers.iter().find(|one| one.id() == id);
+    /// Its position among those that were added.
+    fn find(&self, id: &str) -> Result<usize, Refusal> {
+        let found = self.state.containers.iter().position(|one| one.id() == id);
         found.ok_or_else(|| {
             if self.configuration.has(id) {
                 let why = format!("container {id:?} is in the configuration file: change it there, and reload");
@@ -175,15 +186,19 @@ impl Registry {
         })
     }
 
-    fn draft(&self, state: State, container: Option<Arc<Fragment>>) -> Result<Draft, Refusal> {
-        let plan = self.configuration.with(&state.containers).map_err(Refusal::Invalid)?;
-        let registry = Self { state, ..self.clone() };
-        Ok(Draft { plan, registry, container })
+    fn take(&mut self, position: usize) -> Arc<Fragment> {
+        self.made.remove(position);
+        self.state.containers.remove(position)
+    }
+
+    fn draft(self, container: Option<Arc<Fragment>>) -> Result<Draft, Refusal> {
+        let plan = self.configuration.with(&self.made).map_err(Refusal::Invalid)?;
+        Ok(Draft { plan, registry: self, container })
     }
 
     /// Ports that are asked for by number (`auto:1024`) become a block of the pool. Those named are not to be of the pool, unless the
     /// container has them.
-    fn give_ports(&self, others: &State, before: Option<&Fragment>, keys: &mut Table) -> Result<(), Refusal> {
+    fn give_ports(&self, before: Option<&Fragment>, keys: &mut Table) -> Result<(), Refusal> {
         let Some(written) = keys.get("ports") else { return Ok(()) };
         if before.is_some_and(|before| before.table().get("ports") == Some(written)) {
             return Ok(());
@@ -194,8 +209,8 @@ impl Registry {
                     let why = "there is no pool to take ports from: add [control] ephemeral_ports = \"32768-57343\"";
                     Refusal::Conflict(why.to_owned())
                 })?;
-                let resting = others.resting.iter().map(|resting| resting.ports);
-                let taken = others.containers.iter().flat_map(|one| ports::of(one.table())).chain(resting);
+                let resting = self.state.resting.iter().map(|resting| resting.ports);
+                let taken = self.made.iter().flat_map(|one| &one.ports).copied().chain(resting);
                 let block = block(pool, size, taken.collect()).ok_or_else(|| {
                     let why = format!("the pool {pool} has no {size} ports together that are free and have rested");
                     Refusal::Conflict(why)
@@ -214,11 +229,11 @@ impl Registry {
     }
 
     /// Ports of the pool that are given back rest.
-    fn rest(&self, state: &mut State, gone: &Fragment, now: Duration) {
+    fn rest(&mut self, gone: &Fragment, now: Duration) {
         let Some(pool) = self.settings.pool else { return };
         let until = now + Duration::from_nanos(self.settings.rest.0);
         let pooled = ports::of(gone.table()).filter(|range| range.shared_with(pool).is_some());
-        state.resting.extend(pooled.map(|ports| Resting { ports, until }));
+        self.state.resting.extend(pooled.map(|ports| Resting { ports, until }));
     }
 }
 
@@ -236,17 +251,33 @@ pub fn keys(body: &[u8]) -> Result<Table, String> {
     Table::try_from(value).map_err(|error| format!("{error}: {EXPECTED}"))
 }
 
-/// Those that can be together with the file; of the others it is said why not. Halves are tried as a whole, for mostly all can.
-fn accept(configuration: &Configuration, added: Vec<Arc<Fragment>>, warnings: &mut Vec<String>) -> Vec<Arc<Fragment>> {
-    let mut accepted = Vec::new();
-    let mut left = vec![added];
-    while let Some(mut some) = left.pop() {
-        let tried = [&accepted[..], &some].concat();
-        match configuration.with(&tried) {
-            Ok(_) => accepted = tried,
-            Err(why) if some.len() == 1 => {
-                warnings.push(format!("container {:?}, added at run time, is left out: {why}", some[0].id()));
+/// A container that was added, and what the configuration makes of it.
+type Made = (Arc<Fragment>, Arc<Container>);
+
+/// Those that can be, together with the file and each other; of the others it is said why not.
+fn accept(configuration: &Configuration, added: Vec<Arc<Fragment>>, warnings: &mut Vec<String>) -> Vec<Made> {
+    let mut possible = Vec::new();
+    for fragment in added {
+        match configuration.check(&fragment) {
+            Ok((made, meant)) => {
+                warnings.extend(meant);
+                possible.push((fragment, made));
             }
+            Err(why) => warnings.push(left_out(&fragment, &why)),
+        }
+    }
+    together(configuration, possible, warnings)
+}
+
+/// Those that can be together. Halves are tried as a whole, for mostly all can.
+fn together(configuration: &Configuration, possible: Vec<Made>, warnings: &mut Vec<String>) -> Vec<Made> {
+    let mut accepted: Vec<Made> = Vec::new();
+    let mut left = vec![possible];
+    while let Some(mut some) = left.pop() {
+        let tried: Vec<_> = accepted.iter().chain(&some).map(|(_, made)| Arc::clone(made)).collect();
+        match configuration.with(&tried) {
+            Ok(_) => accepted.append(&mut some),
+            Err(why) if some.len() == 1 => warnings.push(left_out(&some[0].0, &why)),
             Err(_) => {
                 let second = some.split_off(some.len() / 2);
                 left.extend([second, some]);
@@ -254,6 +285,10 @@ fn accept(configuration: &Configuration, added: Vec<Arc<Fragment>>, warnings: &m
         }
     }
     accepted
+}
+
+fn left_out(fragment: &Fragment, why: &str) -> String {
+    format!("container {:?}, added at run time, is left out: {why}", fragment.id())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod topology;
 mod traffic;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portlane_shaper::QueueParams;
@@ -62,7 +63,7 @@ fn plan() -> Result<Plan, Failure> {
 const FIFO_LIMIT: u32 = 1_000;
 
 fn without_codel(mut plan: Plan) -> Plan {
-    let lanes = plan.containers.iter_mut().flat_map(|container| &mut container.lanes);
+    let lanes = plan.containers.iter_mut().flat_map(|container| &mut Arc::make_mut(container).lanes);
     lanes.chain([&mut plan.unmatched]).for_each(|lane| lane.queue = QueueParams::fifo(FIFO_LIMIT));
     plan
 }

@@ -97,7 +97,7 @@ fn customers(plan: &Plan) -> Vec<Customer> {
         first_port: container.ports[0].first(),
         limited: container.lanes.iter().any(|lane| lane.limiter != Limiter::None),
     };
-    plan.containers.iter().map(customer).collect()
+    plan.containers.iter().map(|container| customer(container)).collect()
 }
 
 /// Waits; being asked to stop is a failure to finish, and so is the line's end.

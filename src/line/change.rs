@@ -3,7 +3,6 @@
 //! What stays keeps its counters, its queue, its credit and its debt. A container that goes keeps its lanes until they
 //! are empty, under the group that it was in or, if that goes too, under the link.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use portlane_classify::Direction;
@@ -15,8 +14,10 @@ use super::{Home, Line};
 use crate::config::{Mode, Plan};
 
 mod books;
+mod pairs;
 
 use books::Ledger;
+use pairs::{Before, Pairs, Shared};
 
 /// Lanes that a tree may have, and likewise groups; those that are leaving count.
 const MAX_NODES: usize = 1 << 20;
@@ -64,9 +65,11 @@ impl<D: Device> Line<D> {
 
     /// The change itself. Whoever leaves stays until forgotten.
     pub(crate) fn follow(&mut self, old: &Plan, new: &Plan, now: Nanos) -> Change {
-        let ledger = Ledger::read(self, old, now);
-        let change = Changer { match_: Match::of(old, new, self), line: self, old, new, now }.run();
-        ledger.settle(self, new);
+        let shared = Shared::by(old, new);
+        let ledger = Ledger::read(self, old, shared.between(old), now);
+        let pairs = Pairs::of(old, new, shared, self);
+        let change = Changer { pairs, shared, line: self, old, new, now }.run();
+        ledger.settle(self, new, shared.between(new));
         let owners = new.owners.map(|position| match self.places.containers.get(position as usize) {
             Some(place) => place.lane.0,
             None => self.places.unmatched.0,
@@ -98,7 +101,7 @@ impl<D: Device> Line<D> {
         if !emptied.contains(&true) {
             return;
         }
-        let ledger = Ledger::read(self, plan, now);
+        let ledger = Ledger::read(self, plan, 0..0, now);
         let places = Arc::make_mut(&mut self.places);
         for (one, _) in places.leaving.iter().zip(emptied).filter(|(_, emptied)| **emptied) {
             for shaper in &mut self.shapers {
@@ -114,7 +117,7 @@ impl<D: Device> Line<D> {
         }
         let mut emptied = emptied.iter();
         places.leaving.retain(|_| !emptied.next().is_some_and(|emptied| *emptied));
-        ledger.settle(self, plan);
+        ledger.settle(self, plan, 0..0);
     }
 }
 
@@ -123,56 +126,9 @@ fn kept<T>(step: Result<T, TreeError>) -> T {
     step.expect("every step to a checked plan keeps the rules of a tree")
 }
 
-/// Who of a new plan was there before.
-struct Match {
-    /// By the position of a new group: its old position.
-    groups: Vec<Option<usize>>,
-    /// By the position of an old group: whether it stays.
-    stays: Vec<bool>,
-    /// By the position of a new container.
-    containers: Vec<Before>,
-}
-
-/// What a container of a new plan was before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
-    Nothing,
-    /// The old container at this position.
-    Container(usize),
-    /// The one that was leaving, at this position among those.
-    Leaving(usize),
-    /// The old container at this position, whose limits held and no longer do, or the other way round: what it counted was of
-    /// another kind, so it gets new lanes.
-    OfOtherMode(usize),
-}
-
-impl Match {
-    fn of<D>(old: &Plan, new: &Plan, line: &Line<D>) -> Self {
-        let old_groups: HashMap<_, _> = old.groups.iter().map(|group| group.id.as_str()).zip(0..).collect();
-        let groups: Vec<_> = new.groups.iter().map(|group| old_groups.get(group.id.as_str()).copied()).collect();
-        let mut stays = vec![false; old.groups.len()];
-        groups.iter().flatten().for_each(|&position| stays[position] = true);
-        let leaving = line.places.leaving.iter().map(|leaving| (leaving.id.as_str(), leaving.mode));
-        let mut before: HashMap<_, _> = leaving.zip((0..).map(Before::Leaving)).collect();
-        let containers = || old.containers.iter().map(|container| (container.id.as_str(), container.mode));
-        before.extend(containers().zip((0..).map(Before::Container)));
-        let by_id: HashMap<_, _> = containers().map(|(id, _)| id).zip(0..).collect();
-        let find = |id: &str, mode: Mode| match (before.get(&(id, mode)), by_id.get(id)) {
-            (Some(&before), None) => before,
-            (Some(&before @ Before::Container(_)), _) => before,
-            (_, Some(&position)) => Before::OfOtherMode(position),
-            (None, None) => Before::Nothing,
-        };
-        Self {
-            groups,
-            stays,
-            containers: new.containers.iter().map(|container| find(&container.id, container.mode)).collect(),
-        }
-    }
-}
-
 struct Changer<'a, D> {
-    match_: Match,
+    pairs: Pairs,
+    shared: Shared,
     line: &'a mut Line<D>,
     old: &'a Plan,
     new: &'a Plan,
@@ -189,7 +145,7 @@ impl<D: Device> Changer<'_, D> {
         let groups = self.place_groups(&old_groups);
         let change = self.place_containers(&old_groups, &groups);
         self.place_leaving(&old_groups);
-        for (&group, _) in old_groups.iter().zip(&self.match_.stays).filter(|(_, stays)| !**stays) {
+        for (&group, _) in old_groups.iter().zip(&self.pairs.stays).filter(|(_, stays)| !**stays) {
             self.line.shapers.iter_mut().for_each(|shaper| kept(shaper.remove_group(group, self.now)));
         }
         self.places().groups = groups;
@@ -207,8 +163,8 @@ impl<D: Device> Changer<'_, D> {
     /// Puts the groups that go, and those that move, directly under the link.
     fn loosen(&mut self, old_groups: &[GroupId]) {
         let parent = |plan: &Plan, group: Option<GroupId>| group.map(|id| plan.groups[id.0 as usize].id.clone());
-        let mut loose: Vec<bool> = self.match_.stays.iter().map(|stays| !stays).collect();
-        for (new, &old) in self.new.groups.iter().zip(&self.match_.groups) {
+        let mut loose: Vec<bool> = self.pairs.stays.iter().map(|stays| !stays).collect();
+        for (new, &old) in self.new.groups.iter().zip(&self.pairs.groups) {
             if let Some(old) = old {
                 loose[old] = parent(self.old, self.old.groups[old].group) != parent(self.new, new.group);
             }
@@ -230,7 +186,7 @@ impl<D: Device> Changer<'_, D> {
                 .params
                 .map(|params| GroupParams { group: params.group.map(|id| groups[id.0 as usize]), ..params });
             let [ingress, egress] = &mut self.line.shapers;
-            groups[position] = match self.match_.groups[position] {
+            groups[position] = match self.pairs.groups[position] {
                 None => {
                     let id = kept(ingress.add_group(params[0], self.now));
                     let same = kept(egress.add_group(params[1], self.now));
@@ -257,9 +213,11 @@ impl<D: Device> Changer<'_, D> {
         let mut leaving: Vec<_> = std::mem::take(&mut self.places().leaving).into_iter().map(Some).collect();
         let (mut stays, mut switched) = (vec![false; old_places.len()], vec![false; old_places.len()]);
         let (old, new) = (self.old, self.new);
-        for (position, container) in new.containers.iter().enumerate() {
-            let lanes = container.lanes.each_ref();
-            let place = match self.match_.containers[position] {
+        let [theirs, ours] = [old, new].map(|plan| self.shared.between(plan));
+        let mut places = old_places[..ours.start].to_vec();
+        for (number, position) in ours.enumerate() {
+            let lanes = new.containers[position].lanes.each_ref();
+            let place = match self.pairs.containers[number] {
                 Before::Nothing => {
                     change.added += 1;
                     self.add_lanes(lanes, groups)
@@ -284,10 +242,13 @@ impl<D: Device> Changer<'_, D> {
                     one.place
                 }
             };
-            self.places().containers.push(place);
+            places.push(place);
         }
+        places.extend(&old_places[theirs.end..]);
+        self.places().containers = places;
         self.places().leaving = leaving.into_iter().flatten().collect();
-        for (position, (container, &place)) in old.containers.iter().zip(&old_places).enumerate() {
+        for position in theirs {
+            let (container, place) = (&old.containers[position], old_places[position]);
             if !stays[position] {
                 change.removed += usize::from(!switched[position]);
                 let (id, mode, lanes) = (container.id.clone(), container.mode, container.lanes.clone());
@@ -316,7 +277,7 @@ impl<D: Device> Changer<'_, D> {
     /// Lanes that are leaving stay in their groups, or go under the link.
     fn place_leaving(&mut self, old_groups: &[GroupId]) {
         let mut new_position = vec![None; old_groups.len()];
-        for (&old, new) in self.match_.groups.iter().zip((0..).map(GroupId)) {
+        for (&old, new) in self.pairs.groups.iter().zip((0..).map(GroupId)) {
             old.into_iter().for_each(|old| new_position[old] = Some(new));
         }
         let mut leaving = std::mem::take(&mut self.places().leaving);

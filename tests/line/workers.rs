@@ -98,7 +98,10 @@ impl Crew {
 
     /// All workers follow another configuration.
     fn change(&mut self, config: &str) {
-        let new = config::parse(config, "test").unwrap_or_else(|error| panic!("{error}"));
+        let mut new = config::parse(config, "test").unwrap_or_else(|error| panic!("{error}"));
+        if self.arrived.is_multiple_of(2) {
+            new.share(&self.plan);
+        }
         let mut lines: Vec<_> = self.lines.iter_mut().collect();
         workers::settle(&mut lines, self.now).unwrap();
         workers::change(&mut lines, &mut self.owners, &self.plan, &new, self.now).unwrap();

@@ -133,6 +133,14 @@ pub(crate) fn unwritable_state() {
 /// Containers that come and go, one after the other.
 const MANY: u16 = 1_000;
 
+/// How long a change may take from being asked for to the answer, at the median and of 99 in 100: asserted by `make changes`.
+const AT_THE_MEDIAN: Duration = Duration::from_millis(2);
+const NEARLY_ALWAYS: Duration = Duration::from_millis(20);
+
+fn is_timed() -> bool {
+    std::env::var_os("PORTLANE_CHANGES").is_some_and(|wanted| wanted == "long")
+}
+
 pub(crate) fn many_under_load() {
     let bench = Bench::new();
     let _portlane = start(&bench);
@@ -161,6 +169,7 @@ pub(crate) fn many_under_load() {
         times.sort_unstable();
         let at = |percent: usize| times[(times.len() - 1) * percent / 100];
         println!("{what} {MANY} containers: median {:?}, 99 % within {:?}, the longest {:?}", at(50), at(99), at(100));
+        assert!(!is_timed() || at(50) < AT_THE_MEDIAN && at(99) < NEARLY_ALWAYS, "{what}: too long");
     }
     let (snapshot, kernel) = bench.settled_books();
     let totals = &snapshot.totals;

@@ -4,6 +4,7 @@
 //! sent before is put down beside the node's own count, and the law holds again.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use portlane_classify::Direction;
@@ -14,8 +15,13 @@ use portlane_stats::snapshot::Former;
 use crate::config::Plan;
 use crate::line::Line;
 
-/// What every node had sent before members came or went, by [`Direction::index`]; one that is not in it had sent nothing.
-pub(super) struct Ledger([HashMap<NodeId, Account>; 2]);
+/// What is put down while members come and go, by [`Direction::index`].
+pub(super) struct Ledger {
+    /// What those had sent that may come or go; one that is not in it had sent nothing.
+    sent: HashMap<NodeId, [Account; 2]>,
+    /// What every group and the link sent for those that are not among their members, as if all those had left.
+    former: HashMap<NodeId, [Former; 2]>,
+}
 
 /// What a node has sent.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,52 +29,61 @@ struct Account {
     sent: Volume,
     /// Packets, on loan from the node above.
     borrowed: u64,
-    /// Packets, for members that borrowed.
-    lent: u64,
 }
 
 impl Ledger {
-    pub(super) fn read<D: Device>(line: &Line<D>, plan: &Plan, now: Nanos) -> Self {
-        Self(Direction::ALL.map(|direction| {
-            let shaper = &line.shapers[direction.index()];
-            let read = |node: NodeId| {
+    /// Before members come and go: of the containers, only those at these positions.
+    pub(super) fn read<D: Device>(line: &Line<D>, plan: &Plan, among: Range<usize>, now: Nanos) -> Self {
+        let of = |node: NodeId| {
+            Direction::ALL.map(|direction| {
+                let shaper = &line.shapers[direction.index()];
                 let reading = shaper.node(node, now);
                 let sent = match node {
                     NodeId::Lane(lane) => shaper.counters(lane).sent,
                     NodeId::Link | NodeId::Group(_) => reading.sent,
                 };
-                (node, Account { sent, borrowed: reading.borrowed, lent: reading.lended + reading.borrowed })
-            };
-            nodes(line, plan).map(|(node, _)| node).chain([NodeId::Link]).map(read).collect()
-        }))
+                Account { sent, borrowed: reading.borrowed }
+            })
+        };
+        let mut ledger =
+            Self { sent: HashMap::new(), former: inner(line).zip(line.places.former.iter().copied()).collect() };
+        for (node, parent) in members(line, plan, among) {
+            let accounts = of(node);
+            let former = ledger.former.entry(parent).or_default();
+            former.iter_mut().zip(accounts).for_each(|(former, Account { sent, borrowed })| former.add(sent, borrowed));
+            ledger.sent.insert(node, accounts);
+        }
+        ledger
     }
 
-    /// Puts down what the members that there are now have not sent.
-    pub(super) fn settle<D: Device>(&self, line: &mut Line<D>, plan: &Plan) {
-        let mut former = vec![[Former::default(); 2]; plan.groups.len() + 1];
-        for (direction, before) in Direction::ALL.map(Direction::index).into_iter().zip(&self.0) {
-            let of = |node| before.get(&node).copied().unwrap_or_default();
-            let groups = line.places.groups.iter().map(|&group| NodeId::Group(group));
-            for (node, former) in groups.chain([NodeId::Link]).zip(&mut former) {
-                let Account { sent, lent, .. } = of(node);
-                former[direction].add(sent, lent);
-            }
-            for (node, parent) in nodes(line, plan) {
-                let parent = parent.map_or(plan.groups.len(), |group| group.0 as usize);
-                let Account { sent, borrowed, .. } = of(node);
-                former[parent][direction].sub(sent, borrowed);
-            }
+    /// After that, `plan` being the line's now.
+    pub(super) fn settle<D: Device>(mut self, line: &mut Line<D>, plan: &Plan, among: Range<usize>) {
+        for (node, parent) in members(line, plan, among) {
+            let accounts = self.sent.get(&node).copied().unwrap_or_default();
+            let former = self.former.entry(parent).or_default();
+            former.iter_mut().zip(accounts).for_each(|(former, Account { sent, borrowed })| former.sub(sent, borrowed));
         }
+        let former = inner(line).map(|node| self.former.get(&node).copied().unwrap_or_default()).collect();
         Arc::make_mut(&mut line.places).former = former;
     }
 }
 
-/// Every lane and group, and the position in the plan of the group that it is in.
-fn nodes<D>(line: &Line<D>, plan: &Plan) -> impl Iterator<Item = (NodeId, Option<GroupId>)> {
+/// Every group, in the order of the plan, and the link.
+fn inner<D>(line: &Line<D>) -> impl Iterator<Item = NodeId> {
+    line.places.groups.iter().map(|&group| NodeId::Group(group)).chain([NodeId::Link])
+}
+
+/// Who is a member of what: all groups, the lanes of these containers, of those that are leaving, and nobody's.
+fn members<D>(line: &Line<D>, plan: &Plan, among: Range<usize>) -> impl Iterator<Item = (NodeId, NodeId)> {
     let places = &line.places;
-    let groups = places.groups.iter().zip(&plan.groups).map(|(&id, group)| (NodeId::Group(id), group.group));
-    let containers = places.containers.iter().zip(&plan.containers).map(|(place, of)| (place.lane, of.group));
+    let groups = places.groups.iter().zip(&*plan.groups).map(|(&id, group)| (NodeId::Group(id), group.group));
+    let containers = places.containers[among.clone()].iter().zip(&plan.containers[among]);
+    let containers = containers.map(|(place, of)| (place.lane, of.group));
     let leaving = places.leaving.iter().map(|one| (one.place.lane, one.lanes[0].group));
     let lanes = containers.chain(leaving).chain([(places.unmatched, None)]);
-    groups.chain(lanes.map(|(lane, group)| (NodeId::Lane(lane), group)))
+    let above = |group: Option<GroupId>| match group {
+        Some(GroupId(position)) => NodeId::Group(places.groups[position as usize]),
+        None => NodeId::Link,
+    };
+    groups.chain(lanes.map(|(lane, group)| (NodeId::Lane(lane), group))).map(move |(node, group)| (node, above(group)))
 }
