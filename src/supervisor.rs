@@ -70,8 +70,9 @@ pub struct Charge {
 }
 
 impl Supervisor {
-    /// Starts it, and returns when it has given up its privileges. It lives in the network namespace of the calling thread. Of
-    /// that one's capabilities it keeps `CAP_BPF` if there are rules, since other rules are another map in the kernel.
+    /// Starts it, and returns when it keeps off the workers' cores and has given up its privileges. It lives in the network
+    /// namespace of the calling thread. Of that one's capabilities it keeps `CAP_BPF` if there are rules, since other rules are
+    /// another map in the kernel.
     ///
     /// # Errors
     ///
@@ -80,6 +81,7 @@ impl Supervisor {
         let hangups = charge.hangups.try_clone().map_err(Failure::failed)?;
         let (ready, begun) = channel::bounded(1);
         let watch = move || {
+            live::keep_off(&charge.cores, gettid());
             let kept: &[_] = if charge.rules.is_some() { &[Capability::CAP_BPF] } else { &[] };
             let kept = privileges::keep(kept);
             let goes_on = kept.is_ok();
@@ -88,7 +90,6 @@ impl Supervisor {
             if !goes_on {
                 return;
             }
-            live::keep_off(&charge.cores, gettid());
             let mut shift = Shift::new(charge);
             while let Some(is_hangup) = shift.wait() {
                 shift.tick(is_hangup);

@@ -1,7 +1,7 @@
 //! The answering side: a thread of its own, which asks the worker for a snapshot between two turns.
 
 use std::net::TcpListener;
-use std::sync::{Arc, OnceLock};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -37,18 +37,17 @@ const ANYBODYS_AGE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Server {
     stop: Option<oneshot::Sender<()>>,
-    /// Once it has begun.
-    id: Arc<OnceLock<Pid>>,
+    id: Pid,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Listens where `plan` says, and returns the channel of the questions that come in. Call it before anything is attached: a place
-    /// that is taken is a refusal.
+    /// Listens where `plan` says, and returns the channel of the questions that come in, once the thread has begun. Call it before
+    /// anything is attached: a place that is taken is a refusal.
     ///
     /// # Errors
     ///
-    /// Refused if the control socket or the HTTP address cannot be had.
+    /// Refused if the control socket or the HTTP address cannot be had; failed if there is no thread to be had.
     pub fn start(plan: &Plan, orders: Option<Orders>) -> Result<(Self, Questions), Failure> {
         let control = ControlSocket::listen(&plan.socket)?;
         let http = TcpListener::bind(plan.listen)
@@ -61,11 +60,10 @@ impl Server {
         let (questions, inbox) = questions::channel(MAX_WAITING);
         let (asked, pulse, rates) = (questions.clone(), inbox.pulse(), plan.rates);
         let (stop, stopped) = oneshot::channel();
-        let id = Arc::new(OnceLock::new());
-        let own_id = Arc::clone(&id);
+        let (begun, id) = mpsc::channel();
         let serve = move || {
-            // Nobody else sets it.
-            let _ = own_id.set(gettid());
+            // Who started it waits.
+            let _ = begun.send(gettid());
             if let Err(failure) = privileges::give_up() {
                 failure::tell(failure.message());
                 return;
@@ -83,6 +81,7 @@ impl Server {
             });
         };
         let thread = thread::Builder::new().name("portlane-http".to_owned()).spawn(serve).map_err(Failure::failed)?;
+        let id = id.recv().map_err(Failure::failed)?;
         Ok((Self { stop: Some(stop), id, thread: Some(thread) }, (questions, inbox)))
     }
 }
@@ -90,9 +89,7 @@ impl Server {
 impl Server {
     /// Has it run on other cores than those of workers.
     pub fn keep_off(&self, cores: &[Option<usize>]) {
-        if let Some(&id) = self.id.get() {
-            live::keep_off(cores, id);
-        }
+        live::keep_off(cores, self.id);
     }
 }
 

@@ -34,6 +34,7 @@ mod scrapes;
 mod service;
 mod soak;
 mod steering;
+mod threads;
 mod traffic;
 mod window;
 
@@ -108,6 +109,8 @@ fn main() -> ExitCode {
         trial("the_service_manager_is_told_of_all_workers", queues::watched),
         trial("two_idle_workers_take_next_to_nothing", idle::two_workers),
         trial("cores_and_queues_that_cannot_be_had_are_refused", queues::refused),
+        trial("helpers_keep_off_the_cores_of_workers", threads::keep_off)
+            .with_ignored_flag(forbidden || threads::cores().len() < 2),
         trial("one_worker_serves_all_queues_where_there_is_one_core", queues::one_core),
         trial("the_service_manager_is_told", service::notifies),
         trial("a_run_keeps_no_privileges", service::gives_up_privileges),
