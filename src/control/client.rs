@@ -4,8 +4,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Full, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HOST, TE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use portlane_stats::snapshot::Snapshot;
@@ -123,7 +124,8 @@ pub fn capture<W: FnMut(&[u8]) -> Result<(), E>, E: From<AskError>>(
     runtime(&name)?.block_on(async {
         let stream = connect(socket, &name).await?;
         let wrong = |why: String| AskError::Answer { socket: name.clone(), why };
-        let asked = time::timeout(PATIENCE, ask(stream, request)).await;
+        let body = serde_json::to_vec(request).map_err(|error| wrong(error.to_string()))?;
+        let asked = time::timeout(PATIENCE, send(stream, &Method::POST, capture::Request::PATH, body)).await;
         let asked = asked.map_err(|_| wrong(format!("no answer within {} s", PATIENCE.as_secs())))?;
         let response = asked.map_err(|error| wrong(error.to_string()))?;
         if response.status() != StatusCode::OK {
@@ -162,23 +164,19 @@ async fn connect(socket: &Path, name: &str) -> Result<UnixStream, AskError> {
     stream.map_err(|cause| AskError::Connect { socket: name.to_owned(), cause })
 }
 
-async fn send(stream: UnixStream, method: &Method, path: &str, body: String) -> Result<Response<Incoming>, Trouble> {
+/// Sends a request, whose body is JSON if there is one; returns the answer's head, with the body to be read.
+async fn send(
+    stream: UnixStream,
+    method: &Method,
+    path: &str,
+    body: impl Into<Bytes>,
+) -> Result<Response<Incoming>, Trouble> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // It ends with the body that is read from it.
     tokio::spawn(connection);
-    let request = Request::builder().method(method).uri(path).header("host", "portlane");
-    let request = request.header("content-type", "application/json").body(Full::new(Bytes::from(body)))?;
-    Ok(sender.send_request(request).await?)
-}
-
-async fn ask(stream: UnixStream, request: &capture::Request) -> Result<Response<Incoming>, Trouble> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // It ends with the body that is read from it.
-    tokio::spawn(connection);
-    let body = Full::new(Bytes::from(serde_json::to_vec(request)?));
-    let request = Request::post(capture::Request::PATH).header("host", "portlane");
-    let request = request.header("content-type", "application/json").header("te", "trailers").body(body)?;
-    Ok(sender.send_request(request).await?)
+    let request = Request::builder().method(method).uri(path).header(HOST, "portlane");
+    let request = request.header(CONTENT_TYPE, "application/json").header(TE, "trailers");
+    Ok(sender.send_request(request.body(Full::new(body.into()))?).await?)
 }
 
 /// What a problem document (RFC 9457) says.
@@ -193,12 +191,8 @@ async fn refusal(response: Response<Incoming>, socket: &str) -> AskError {
 }
 
 async fn get(stream: UnixStream, path: &str) -> Result<Bytes, Trouble> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = Request::get(path).header("host", "portlane").body(Empty::<Bytes>::new())?;
-    let response = sender.send_request(request).await?;
+    let response = send(stream, &Method::GET, path, Bytes::new()).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?.to_bytes();
-    connection.abort();
     if status == StatusCode::OK { Ok(body) } else { Err(format!("{path} answers {status}").into()) }
 }
