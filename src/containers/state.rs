@@ -70,11 +70,12 @@ impl State {
                 Err(why) => warnings.push(format!("container {id:?}, added at run time, is left out: {why}")),
             }
         }
-        let resting = written.resting.into_iter().filter_map(|resting| {
-            let ports = resting.ports.parse().ok()?;
-            Some(Resting { ports, until: Duration::from_secs(resting.until) })
-        });
-        state.resting = resting.collect();
+        for WrittenResting { ports, until } in written.resting {
+            match ports.parse() {
+                Ok(ports) => state.resting.push(Resting { ports, until: Duration::from_secs(until) }),
+                Err(why) => warnings.push(format!("ports {ports:?}, which are to rest, are left out: {why}")),
+            }
+        }
         Ok((state, warnings))
     }
 

@@ -67,6 +67,19 @@ fn what_was_given_back_rests() {
 }
 
 #[test]
+fn what_cannot_be_read_is_left_out_and_said() {
+    let entries =
+        ["80", "80-", "9-8", "32768-33791"].map(|ports| format!("[[resting]]\nports = \"{ports}\"\nuntil = 7\n"));
+    let (state, warnings) = State::parse(&(entries.concat() + "[[container]]\nid = \"a\"\nports = 7\n")).unwrap();
+    let resting: Vec<_> = state.resting.iter().map(|resting| resting.ports.to_string()).collect();
+    assert_eq!((resting, state.containers.len()), (vec!["80".to_owned(), "32768-33791".to_owned()], 0));
+    let [container, cut, reversed] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(cut.starts_with("ports \"80-\", which are to rest, are left out: "), "{cut}");
+    assert!(reversed.starts_with("ports \"9-8\", which are to rest, are left out: "), "{reversed}");
+    assert!(container.starts_with("container \"a\", added at run time, is left out: "), "{container}");
+}
+
+#[test]
 fn who_is_changed_keeps_its_ports() {
     let (registry, _) = Scene::new().open();
     let web = registry.put("web", keys("ports = \"auto:16\""), NOW).unwrap();
