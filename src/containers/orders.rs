@@ -87,3 +87,116 @@ impl Orders {
         answered.await.ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::io::Read;
+
+    use serde_json::{Value, json};
+    use tokio::runtime::Builder;
+    use tokio::task::{JoinHandle, yield_now};
+
+    use super::*;
+
+    /// Orders, where they are read, and the other end of their bell.
+    fn desk() -> (Orders, Receiver<Order>, UnixStream) {
+        let (bell, heard) = UnixStream::pair().unwrap();
+        bell.set_nonblocking(true).unwrap();
+        let (orders, read) = Orders::new(bell);
+        (orders, read, heard)
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        Builder::new_current_thread().build().unwrap().block_on(test);
+    }
+
+    type Answer = JoinHandle<Option<Result<Value, Refusal>>>;
+
+    /// Gives the order to remove this container, and returns as soon as it waits.
+    async fn give(orders: &Orders, id: usize) -> Answer {
+        let orders = orders.clone();
+        let answer = tokio::spawn(async move { orders.give(Wanted::Remove(id.to_string())).await });
+        yield_now().await;
+        answer
+    }
+
+    #[test]
+    fn orders_are_read_as_they_were_given_and_each_has_its_own_answer() {
+        run(async {
+            let (orders, read, _heard) = desk();
+            let mut answers = Vec::new();
+            for id in 0..MOST {
+                answers.push(give(&orders, id).await);
+            }
+            let read: Vec<_> = read.try_iter().collect();
+            let ids = read.iter().map(|order| match &order.wanted {
+                Wanted::Remove(id) => id.parse::<usize>().unwrap(),
+                other => panic!("{other:?}"),
+            });
+            assert!(ids.eq(0..MOST), "{read:?}");
+            for (id, order) in read.into_iter().enumerate().rev() {
+                order.answer.send(Ok(json!(id))).unwrap();
+            }
+            for (id, answer) in answers.into_iter().enumerate() {
+                assert_eq!(answer.await.unwrap(), Some(Ok(json!(id))));
+            }
+        });
+    }
+
+    #[test]
+    fn one_too_many_is_turned_away_until_another_is_read() {
+        run(async {
+            let (orders, read, _heard) = desk();
+            for id in 0..MOST {
+                give(&orders, id).await;
+            }
+            assert_eq!(orders.give(Wanted::List).await, None);
+            assert_eq!(read.len(), MOST, "those that waited wait on");
+            drop(read.recv().unwrap());
+            let last = give(&orders, MOST).await;
+            let why = Refusal::Conflict("there was room".to_owned());
+            read.try_iter().last().unwrap().answer.send(Err(why.clone())).unwrap();
+            assert_eq!(last.await.unwrap(), Some(Err(why)));
+        });
+    }
+
+    #[test]
+    fn who_is_not_answered_learns_it() {
+        run(async {
+            let (orders, read, _heard) = desk();
+            let waits = give(&orders, 0).await;
+            drop(read.recv().unwrap());
+            assert_eq!(waits.await.unwrap(), None, "it was read, and not answered");
+            drop(read);
+            assert_eq!(orders.give(Wanted::Drain).await, None, "nobody reads");
+        });
+    }
+
+    #[test]
+    fn the_bell_tells_orders_from_a_hangup() {
+        run(async {
+            let (orders, _read, mut heard) = desk();
+            for id in 0..3 {
+                give(&orders, id).await;
+            }
+            let mut bytes = [0; 64];
+            assert_eq!(heard.read(&mut bytes).unwrap(), 3, "each rings");
+            assert!(!Orders::is_hangup(&bytes[..3]));
+            // What signal-hook writes.
+            bytes[1] = b'X';
+            assert!(Orders::is_hangup(&bytes[..3]) && Orders::is_hangup(&bytes[1..2]));
+            assert!(!Orders::is_hangup(&[]));
+        });
+    }
+
+    #[test]
+    fn a_full_bell_keeps_no_order_back() {
+        run(async {
+            let (orders, read, _heard) = desk();
+            while (&*orders.bell).write(&[RUNG; 4_096]).is_ok() {}
+            give(&orders, 0).await;
+            assert_eq!(read.len(), 1);
+        });
+    }
+}
