@@ -18,10 +18,14 @@ const POOL: &str = "ephemeral_ports = \"32768-33791\"\nports_rest = \"3600s\"\n"
 
 /// Starts with a pool, and the state beside the socket.
 fn start(bench: &Bench) -> Portlane {
+    start_by(bench, &[])
+}
+
+fn start_by(bench: &Bench, wrapper: &[&str]) -> Portlane {
     let config = bench.config(FREE_CONTAINER);
     let text = fs::read_to_string(&config).unwrap() + POOL;
     fs::write(&config, text).unwrap();
-    let portlane = Portlane::launch(&bench.line, &[], &config);
+    let portlane = Portlane::launch(&bench.line, wrapper, &config);
     portlane.wait_until_open();
     portlane
 }
@@ -35,14 +39,14 @@ fn command(bench: &Bench, words: &[&str]) -> Output {
 }
 
 /// What a command says that succeeds.
-fn said(bench: &Bench, words: &[&str]) -> String {
+pub(crate) fn said(bench: &Bench, words: &[&str]) -> String {
     let output = command(bench, words);
     assert!(output.status.success(), "{words:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// What a command says that is refused.
-fn refused(bench: &Bench, words: &[&str]) -> String {
+pub(crate) fn refused(bench: &Bench, words: &[&str]) -> String {
     let output = command(bench, words);
     assert_eq!(output.status.code(), Some(2), "{words:?}: {output:?}");
     String::from_utf8(output.stderr).unwrap()
@@ -128,6 +132,25 @@ pub(crate) fn unwritable_state() {
     fs::remove_dir(state(&bench)).unwrap();
     said(&bench, &["container", "add", "web", "--ports", "9000"]);
     assert_eq!(bench.stats().containers.len(), 2);
+}
+
+/// A service keeps what was added in its own folder, which outlives that of the socket.
+pub(crate) fn state_of_a_service() {
+    let bench = Bench::new();
+    let folder = bench.path("lib");
+    fs::create_dir(&folder).unwrap();
+    let variable = format!("STATE_DIRECTORY={}", folder.display());
+    let portlane = start_by(&bench, &["env", &variable]);
+    assert!(fs::read_dir(&folder).unwrap().next().is_none(), "nothing was added");
+    assert_eq!(said(&bench, &["container", "add", "web", "--ports", "auto:16"]), "web: ports 32768-32783\n");
+    let written = fs::read_to_string(folder.join("containers.toml")).unwrap();
+    assert!(written.contains("id = \"web\"") && written.contains("32768-32783"), "{written}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    assert!(!state(&bench).exists(), "there is none beside the socket");
+    drop(portlane);
+    let _portlane = start_by(&bench, &["env", &variable]);
+    let list = said(&bench, &["container", "list"]);
+    assert!(list.contains("web") && list.contains("ports 32768-32783  added at run time"), "{list}");
 }
 
 /// Containers that come and go, one after the other.

@@ -131,6 +131,7 @@ fn main() -> ExitCode {
         trial("stats_without_a_portlane_is_refused", refusals::nobody_listens),
         trial("containers_come_change_and_go", containers::come_change_and_go),
         trial("what_cannot_be_written_down_is_not_done", containers::unwritable_state),
+        trial("a_service_keeps_containers_in_its_own_folder", containers::state_of_a_service),
         trial("a_thousand_containers_come_and_go_under_load", containers::many_under_load),
         trial("the_control_socket_is_its_owners_alone", control::owner_only),
         trial("http_answers_reads_and_nothing_else", control::http),
