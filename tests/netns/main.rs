@@ -30,6 +30,7 @@ mod queues;
 mod random_frames;
 mod refusals;
 mod reloads;
+mod rollback;
 mod scrapes;
 mod service;
 mod soak;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     let has_memory_groups = refusals::MemoryGroup::new().is_ok();
     let has_prometheus = Command::new("prometheus").arg("--version").output().is_ok();
     let has_tshark = Command::new("tshark").arg("--version").output().is_ok();
+    let has_bpftool = Command::new("bpftool").arg("version").output().is_ok();
     let trial = |name: &'static str, test: fn()| {
         let run = move || -> Result<(), Failed> {
             busy::run(name, test);
@@ -108,6 +110,8 @@ fn main() -> ExitCode {
         trial("an_interface_of_several_queues_is_spoken_of_once", queues::outage),
         trial("the_service_manager_is_told_of_all_workers", queues::watched),
         trial("two_idle_workers_take_next_to_nothing", idle::two_workers),
+        trial("what_the_kernel_does_not_take_is_taken_back", rollback::ports_that_the_kernel_does_not_take)
+            .with_ignored_flag(forbidden || !has_bpftool),
         trial("cores_and_queues_that_cannot_be_had_are_refused", queues::refused),
         trial("helpers_keep_off_the_cores_of_workers", threads::keep_off)
             .with_ignored_flag(forbidden || threads::cores().len() < 2),
