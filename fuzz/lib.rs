@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `parse` | frames of every link type, cut and damaged |
 //! | `capture` | pcap and pcapng files, cut and damaged |
+//! | `capture_requests` | captures that are asked for of a running portlane |
 //! | `config` | configurations with the wrong values, and text that is none |
 //! | `containers` | containers that are asked for at run time, and the file that they are kept in |
 //! | `http` | requests for metrics: `Accept` headers and queries |
@@ -14,6 +15,8 @@
 
 #[cfg(test)]
 mod capture;
+#[cfg(test)]
+mod capture_requests;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
