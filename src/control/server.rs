@@ -42,12 +42,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens where `plan` says, and returns the channel of the questions that come in, once the thread has begun. Call it before
-    /// anything is attached: a place that is taken is a refusal.
+    /// Listens where `plan` says, and returns the channel of the questions that come in, once the thread has given up its privileges.
+    /// Call it before anything is attached: a place that is taken is a refusal.
     ///
     /// # Errors
     ///
-    /// Refused if the control socket or the HTTP address cannot be had; failed if there is no thread to be had.
+    /// Refused if the control socket or the HTTP address cannot be had; failed if there is no thread to be had, or it keeps privileges.
     pub fn start(plan: &Plan, orders: Option<Orders>) -> Result<(Self, Questions), Failure> {
         let control = ControlSocket::listen(&plan.socket)?;
         let http = TcpListener::bind(plan.listen)
@@ -62,10 +62,11 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let (begun, id) = mpsc::channel();
         let serve = move || {
+            let given_up = privileges::give_up().map(|()| gettid());
+            let goes_on = given_up.is_ok();
             // Who started it waits.
-            let _ = begun.send(gettid());
-            if let Err(failure) = privileges::give_up() {
-                failure::tell(failure.message());
+            let _ = begun.send(given_up);
+            if !goes_on {
                 return;
             }
             runtime.block_on(async {
@@ -81,7 +82,7 @@ impl Server {
             });
         };
         let thread = thread::Builder::new().name("portlane-http".to_owned()).spawn(serve).map_err(Failure::failed)?;
-        let id = id.recv().map_err(Failure::failed)?;
+        let id = id.recv().map_err(Failure::failed)??;
         Ok((Self { stop: Some(stop), id, thread: Some(thread) }, (questions, inbox)))
     }
 }
