@@ -1,9 +1,9 @@
-//! Throw-away network namespaces: without a name, so that nothing can collide with them and nothing is left of them when
-//! the process ends, however it ends.
+//! Network namespaces: those of others, and throw-away ones, without a name, so that nothing can collide with them and nothing is
+//! left of them when the process ends, however it ends.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::process::Command;
 use std::thread::{self, JoinHandle};
 
@@ -30,6 +30,24 @@ impl Namespace {
         let namespace = Self { handle: made.join().expect("the thread does not panic")? };
         namespace.command("ip", &["link", "set", "lo", "up"])?;
         Ok(namespace)
+    }
+
+    /// The one that a file is of, such as `/run/netns/web`.
+    #[must_use]
+    pub fn of(handle: File) -> Self {
+        Self { handle }
+    }
+
+    /// The file that stands for it.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.handle
+    }
+
+    /// The descriptor of that file, by which the kernel finds the namespace while this lives.
+    #[must_use]
+    pub fn descriptor(&self) -> RawFd {
+        self.handle.as_raw_fd()
     }
 
     /// Starts a thread inside.

@@ -193,7 +193,7 @@ pub(crate) fn ping(from: &Namespace, to: &str) {
 }
 
 /// A namespace in which the kernel sends nothing of its own accord.
-fn quiet_namespace() -> Namespace {
+pub(crate) fn quiet_namespace() -> Namespace {
     let namespace = Namespace::new().unwrap();
     match namespace.set("ipv6/conf/default/disable_ipv6", "1") {
         // A kernel without IPv6 is as quiet.

@@ -5,6 +5,7 @@
 //! and from below with a wide margin.
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod attach;
 mod bench;
 mod busy;
 mod capture;
@@ -165,6 +166,11 @@ fn main() -> ExitCode {
         trial("kill_9_gives_the_host_its_traffic_back", steering::killed),
         trial("the_documented_capabilities_are_enough", steering::privileges),
         trial("queues_and_interfaces_that_are_not_there_are_refused", steering::refused),
+        trial("a_containers_interface_resembles_the_uplink", attach::as_the_uplink),
+        trial("a_crash_at_any_step_of_attaching_is_made_good", attach::crashes),
+        trial("what_cannot_be_attached_is_refused", attach::refused),
+        trial("a_container_in_another_namespace_has_its_interface_there", attach::another_namespace),
+        trial("the_gate_comes_and_goes", attach::gate),
         trial("the_demo_keeps_its_contract", demo::contract),
         trial("an_interrupted_demo_leaves_nothing_behind", demo::interrupted),
         trial("a_held_demo_is_asked_as_a_run_is", demo::held),

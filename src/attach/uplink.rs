@@ -1,0 +1,137 @@
+//! What containers take over from the interface that they share with the host.
+
+use std::io;
+use std::net::IpAddr;
+
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::libc::ENODEV;
+use portlane_rings::Interface;
+
+use super::error::AttachError;
+use super::netlink::Netlink;
+
+/// An interface of the host, as containers have it too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Uplink {
+    pub(super) hardware: [u8; 6],
+    pub(super) mtu: u32,
+    pub(super) addresses: Vec<Address>,
+    pub(super) routes: Vec<DefaultRoute>,
+}
+
+/// An address, and how much of it all on the link have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) address: IpAddr,
+    prefix: u8,
+}
+
+/// The way to everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DefaultRoute {
+    pub(super) is_ipv4: bool,
+    gateway: Option<IpAddr>,
+    is_on_link: bool,
+    priority: Option<u32>,
+}
+
+impl Uplink {
+    /// Of the interface called `name` in the calling thread's network namespace, which `host` asks about.
+    pub(super) fn of(host: &mut Netlink, name: &str) -> Result<Self, AttachError> {
+        let interface = Interface::query(name).map_err(|cause| match cause.raw_os_error() {
+            Some(ENODEV) => AttachError::NoUplink { uplink: name.to_owned() },
+            _ => AttachError::of_kernel(format!("look up interface {name}"), cause),
+        })?;
+        let asked = |cause| AttachError::of_kernel(format!("ask for the addresses and routes of {name}"), cause);
+        let addresses = addresses(host, interface.index).map_err(asked)?;
+        if addresses.is_empty() {
+            return Err(AttachError::NoAddress { uplink: name.to_owned() });
+        }
+        let routes = routes(host, interface.index).map_err(asked)?;
+        Ok(Self { hardware: interface.address, mtu: interface.mtu, addresses, routes })
+    }
+}
+
+/// Those that others may send to. Those of the link alone a container has by itself.
+fn addresses(host: &mut Netlink, interface: u32) -> io::Result<Vec<Address>> {
+    let answers = host.all(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
+    let address = |answer| {
+        let RouteNetlinkMessage::NewAddress(message) = answer else { return None };
+        let AddressMessage { header, attributes, .. } = message;
+        let is_wanted = header.index == interface && header.scope == AddressScope::Universe;
+        let unusable = AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed | AddressHeaderFlags::Deprecated;
+        if !is_wanted || header.flags.intersects(unusable) {
+            return None;
+        }
+        // Of IPv4 the local one: the other may be that of a point-to-point link's other end.
+        let find = |choose: fn(&AddressAttribute) -> Option<IpAddr>| attributes.iter().find_map(choose);
+        let local = find(|attribute| if let AddressAttribute::Local(it) = attribute { Some(*it) } else { None });
+        let any = find(|attribute| if let AddressAttribute::Address(it) = attribute { Some(*it) } else { None });
+        Some(Address { address: local.or(any)?, prefix: header.prefix_len })
+    };
+    Ok(answers.into_iter().filter_map(address).collect())
+}
+
+fn routes(host: &mut Netlink, interface: u32) -> io::Result<Vec<DefaultRoute>> {
+    let answers = host.all(RouteNetlinkMessage::GetRoute(RouteMessage::default()))?;
+    let route = |answer| {
+        let RouteNetlinkMessage::NewRoute(RouteMessage { header, attributes, .. }) = answer else { return None };
+        let is_default = header.destination_prefix_length == 0
+            && header.table == RouteHeader::RT_TABLE_MAIN
+            && header.kind == RouteType::Unicast;
+        if !is_default || !attributes.contains(&RouteAttribute::Oif(interface)) {
+            return None;
+        }
+        let gateway = attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet(address)) => Some(IpAddr::from(*address)),
+            RouteAttribute::Gateway(RouteAddress::Inet6(address)) => Some(IpAddr::from(*address)),
+            _ => None,
+        });
+        let priority = attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Priority(priority) => Some(*priority),
+            _ => None,
+        });
+        let (is_ipv4, is_on_link) =
+            (header.address_family == AddressFamily::Inet, header.flags.contains(RouteFlags::Onlink));
+        Some(DefaultRoute { is_ipv4, gateway, is_on_link, priority })
+    };
+    Ok(answers.into_iter().filter_map(route).collect())
+}
+
+impl Address {
+    /// What gives it to an interface. Nobody looks whether another has it: the host has.
+    pub(super) fn message(self, interface: u32) -> RouteNetlinkMessage {
+        let mut message = AddressMessage::default();
+        let is_ipv4 = self.address.is_ipv4();
+        message.header.family = if is_ipv4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        message.header.prefix_len = self.prefix;
+        message.header.index = interface;
+        message.attributes = vec![AddressAttribute::Local(self.address), AddressAttribute::Address(self.address)];
+        if !is_ipv4 {
+            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+        RouteNetlinkMessage::NewAddress(message)
+    }
+}
+
+impl DefaultRoute {
+    /// What gives it to an interface.
+    pub(super) fn message(self, interface: u32) -> RouteNetlinkMessage {
+        let mut message = RouteMessage::default();
+        message.header.address_family = if self.is_ipv4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.protocol = RouteProtocol::Boot;
+        message.header.kind = RouteType::Unicast;
+        message.header.scope =
+            if self.gateway.is_none() && self.is_ipv4 { RouteScope::Link } else { RouteScope::Universe };
+        message.header.flags.set(RouteFlags::Onlink, self.is_on_link);
+        message.attributes.push(RouteAttribute::Oif(interface));
+        message.attributes.extend(self.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
+        message.attributes.extend(self.priority.map(RouteAttribute::Priority));
+        RouteNetlinkMessage::NewRoute(message)
+    }
+}
