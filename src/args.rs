@@ -113,6 +113,9 @@ pub enum Command {
     /// all of one lane, Esc goes back; s and S sort by the next and the last column, r reverses; / filters by names of
     /// containers and groups; d changes the direction; f (or space) freezes; q quits.
     Top(Top),
+    /// Make and remove containers' interfaces, as told on standard input: `run` starts it
+    #[command(hide = true)]
+    Attach,
     /// Print the configuration that the flags of a Mesos agent come to
     ///
     /// Takes the flags of the network/port_mapping isolator by the names they have there, and prints a configuration with what
@@ -285,6 +288,12 @@ pub enum Container {
         /// Ports, as 8080 or 31000-31499; or auto:N for N of [control] ephemeral_ports, a power of two
         #[arg(long, required = true, value_delimiter = ',', value_name = "PORTS")]
         ports: Vec<String>,
+        /// Its network namespace, with containers = "attached" of [nic]: it gets an eth0 there
+        #[arg(long, value_name = "PATH")]
+        netns: Option<PathBuf>,
+        /// A process in its network namespace, in place of --netns
+        #[arg(long, value_name = "N", conflicts_with = "netns", value_parser = clap::value_parser!(u32).range(1..))]
+        pid: Option<u32>,
         /// What else it is
         #[command(flatten)]
         keys: Keys,

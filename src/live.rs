@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
-use portlane_rings::{Interface, Rules, Socket};
+use portlane_rings::{Gate, Interface, Rules, Socket};
 use portlane_stats::snapshot::{Mode, Snapshot};
 
 use crate::clock::Clock;
@@ -108,9 +108,20 @@ impl Live {
         Ok(Self { steered, first, others, scheme, clock, interfaces })
     }
 
+    /// What is followed.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.scheme.plan
+    }
+
     /// What the kernel chooses by, once, if it chooses: for who reloads.
     pub fn take_rules(&mut self) -> Option<Rules> {
         self.steered.as_mut()?.take_rules()
+    }
+
+    /// The way to containers with interfaces of their own, once, if there are to be any: for who attaches them.
+    pub fn take_gate(&mut self) -> Option<Gate> {
+        self.steered.as_mut()?.take_gate()
     }
 
     /// The interfaces, each once, as they were when opened.

@@ -30,11 +30,13 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Top(arguments) => portlane::top::run(arguments),
         Command::ImportMesos(flags) => commands::import_mesos::run(flags),
         #[cfg(feature = "af-xdp")]
+        Command::Attach => portlane::attach::serve(),
+        #[cfg(feature = "af-xdp")]
         Command::Run(arguments) => commands::run::run(arguments),
         #[cfg(feature = "af-xdp")]
         Command::Demo(arguments) => portlane::demo::run(arguments),
         #[cfg(not(feature = "af-xdp"))]
-        Command::Run(_) | Command::Demo(_) => Err(Failure::refused(
+        Command::Run(_) | Command::Demo(_) | Command::Attach => Err(Failure::refused(
             "this portlane was built without AF_XDP, for replay only: build it with the feature `af-xdp` (the default)",
         )),
     }

@@ -125,7 +125,7 @@ fn settle(waiting: &mut Waiting, to: &Solicitations, table: &mut NeighbourTable)
     }
     if let Some(neighbour) = found {
         // Where the interface takes no frame just now, the container asks again.
-        let _ = advertise::frame(asked, &neighbour).map(|frame| to.answer(&frame));
+        let _ = advertise::frame(asked, &neighbour).map(|frame| to.answer(asked, &frame));
         return true;
     }
     *rounds >= PATIENCE

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use signal_hook::consts::SIGHUP;
 use tokio::sync::oneshot;
 
+use crate::attach::Attachments;
 use crate::config::Plan;
 use crate::containers::{Draft, Order, Orders, Refusal, Registry, Wanted};
 use crate::control::questions::{Beats, Pulse, Reload, Reloaded, Request, Requests};
@@ -41,7 +42,7 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Supervisor {
     hangups: UnixStream,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Option<Attachments>>>,
 }
 
 /// What a supervisor needs to know.
@@ -59,6 +60,8 @@ pub struct Charge {
     pub interfaces: Vec<Interface>,
     /// What the kernel chooses by, if it chooses.
     pub rules: Option<Rules>,
+    /// The containers that have interfaces of their own, if they have.
+    pub attachments: Option<Attachments>,
     /// The containers that were added.
     pub registry: Registry,
     /// Changes that are wanted: the bell is `hangups`.
@@ -88,27 +91,36 @@ impl Supervisor {
             // Who started it waits.
             let _ = ready.send(kept);
             if !goes_on {
-                return;
+                return charge.attachments;
             }
             let mut shift = Shift::new(charge);
             while let Some(is_hangup) = shift.wait() {
                 shift.tick(is_hangup);
             }
+            shift.charge.attachments
         };
         let thread = thread::Builder::new().name("portlane-watch".to_owned()).spawn(watch).map_err(Failure::failed)?;
         begun.recv().map_err(Failure::failed)??;
         Ok(Self { hangups, thread: Some(thread) })
     }
+
+    /// Ends it; the containers stay attached until what is returned is dropped.
+    #[must_use]
+    pub fn end(mut self) -> Option<Attachments> {
+        self.join()
+    }
+
+    fn join(&mut self) -> Option<Attachments> {
+        // The thread hears of the end; that the other side has gone already would be no harm.
+        let _ = self.hangups.shutdown(Shutdown::Both);
+        // A panic there has been printed; there is nothing to add.
+        self.thread.take()?.join().ok()?
+    }
 }
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        // The thread hears of the end; that the other side has gone already would be no harm.
-        let _ = self.hangups.shutdown(Shutdown::Both);
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been printed; there is nothing to add.
-            let _ = thread.join();
-        }
+        drop(self.join());
     }
 }
 
@@ -208,9 +220,9 @@ impl Shift {
     /// What is written down first can be read again whatever happens then.
     fn publish(&mut self, Draft { plan, registry, container }: Draft) -> Result<Value, Refusal> {
         registry.save()?;
-        if let Err(failure) = self.install(plan) {
+        if let Err(Failure::Refused(why) | Failure::Failed(why)) = self.install(plan) {
             self.charge.registry.save()?;
-            return Err(Refusal::Failed(failure.message()));
+            return Err(Refusal::Failed(why));
         }
         self.charge.registry = registry;
         let keys = container.map(|container| serde_json::to_value(container.table()));
@@ -247,12 +259,26 @@ impl Shift {
         let refused = |cause| Failure::refused(format!("the kernel does not take the ports of containers: {cause}"));
         let steers = self.charge.rules.is_some() && plan.nic.is_some();
         let prepared = steers.then(|| NewRules::prepare(&live::owners(&plan))).transpose().map_err(refused)?;
-        let Reloaded { change, former } = self.follow(Arc::new(plan))?;
+        let plan = Arc::new(plan);
+        if let Some(attachments) = &mut self.charge.attachments {
+            attachments.extend(&plan).map_err(Failure::refused)?;
+        }
+        let followed = self.follow_with(Arc::clone(&plan), prepared);
+        match (&mut self.charge.attachments, &followed) {
+            (Some(attachments), Ok(_)) => attachments.shrink(&plan),
+            (Some(attachments), Err(_)) => attachments.restore(),
+            (None, _) => {}
+        }
+        followed
+    }
+
+    fn follow_with(&mut self, plan: Arc<Plan>, prepared: Option<NewRules>) -> Result<Change, Failure> {
+        let Reloaded { change, former } = self.follow(plan)?;
         if let (Some(rules), Some(prepared)) = (&mut self.charge.rules, prepared)
             && let Err(cause) = rules.put(prepared)
         {
             self.follow(former)?;
-            return Err(refused(cause));
+            return Err(Failure::refused(format!("the kernel does not take the ports of containers: {cause}")));
         }
         Ok(change)
     }

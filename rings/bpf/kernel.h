@@ -22,6 +22,7 @@
 static void *(*const map_lookup)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
 static long (*const map_update)(void *map, const void *key, const void *value, __u64 flags) =
     (void *)BPF_FUNC_map_update_elem;
+static long (*const redirect)(__u32 interface, __u64 flags) = (void *)BPF_FUNC_redirect;
 static long (*const redirect_map)(void *map, __u64 key, __u64 flags) = (void *)BPF_FUNC_redirect_map;
 static __u64 (*const frame_length)(struct xdp_md *frame) = (void *)BPF_FUNC_xdp_get_buff_len;
 static long (*const load_bytes)(struct xdp_md *frame, __u32 at, void *to, __u32 count) =

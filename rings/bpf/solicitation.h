@@ -9,6 +9,8 @@ struct solicitation {
     struct address sender;
     __u8 hardware[6];
     __u8 padding[2];
+    /* Where it was asked. */
+    __u32 interface;
 };
 
 /* An ARP request (RFC 826) for IPv4 over Ethernet: hardware, protocol, their lengths, operation. */

@@ -1,13 +1,19 @@
-/* Who gets a frame: the containers' line, the host's kernel, or nobody.
+/* Who gets a frame: the containers' line, the host's kernel, a container, or nobody.
  *
  * On the uplink frames to ports that containers own go to the socket of the queue that they came by, and all others to the
  * kernel, as if there were no program. On the container side frames from ports that containers own go to the socket, and
  * nothing goes to the kernel: a container says nothing to the host behind its back.
  *
- * Every frame has one verdict, which is counted. */
+ * Containers may have interfaces of their own, which are attached to the container side by a gate, a pair of interfaces. What
+ * comes from one of them and has a port of that very container is put in at one end of the gate, and comes out at the other, which
+ * is the container side. What the line sends there comes out at the former, and goes to the interface of the container whose port
+ * it is for.
+ *
+ * Every frame has one verdict at each interface that it comes to, which is counted. */
 #include "solicitation.h"
 
-enum side { UPLINK, CONTAINER, SIDES };
+/* Where frames arrive. Those at attached interfaces are counted by interface. */
+enum side { UPLINK, CONTAINER, DELIVERY, SIDES, ATTACHED = SIDES };
 
 /* In the order of `Verdict::ALL` in `rings/src/af_xdp/steering.rs`. */
 enum verdict {
@@ -60,6 +66,31 @@ struct {
     TYPE(key, __u32);
     TYPE(value, __u64);
 } verdicts SECTION(".maps");
+
+/* By port: the attached interface of the container that has it; 0 where there is none. */
+struct {
+    NUMBER(type, BPF_MAP_TYPE_ARRAY);
+    NUMBER(max_entries, 1 << 16);
+    TYPE(key, __u32);
+    TYPE(value, __u32);
+} interfaces SECTION(".maps");
+
+struct judged {
+    __u32 interface;
+    __u32 verdict;
+};
+
+/* How often frames of an attached interface had a verdict. There is a place for each as long as it is attached. */
+struct {
+    NUMBER(type, BPF_MAP_TYPE_HASH);
+    NUMBER(max_entries, VERDICTS << 16);
+    NUMBER(map_flags, BPF_F_NO_PREALLOC);
+    TYPE(key, struct judged);
+    TYPE(value, __u64);
+} attached SECTION(".maps");
+
+/* The end of the gate where frames of containers are put in. It is set when the program is loaded. */
+const volatile __u32 delivery = 0;
 
 /* What all fragments of one datagram have in common (RFC 791, section 3.2; RFC 8200, section 4.5). */
 struct datagram {
@@ -114,6 +145,31 @@ INLINE bool owned(const struct address *address, __u32 port)
     return ports->owned[(port >> 3) & 0x1fff] >> (port & 7) & 1;
 }
 
+/* The attached interface of the container that has a port; 0 if there is none. */
+INLINE __u32 interface_of(__u32 port)
+{
+    const __u32 *interface = map_lookup(&interfaces, &port);
+
+    return interface ? *interface : 0;
+}
+
+/* Whose a frame with ports is: `to` is the interface that it goes to, where that depends on it. */
+INLINE bool is_containers(const struct xdp_md *frame, enum side side, const struct headers *headers, __u32 *to)
+{
+    switch (side) {
+    case UPLINK:
+        return owned(&headers->destination, headers->destination_port);
+    case CONTAINER:
+        return owned(&headers->source, headers->source_port);
+    case DELIVERY:
+        *to = interface_of(headers->destination_port);
+        return *to != 0;
+    case ATTACHED:
+        return interface_of(headers->source_port) == frame->ingress_ifindex;
+    }
+    return false;
+}
+
 /* Remembers the ports of a first fragment, and finds those of a later one. */
 INLINE enum reading follow(enum reading reading, struct headers *headers)
 {
@@ -141,24 +197,25 @@ INLINE enum reading follow(enum reading reading, struct headers *headers)
     return PORTS;
 }
 
-INLINE enum verdict hear(const struct solicitation *asked)
+INLINE enum verdict hear(const struct xdp_md *frame, const struct solicitation *asked)
 {
     struct solicitation *entry = ring_reserve(&solicitations, sizeof(*entry), 0);
 
     if (!entry)
         return NOT_HEARD;
     *entry = *asked;
+    entry->interface = frame->ingress_ifindex;
     ring_submit(entry, 0);
     return ASKED;
 }
 
-INLINE enum verdict judge(struct xdp_md *frame, enum side side)
+INLINE enum verdict judge(struct xdp_md *frame, enum side side, __u32 *to)
 {
+    const bool is_heard = side == CONTAINER || side == ATTACHED;
     struct layer whole = {frame, 0, frame_length(frame)}, layer = whole;
     struct headers headers = {};
     struct solicitation asked = {};
     enum reading reading = read_headers(&layer, &headers);
-    bool is_owned;
 
     if (reading == LATER_FRAGMENT || (reading == PORTS && headers.part == FIRST))
         reading = follow(reading, &headers);
@@ -168,33 +225,36 @@ INLINE enum verdict judge(struct xdp_md *frame, enum side side)
     case LATER_FRAGMENT:
         return LOST_FRAGMENT;
     case NOT_IP:
-        return side == CONTAINER && read_arp(&whole, &asked) ? hear(&asked) : OTHER_PROTOCOL;
+        return is_heard && read_arp(&whole, &asked) ? hear(frame, &asked) : OTHER_PROTOCOL;
     case NO_PORTS:
-        return side == CONTAINER && read_neighbour_solicitation(&whole, &asked) ? hear(&asked) : WITHOUT_PORTS;
+        return is_heard && read_neighbour_solicitation(&whole, &asked) ? hear(frame, &asked) : WITHOUT_PORTS;
     case PORTS:
-        is_owned = side == UPLINK ? owned(&headers.destination, headers.destination_port)
-                                  : owned(&headers.source, headers.source_port);
-        return is_owned ? OWNED : FOREIGN_PORT;
+        return is_containers(frame, side, &headers, to) ? OWNED : FOREIGN_PORT;
     }
     return UNREADABLE;
 }
 
+INLINE void count(enum side side, enum verdict verdict)
+{
+    const __u32 place = side * VERDICTS + verdict;
+    __u64 *count = map_lookup(&verdicts, &place);
+
+    if (count)
+        *count += 1;
+}
+
 INLINE int steer(struct xdp_md *frame, enum side side, void *queues, int otherwise)
 {
-    enum verdict verdict = judge(frame, side);
+    __u32 nowhere;
+    enum verdict verdict = judge(frame, side, &nowhere);
     int action = otherwise;
-    __u32 place;
-    __u64 *count;
 
     if (verdict == OWNED) {
         action = redirect_map(queues, frame->rx_queue_index, otherwise);
         if (action != XDP_REDIRECT)
             verdict = OTHER_QUEUE;
     }
-    place = side * VERDICTS + verdict;
-    count = map_lookup(&verdicts, &place);
-    if (count)
-        *count += 1;
+    count(side, verdict);
     return action;
 }
 
@@ -208,6 +268,33 @@ SECTION("xdp.frags")
 int container(struct xdp_md *frame)
 {
     return steer(frame, CONTAINER, &container_queues, XDP_DROP);
+}
+
+/* On the host's ends of containers' interfaces. */
+SECTION("xdp.frags")
+int gather(struct xdp_md *frame)
+{
+    struct judged judged = {.interface = frame->ingress_ifindex};
+    __u32 nowhere;
+    __u64 *count;
+
+    judged.verdict = judge(frame, ATTACHED, &nowhere);
+    count = map_lookup(&attached, &judged);
+    /* Of queues of one interface several cores may be at it. */
+    if (count)
+        __sync_fetch_and_add(count, 1);
+    return judged.verdict == OWNED ? redirect(delivery, 0) : XDP_DROP;
+}
+
+/* On the gate's other end than the container side. */
+SECTION("xdp.frags")
+int deliver(struct xdp_md *frame)
+{
+    __u32 to = 0;
+    enum verdict verdict = judge(frame, DELIVERY, &to);
+
+    count(DELIVERY, verdict);
+    return verdict == OWNED ? redirect(to, 0) : XDP_DROP;
 }
 
 char terms[] SECTION("license") = "MIT OR Apache-2.0";

@@ -12,6 +12,7 @@
 
 mod error;
 mod features;
+mod gate;
 mod interface;
 mod memory_limit;
 mod multi_buffer;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 pub use error::OpenError;
 pub use features::Features;
+pub use gate::{Gate, GateCounters};
 pub use interface::Interface;
 pub(crate) use interface::{Promiscuous, bind_to, deaf_packet_socket};
 pub use nic::{BoundNic, Nic, QueueChoice, bind_nic};

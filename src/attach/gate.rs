@@ -6,7 +6,7 @@ use netlink_packet_route::link::LinkAttribute;
 use portlane_rings::{Features, Interface};
 
 use super::error::AttachError;
-use super::making::{TAKES_FRAMES, create_pair, is_of, without_ipv6};
+use super::making::{TAKES_FRAMES, create_pair, is_of, silence};
 use super::names;
 use super::netlink::Netlink;
 
@@ -33,7 +33,7 @@ pub fn make_gate(uplink: &str) -> Result<(), AttachError> {
 fn prepare(host: &mut Netlink, name: &str, mark: &str) -> io::Result<()> {
     let end = host.link(name)?.ok_or(io::ErrorKind::NotFound)?;
     host.set_link(end.index, vec![LinkAttribute::IfAlias(mark.to_owned())])?;
-    without_ipv6(name)?;
+    silence(name)?;
     Features::of(name)?.switch(&TAKES_FRAMES, true)?;
     host.set_up(end.index, true)
 }

@@ -45,6 +45,8 @@ pub struct Making {
     next: usize,
 }
 
+type Step = fn(&mut Making) -> Result<(), AttachError>;
+
 impl fmt::Debug for Making {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { wanted, ends, next, .. } = self;
@@ -64,7 +66,7 @@ impl Making {
     /// How many steps there are.
     pub const STEPS: usize = Self::ALL.len();
 
-    const ALL: [fn(&mut Self) -> Result<(), AttachError>; 9] = [
+    const ALL: [Step; 9] = [
         Self::join,
         Self::mark,
         Self::resemble_the_uplink,
@@ -198,7 +200,7 @@ impl Making {
     fn mark(&mut self) -> Result<(), AttachError> {
         let ([index, _], name) = (self.ends.unwrap_or_default(), self.name());
         let attributes = vec![LinkAttribute::IfAlias(self.wanted.mark()), LinkAttribute::Mtu(self.uplink.mtu)];
-        let marked = self.host.set_link(index, attributes).and_then(|()| without_ipv6(&name));
+        let marked = self.host.set_link(index, attributes).and_then(|()| silence(&name));
         marked.map_err(|cause| AttachError::of_kernel(format!("set up interface {name}"), cause))
     }
 
@@ -304,8 +306,9 @@ pub(super) fn create_pair(host: &mut Netlink, name: &str, mtu: u32, peer: Vec<Li
     host.create(RouteNetlinkMessage::NewLink(message), Present::Refuse)
 }
 
-/// The kernel sends nothing there of its own accord.
-pub(super) fn without_ipv6(name: &str) -> io::Result<()> {
+/// The kernel sends nothing there of its own accord, and forwards nothing that comes from there while no program takes it.
+pub(super) fn silence(name: &str) -> io::Result<()> {
+    fs::write(Path::new("/proc/sys/net/ipv4/conf").join(name).join("forwarding"), "0")?;
     match fs::write(Path::new("/proc/sys/net/ipv6/conf").join(name).join("disable_ipv6"), "1") {
         // A kernel without IPv6.
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),

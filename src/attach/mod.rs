@@ -12,9 +12,13 @@
 pub mod names;
 
 #[cfg(feature = "af-xdp")]
+mod attachments;
+#[cfg(feature = "af-xdp")]
 mod error;
 #[cfg(feature = "af-xdp")]
 mod gate;
+#[cfg(feature = "af-xdp")]
+mod helper;
 #[cfg(feature = "af-xdp")]
 mod making;
 #[cfg(feature = "af-xdp")]
@@ -27,9 +31,13 @@ mod uplink;
 mod wanted;
 
 #[cfg(feature = "af-xdp")]
+pub use attachments::Attachments;
+#[cfg(feature = "af-xdp")]
 pub use error::AttachError;
 #[cfg(feature = "af-xdp")]
 pub use gate::{make_gate, remove_gate};
+#[cfg(feature = "af-xdp")]
+pub use helper::serve;
 #[cfg(feature = "af-xdp")]
 pub use making::Making;
 #[cfg(feature = "af-xdp")]

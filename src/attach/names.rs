@@ -38,8 +38,9 @@ pub fn delivery(uplink: &str) -> String {
 }
 
 /// Whether a name is as [`container`] makes them.
+#[cfg(feature = "af-xdp")]
 #[must_use]
-pub(super) fn is_containers(name: &str) -> bool {
+pub fn is_containers(name: &str) -> bool {
     name.starts_with(CONTAINER)
 }
 
@@ -70,7 +71,7 @@ mod tests {
     fn names_fit_and_stay() {
         assert_eq!(container("web"), "plc-web");
         assert_eq!(container("eleven_byte"), "plc-eleven_byte");
-        assert_eq!(container("twelve-bytes"), "plc-~6pt69x45ck");
+        assert_eq!(container("twelve-bytes"), "plc-~e4c020ac8j");
         assert_eq!([gate("eth0"), delivery("eth0")], ["plg-eth0", "pld-eth0"]);
     }
 

@@ -1,5 +1,6 @@
 //! Asking the kernel for interfaces, addresses and routes, and changing them, by netlink (rtnetlink(7)).
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -31,6 +32,8 @@ pub(super) struct Link {
     pub(super) peer: Option<u32>,
     /// That namespace, by the number by which this one knows it; `None`: this one itself.
     pub(super) peer_namespace: Option<i32>,
+    /// What it can be changed together with.
+    pub(super) group: u32,
 }
 
 /// What is to become of something that is there already.
@@ -118,6 +121,30 @@ impl Netlink {
         }
     }
 
+    /// Deletes interfaces, all together: the kernel waits for all of its cores once, and not for each of them again. `all` are
+    /// those that there are.
+    pub(super) fn delete_links(&mut self, indices: &[u32], all: &[Link]) -> io::Result<()> {
+        let taken: HashSet<_> = all.iter().map(|link| link.group).collect();
+        // A group of their own, for the moment.
+        let Some(group) = (1..=u32::MAX).rev().find(|group| !taken.contains(group)).filter(|_| !indices.is_empty())
+        else {
+            return Ok(());
+        };
+        for &index in indices {
+            match self.set_link(index, vec![LinkAttribute::Group(group)]) {
+                Err(error) if error.raw_os_error() != Some(ENODEV) => return Err(error),
+                _ => {}
+            }
+        }
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::Group(group));
+        match self.change(RouteNetlinkMessage::DelLink(message), 0) {
+            // They have gone by themselves.
+            Err(error) if error.raw_os_error() == Some(ENODEV) => Ok(()),
+            deleted => deleted,
+        }
+    }
+
     /// The number by which this namespace knows another one; `None` if it does not.
     pub(super) fn number_of(&mut self, namespace: &File) -> io::Result<Option<i32>> {
         let mut question = NsidMessage::default();
@@ -180,12 +207,14 @@ impl Link {
             is_up: message.header.flags.contains(LinkFlags::Up),
             peer: None,
             peer_namespace: None,
+            group: 0,
         };
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name = name,
                 LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
                 LinkAttribute::Link(peer) => link.peer = Some(peer),
+                LinkAttribute::Group(group) => link.group = group,
                 LinkAttribute::LinkNetNsId(number) => link.peer_namespace = Some(number),
                 _ => {}
             }

@@ -90,13 +90,13 @@ pub fn sweep(uplink: &str, kept: &[String]) -> Result<Vec<String>, AttachError> 
     let failed = |cause| AttachError::of_kernel(format!("remove what was left of containers on {uplink}"), cause);
     let kept: HashSet<String> = kept.iter().map(|id| names::container(id)).collect();
     let mut host = Netlink::open().map_err(failed)?;
-    let mut gone = Vec::new();
-    for Link { index, name, alias, peer, .. } in host.links().map_err(failed)? {
-        let is_ours = alias.is_none_or(|alias| alias.starts_with(&mark_of_all(uplink)));
-        if names::is_containers(&name) && peer.is_some() && is_ours && !kept.contains(&name) {
-            host.delete_link(index).map_err(failed)?;
-            gone.push(name);
-        }
-    }
-    Ok(gone)
+    let links = host.links().map_err(failed)?;
+    let is_unwanted = |link: &&Link| {
+        let is_ours = link.alias.as_ref().is_none_or(|alias| alias.starts_with(&mark_of_all(uplink)));
+        names::is_containers(&link.name) && link.peer.is_some() && is_ours && !kept.contains(&link.name)
+    };
+    let unwanted: Vec<_> = links.iter().filter(is_unwanted).collect();
+    let indices: Vec<_> = unwanted.iter().map(|link| link.index).collect();
+    host.delete_links(&indices, &links).map_err(failed)?;
+    Ok(unwanted.into_iter().map(|link| link.name.clone()).collect())
 }

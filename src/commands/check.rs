@@ -89,8 +89,12 @@ fn write_rates(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
 fn write_interfaces(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
     match (&plan.wire, &plan.nic) {
         (Some(wire), _) => writeln!(out, "wire            network {}, containers {}", wire.network, wire.container)?,
-        (None, Some(Nic { interface, queues, container })) => {
-            writeln!(out, "nic             {interface}, {queues}, shared with the host; containers {container}")?;
+        (None, Some(Nic { interface, queues, container, attached })) => {
+            let behind = if *attached { "attached, by " } else { "" };
+            writeln!(
+                out,
+                "nic             {interface}, {queues}, shared with the host; containers {behind}{container}"
+            )?;
         }
         (None, None) => return writeln!(out, "wire            none: for replay only"),
     }
@@ -177,6 +181,9 @@ impl<'a> Tree<'a> {
         writeln!(out, "{:indent$}  ports         {} ({ports} in all)", "", list(&container.ports))?;
         if !container.addresses.is_empty() {
             writeln!(out, "{:indent$}  addresses     {}", "", list(&container.addresses))?;
+        }
+        if let Some(netns) = &container.netns {
+            writeln!(out, "{:indent$}  netns         {}", "", netns.display())?;
         }
         self.write_lanes(out, id, container.lanes.each_ref(), depth)?;
         // A TBF's limit in bytes is of its lane alone.

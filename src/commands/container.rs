@@ -1,6 +1,6 @@
 //! `portlane container`, `reload` and `drain`: changes of a running portlane.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hyper::Method;
 use serde_json::{Map, Value, json};
@@ -18,9 +18,13 @@ use crate::failure::Failure;
 /// Refused if nobody listens on the socket, or portlane refuses; failed if standard output cannot be written.
 pub fn run(command: &Container) -> Result<(), Failure> {
     match command {
-        Container::Add { id, ports, keys, target } => {
+        Container::Add { id, ports, netns, pid, keys, target } => {
             let mut body = body(keys)?;
             body.insert("ports".to_owned(), json!(ports));
+            let of_process = pid.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net")));
+            if let Some(netns) = netns.as_ref().or(of_process.as_ref()) {
+                body.insert("netns".to_owned(), json!(netns));
+            }
             let added = ask(&target.socket, &Method::PUT, id, Some(&body.into()))?;
             outputs::print(&format!("{id}: ports {}\n", texts(&added["ports"])))
         }

@@ -9,6 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::outputs;
 use crate::args::Run;
+use crate::attach::Attachments;
 use crate::containers::{Orders, Registry};
 use crate::control::server::Server;
 use crate::failure::{self, Failure};
@@ -32,8 +33,13 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let (ordered, orders) = Orders::new(bell);
     let (server, (requests, inbox)) = Server::start(&plan, Some(ordered))?;
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
+    let mut attachments = Attachments::start(&plan)?;
     let mut offloads = Offloads::before_attaching(&plan);
     let mut live = Live::open(plan)?;
+    if let (Some(attachments), Some(gate)) = (&mut attachments, live.take_gate()) {
+        let left_out = attachments.open(gate, live.plan());
+        left_out.iter().for_each(|why| failure::tell(format!("warning: {why}")));
+    }
     offloads.attached(live.attached())?;
     live.tell_offloads(offloads.off());
     let (config, pulse) = (arguments.config.clone(), inbox.pulse());
@@ -46,6 +52,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
         pulse,
         interfaces,
         rules,
+        attachments,
         registry,
         orders,
         stop: stopped,
@@ -68,8 +75,12 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let ended = worked.and_then(|()| live.drain(&inbox));
     // Whoever still waits for the worker learns that it is gone.
     drop(inbox);
-    drop((supervisor, server));
+    drop(server);
+    let attachments = supervisor.end();
     let reported = live.snapshot().and_then(|end| outputs::print(&Format::Text.render(&end)));
+    // Sockets are closed before their interface goes.
+    drop(live);
+    drop(attachments);
     ended.and(reported)
 }
 

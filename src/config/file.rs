@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::bounded::{Core, Number};
 use super::error::Problem;
-use super::interfaces::Queues;
+use super::interfaces::{Containers, Queues};
 use super::later;
 use super::mode::Mode;
 use super::node::{Direction, Queue};
@@ -93,6 +93,7 @@ pub(crate) struct Container {
     pub(crate) queue: Queue,
     pub(crate) group: Option<Spanned<String>>,
     pub(crate) mode: Option<Mode>,
+    pub(crate) netns: Option<Spanned<PathBuf>>,
     #[serde(default)]
     pub(crate) mesos: Identity,
 }
@@ -137,7 +138,8 @@ pub(crate) struct Wire {
 pub(crate) struct Nic {
     pub(crate) interface: Spanned<String>,
     pub(crate) queues: Option<Spanned<Queues>>,
-    pub(crate) container: Spanned<String>,
+    pub(crate) container: Option<Spanned<String>>,
+    pub(crate) containers: Option<Spanned<Containers>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Unexpected, Visitor};
 use toml::Spanned;
 
 use super::error::Problem;
 use super::file;
+use crate::attach::names;
 
 /// The longest name of a network interface (`IFNAMSIZ` with its final zero).
 const MAX_INTERFACE_NAME: usize = 15;
@@ -33,6 +35,16 @@ pub struct Nic {
     pub queues: Queues,
     /// The interface that the containers are behind.
     pub container: String,
+    /// Whether containers have interfaces of their own. Then portlane makes these, and that one ([`names::gate`]).
+    pub attached: bool,
+}
+
+/// Where containers are that have no interface in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Containers {
+    /// In network namespaces, with interfaces that portlane makes.
+    Attached,
 }
 
 /// Receive queues of an interface.
@@ -104,14 +116,30 @@ pub(super) fn wire(written: file::Wire) -> Result<Wire, Problem> {
 
 /// `beside` is `[wire]`, which excludes it.
 pub(super) fn nic(written: file::Nic, beside: Option<&Wire>) -> Result<Nic, Problem> {
-    let file::Nic { interface, queues, container } = written;
+    let file::Nic { interface, queues, container, containers } = written;
     if beside.is_some() {
         let problem = Problem::at(interface.span(), "[wire] and [nic] exclude each other");
         return Err(problem.help("[wire] takes everything, [nic] what belongs to containers: leave one of them out"));
     }
+    let attached = containers.is_some();
+    let container = match (container, containers) {
+        (Some(container), None) => container,
+        (None, Some(word)) => Spanned::new(word.span(), names::gate(interface.get_ref())),
+        (Some(_), Some(word)) => {
+            let problem = Problem::at(word.span(), "container and containers exclude each other");
+            return Err(problem.help("containers are behind the one interface, or portlane gives each its own"));
+        }
+        (None, None) => {
+            let problem = Problem::at(interface.span(), "[nic] does not say where containers are");
+            return Err(problem.help(
+                "add container = \"veth-web\", the interface that they are behind; or containers = \"attached\", and netns to \
+                 each of them",
+            ));
+        }
+    };
     check_names(&interface, &container, "NIC")?;
     let queues = queues.map_or(Ok(Queues::All), check_queues)?;
-    Ok(Nic { interface: interface.into_inner(), queues, container: container.into_inner() })
+    Ok(Nic { interface: interface.into_inner(), queues, container: container.into_inner(), attached })
 }
 
 fn check_names(network: &Spanned<String>, container: &Spanned<String>, what: &str) -> Result<(), Problem> {

@@ -14,6 +14,7 @@ mod interfaces;
 mod later;
 mod limiter;
 mod mode;
+mod namespaces;
 mod node;
 mod plan;
 mod queue;

@@ -18,6 +18,7 @@ use super::groups::{Names, groups};
 use super::interfaces::{Nic, Wire, nic, wire};
 use super::limiter::{self, check_default, framing, share};
 use super::mode::Mode;
+use super::namespaces;
 use super::node;
 use super::queue::queue;
 use super::rates::rates;
@@ -102,6 +103,8 @@ pub struct Container {
     pub addresses: Vec<IpAddr>,
     /// Whether its limits hold.
     pub mode: Mode,
+    /// Its network namespace, if it has an interface of its own there.
+    pub netns: Option<PathBuf>,
     /// What Mesos calls it.
     pub mesos: Identity,
     /// Its lanes, by [`Direction::index`].
@@ -162,7 +165,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
     }
     let wire = file.wire.map(wire).transpose()?;
     let running = Running {
-        io: io(file.io.as_ref(), file.nic.is_some())?,
+        io: io(file.io.as_ref(), file.nic.as_ref())?,
         idle: file.idle,
         interface_down: file.interface_down,
         drain: drain(file.drain.as_ref())?,
@@ -170,6 +173,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         checksums: file.checksums,
     };
     let nic = file.nic.map(|written| nic(written, wire.as_ref())).transpose()?;
+    namespaces::check(&containers, containers.len(), nic.as_ref()).map_err(|wrong| wrong.at(&file.container.0))?;
     Ok(Plan {
         mode: file.mode,
         link,
@@ -194,10 +198,11 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
 ///
 /// # Errors
 ///
-/// A port has two owners, or a name.
+/// A port has two owners, or a name, or a network namespace.
 pub(crate) fn with(own: &Plan, added: &[Arc<Container>]) -> Result<Plan, Problem> {
     let containers: Vec<_> = own.containers.iter().chain(added).cloned().collect();
     check_size(containers.len())?;
+    namespaces::check(&containers, own.containers.len(), own.nic.as_ref()).map_err(namespaces::Wrong::of_added)?;
     let owners = if added.is_empty() {
         Arc::clone(&own.owners)
     } else {
@@ -265,6 +270,7 @@ fn container(
         ports: written.ports.get_ref().0.iter().map(|range| range.get_ref().0).collect(),
         addresses: addresses.into_iter().flat_map(|list| &list.0).map(|&Text(address)| address).collect(),
         mode: written.mode.unwrap_or(mode),
+        netns: written.netns.as_ref().map(|path| path.get_ref().clone()),
         mesos: written.mesos.clone(),
         lanes,
     })

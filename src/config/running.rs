@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Problem;
+use super::file;
 use super::values::Text;
 
 /// How long queues may drain at the end, if the configuration does not say.
@@ -157,17 +158,22 @@ impl fmt::Display for Checksums {
     }
 }
 
-/// `is_shared`: the host has the interface too, by `[nic]`.
-pub(super) fn io(written: Option<&Spanned<Io>>, is_shared: bool) -> Result<Io, Problem> {
+/// `nic`: the host has the interface too.
+pub(super) fn io(written: Option<&Spanned<Io>>, nic: Option<&file::Nic>) -> Result<Io, Problem> {
     let Some(written) = written else { return Ok(Io::default()) };
-    if *written.get_ref() == Io::Packet && is_shared {
+    let io = *written.get_ref();
+    if matches!(io, Io::Generic | Io::ZeroCopy) && nic.is_some_and(|nic| nic.containers.is_some()) {
+        let problem = Problem::at(written.span(), format!("containers that are attached cannot do with io = \"{io}\""));
+        return Err(problem.help("they are behind pairs of interfaces, with native XDP and one copy: leave io out"));
+    }
+    if io == Io::Packet && nic.is_some() {
         let problem = Problem::at(written.span(), "[nic] cannot use io = \"packet\"");
         return Err(problem.help(
             "packet sockets get copies and take nothing, so that the host would answer what is for containers: leave io out, \
              or join two interfaces by [wire]",
         ));
     }
-    Ok(*written.get_ref())
+    Ok(io)
 }
 
 pub(super) fn drain(written: Option<&Spanned<Text<Nanos>>>) -> Result<Nanos, Problem> {

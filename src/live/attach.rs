@@ -6,13 +6,14 @@ use std::io;
 use core_affinity::CoreId;
 use portlane_classify::{Arriving, Direction, Found};
 use portlane_rings::{
-    self as rings, Bound, Interface, Options, Owners, Part, Pool, Rules, Side, Socket, Steering, Verdict,
-    VerdictCounters,
+    self as rings, Bound, Gate, GateCounters, Interface, Options, Owners, Part, Pool, Rules, Side, Socket, Steering,
+    Verdict, VerdictCounters,
 };
 use portlane_stats::snapshot::{Directions, Mode};
 
 use super::duties::{self, Duty};
 use super::numbers::mode;
+use crate::attach::names;
 use crate::config::{Io, Plan};
 use crate::failure::Failure;
 use crate::line::Port;
@@ -54,6 +55,9 @@ pub(super) struct Steered {
     program: Steering,
     /// Until they are taken.
     rules: Option<Rules>,
+    /// Until it is taken, if there is one.
+    gate: Option<Gate>,
+    at_gate: Option<AtGate>,
     _neighbours: Neighbours,
     /// By [`Side`].
     interfaces: [String; 2],
@@ -69,10 +73,23 @@ impl Steered {
         self.rules.take()
     }
 
+    pub(super) fn take_gate(&mut self) -> Option<Gate> {
+        self.gate.take()
+    }
+
     /// What the program has decided.
     pub(super) fn verdicts(&self) -> Verdicts {
-        Verdicts { counters: self.program.counters(), interfaces: self.interfaces.clone() }
+        let (interfaces, at_gate) = (self.interfaces.clone(), self.at_gate.clone());
+        Verdicts { counters: self.program.counters(), interfaces, at_gate }
     }
+}
+
+/// What is counted at the gate.
+#[derive(Debug, Clone)]
+struct AtGate {
+    counters: GateCounters,
+    /// The interface by which frames for containers leave.
+    delivery: String,
 }
 
 /// What the kernel has decided about frames.
@@ -81,23 +98,30 @@ pub(super) struct Verdicts {
     counters: VerdictCounters,
     /// By [`Side`].
     interfaces: [String; 2],
+    at_gate: Option<AtGate>,
 }
 
 impl Verdicts {
     /// Frames by verdict, for each interface.
     pub(super) fn read(&self) -> io::Result<BTreeMap<String, BTreeMap<String, u64>>> {
         let of = |(side, interface): (Side, &String)| {
-            let counted = Verdict::ALL.into_iter().zip(self.counters.read(side)?);
-            let counted = counted.filter(|&(verdict, _)| may_occur(side, verdict));
-            Ok((interface.clone(), counted.map(|(verdict, count)| (verdict.as_str().to_owned(), count)).collect()))
+            Ok((interface.clone(), named(self.counters.read(side)?, side == Side::Container)))
         };
-        Side::ALL.into_iter().zip(&self.interfaces).map(of).collect()
+        let sides = Side::ALL.into_iter().zip(&self.interfaces).map(of);
+        let mut read = sides.collect::<io::Result<BTreeMap<_, _>>>()?;
+        if let Some(AtGate { counters, delivery }) = &self.at_gate {
+            read.insert(delivery.clone(), named(counters.delivery()?, false));
+            read.extend(counters.attached()?.into_iter().map(|(name, counted)| (name, named(counted, true))));
+        }
+        Ok(read)
     }
 }
 
-/// Only containers are answered.
-fn may_occur(side: Side, verdict: Verdict) -> bool {
-    side == Side::Container || !matches!(verdict, Verdict::Asked | Verdict::NotHeard)
+/// Counts by verdict. Only what `is_of_containers` is ever asked.
+fn named(counted: rings::Verdicts, is_of_containers: bool) -> BTreeMap<String, u64> {
+    let may_occur = |verdict| is_of_containers || !matches!(verdict, Verdict::Asked | Verdict::NotHeard);
+    let counted = Verdict::ALL.into_iter().zip(counted).filter(|&(verdict, _)| may_occur(verdict));
+    counted.map(|(verdict, count)| (verdict.as_str().to_owned(), count)).collect()
 }
 
 /// Attaches to the interfaces of the plan, in the network namespace of the calling thread.
@@ -145,15 +169,28 @@ fn whole(interfaces: &[Interface; 2], options: &Options) -> Result<Opened, Failu
 fn shared(interfaces: &[Interface; 2], plan: &Plan, duties: &[Duty], options: &Options) -> Result<Opened, Failure> {
     let [uplink, container] = interfaces;
     let queues: Vec<_> = duties.iter().flat_map(|duty| duty.queues[0].iter().copied()).collect();
-    let nic = rings::Nic { interfaces, queues: &queues, owners: &owners(plan) };
+    let delivery = delivery(plan)?;
+    let index = delivery.as_ref().map(|delivery| delivery.index);
+    let nic = rings::Nic { interfaces, queues: &queues, owners: &owners(plan), delivery: index };
     let open = rings::bind_nic(&nic, options).map_err(Failure::refused)?;
     let neighbours = Neighbours::answer(open.solicitations, uplink.index).map_err(|cause| {
         let name = &uplink.name;
         Failure::refused(format!("the neighbours of {name} cannot be asked for: {cause}: netlink is needed"))
     })?;
     let interfaces = [uplink, container].map(|interface| interface.name.clone());
-    let steered = Steered { program: open.steering, rules: Some(open.rules), _neighbours: neighbours, interfaces };
+    let at_gate = open.gate.as_ref().zip(delivery);
+    let at_gate = at_gate.map(|(gate, delivery)| AtGate { counters: gate.counters(), delivery: delivery.name });
+    let (program, rules, gate) = (open.steering, Some(open.rules), open.gate);
+    let steered = Steered { program, rules, gate, at_gate, _neighbours: neighbours, interfaces };
     Ok((Some(steered), open.pool, open.queues))
+}
+
+/// The other end of the gate, if containers are behind one.
+fn delivery(plan: &Plan) -> Result<Option<Interface>, Failure> {
+    let Some(nic) = plan.nic.as_ref().filter(|nic| nic.attached) else { return Ok(None) };
+    let name = names::delivery(&nic.interface);
+    let found = Interface::query(&name).map_err(|cause| Failure::refused(format!("interface {name}: {cause}")));
+    found.map(Some)
 }
 
 /// Gives each worker its part of the pool and its queues, which are open from then on.

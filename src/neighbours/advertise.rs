@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn arp_is_answered_to_who_asked() {
         let (target, sender) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([10, 0, 0, 1]));
-        let asked = Solicitation { target, sender, hardware: [2, 0, 0, 0, 0, 1] };
+        let asked = Solicitation { target, sender, hardware: [2, 0, 0, 0, 0, 1], interface: 7 };
         let expected = [
             &[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 6][..],
             &[0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 9, 10, 0, 0, 9, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1],
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn neighbours_are_advertised_with_a_checksum() {
         let address = |last| IpAddr::from([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
-        let asked = Solicitation { target: address(9), sender: address(1), hardware: [2, 0, 0, 0, 0, 1] };
+        let asked = Solicitation { target: address(9), sender: address(1), hardware: [2, 0, 0, 0, 0, 1], interface: 7 };
         let frame = frame(&asked, &NEIGHBOUR).unwrap();
         assert_eq!((frame.len(), frame[20], frame[21]), (14 + 40 + 32, 58, HOP_LIMIT));
         assert_eq!(
@@ -81,6 +81,6 @@ mod tests {
     #[test]
     fn a_question_of_both_versions_has_no_answer() {
         let (target, sender) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([0; 16]));
-        assert_eq!(frame(&Solicitation { target, sender, hardware: [0; 6] }, &NEIGHBOUR), None);
+        assert_eq!(frame(&Solicitation { target, sender, hardware: [0; 6], interface: 7 }, &NEIGHBOUR), None);
     }
 }

@@ -15,6 +15,8 @@ mod demo;
 mod endings;
 mod forwarding;
 mod frames;
+mod host;
+mod host_many;
 mod hostile;
 mod idle;
 mod ladder;
@@ -171,6 +173,19 @@ fn main() -> ExitCode {
         trial("what_cannot_be_attached_is_refused", attach::refused),
         trial("a_container_in_another_namespace_has_its_interface_there", attach::another_namespace),
         trial("the_gate_comes_and_goes", attach::gate),
+        trial("containers_share_the_hosts_address", host::traffic),
+        trial("a_container_has_no_ports_but_its_own", host::foreign_ports),
+        trial("limits_hold_for_attached_containers", host::limits),
+        trial("fragments_and_errors_find_attached_containers", host::fragments_and_errors),
+        trial("attached_containers_come_and_go", host::come_and_go),
+        trial("what_a_killed_run_had_attached_is_gone_on_with", host::killed),
+        trial("a_process_that_had_a_container_is_not_taken_for_another", host::of_process),
+        trial("a_container_without_namespace_keeps_nobody_from_starting", host::lost_namespace),
+        trial("attaching_that_is_refused_leaves_nothing", host::refused),
+        trial("a_hundred_attached_containers_come_and_go_in_any_order", host_many::in_any_order),
+        trial("attached_containers_have_ipv6", host_many::ipv6).with_ignored_flag(forbidden || !has_ipv6),
+        trial("long_packets_arrive_at_attached_containers", host_many::long_packets),
+        trial("a_helper_alone_may_enter_namespaces", host_many::few_privileges),
         trial("the_demo_keeps_its_contract", demo::contract),
         trial("an_interrupted_demo_leaves_nothing_behind", demo::interrupted),
         trial("a_held_demo_is_asked_as_a_run_is", demo::held),

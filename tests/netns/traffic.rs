@@ -47,14 +47,33 @@ pub(crate) fn transfer_with(
     direction: Direction,
     payload: &[u8],
 ) -> Duration {
-    let address = SocketAddr::from((SERVER, port));
+    let [client, server] = connected(&bench.client, server, (SERVER, port));
+    match direction {
+        Direction::Ingress => send_all(client, server, payload),
+        Direction::Egress => send_all(server, client, payload),
+    }
+}
+
+/// The same from one namespace to another, over a connection that the former opens to the address.
+pub(crate) fn transfer_between(
+    from: &Namespace,
+    to: &Namespace,
+    address: impl Into<SocketAddr>,
+    payload: &[u8],
+) -> Duration {
+    let [from, to] = connected(from, to, address);
+    send_all(from, to, payload)
+}
+
+/// Both ends of a connection.
+fn connected(client: &Namespace, server: &Namespace, address: impl Into<SocketAddr>) -> [TcpStream; 2] {
+    let address = address.into();
     let listener = server.within(|| TcpListener::bind(address)).unwrap().unwrap();
-    let client = bench.client.within(|| TcpStream::connect_timeout(&address, PATIENCE)).unwrap().unwrap();
-    let (server, _) = listener.accept().unwrap();
-    let (mut from, mut to) = match direction {
-        Direction::Ingress => (client, server),
-        Direction::Egress => (server, client),
-    };
+    let client = client.within(|| TcpStream::connect_timeout(&address, PATIENCE)).unwrap().unwrap();
+    [client, listener.accept().unwrap().0]
+}
+
+fn send_all(mut from: TcpStream, mut to: TcpStream, payload: &[u8]) -> Duration {
     from.set_write_timeout(Some(PATIENCE)).unwrap();
     to.set_read_timeout(Some(PATIENCE)).unwrap();
     SockRef::from(&from).set_tcp_congestion(LOSS_BASED).unwrap();

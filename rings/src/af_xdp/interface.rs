@@ -177,24 +177,22 @@ pub(crate) fn deaf_packet_socket() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(socket) })
 }
 
-/// A packet socket that sends by one interface, and never receives.
-pub(super) fn packet_socket(interface: u32) -> io::Result<OwnedFd> {
-    let socket = deaf_packet_socket()?;
-    bind_to(&socket, interface, 0)?;
-    Ok(socket)
-}
-
 /// Has a packet socket send by one interface, and receive from it what is of `protocol` (an ETH_P_ number); of 0 nothing.
 pub(crate) fn bind_to(socket: &OwnedFd, interface: u32, protocol: u16) -> io::Result<()> {
+    let (address, size) = link_address(interface, protocol);
+    // SAFETY: the kernel reads `size` bytes of `address`.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), std::ptr::from_ref(&address).cast(), size) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// An interface as an address of packet sockets, and the size of that.
+pub(super) fn link_address(interface: u32, protocol: u16) -> (libc::sockaddr_ll, libc::socklen_t) {
     // SAFETY: all members are plain data for which zero is a value.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::sa_family_t::try_from(libc::AF_PACKET).expect("it is 17");
     address.sll_protocol = protocol.to_be();
     address.sll_ifindex = interface.cast_signed();
-    let size = libc::socklen_t::try_from(size_of_val(&address)).expect("a few bytes");
-    // SAFETY: the kernel reads `size` bytes of `address`.
-    let result = unsafe { libc::bind(socket.as_raw_fd(), std::ptr::from_ref(&address).cast(), size) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    (address, libc::socklen_t::try_from(size_of_val(&address)).expect("a few bytes"))
 }
 
 #[cfg(test)]

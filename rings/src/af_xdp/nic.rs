@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::error::OpenError;
+use super::gate::Gate;
 use super::interface::Interface;
 use super::memory_limit;
 use super::open::{Entrance, attach, bind};
@@ -46,6 +47,8 @@ pub struct Nic<'a> {
     pub queues: &'a [u32],
     /// Whose ports are whose.
     pub owners: &'a Owners,
+    /// The other end of the pair that the containers' interface is one of, if it is a [`Gate`].
+    pub delivery: Option<u32>,
 }
 
 /// What has been bound. Drop `steering` first: then no frame is steered to a socket that is no more.
@@ -55,6 +58,8 @@ pub struct BoundNic {
     pub steering: Steering,
     /// What it goes by.
     pub rules: Rules,
+    /// The way to containers with interfaces of their own, if there was one to be.
+    pub gate: Option<Gate>,
     /// What containers ask on their link.
     pub solicitations: Solicitations,
     /// The served queues of the network's interface, in the order of the choice; then those of the containers'.
@@ -81,7 +86,12 @@ pub fn bind_nic(nic: &Nic<'_>, options: &Options) -> Result<BoundNic, OpenError>
     options.check(chosen.iter().map(Vec::len).sum())?;
     memory_limit::check(options.layout().bytes())?;
 
-    let (mut steering, rules) = Steering::load(nic.owners, sizes).map_err(refused)?;
+    let (mut steering, rules, gate) = match nic.delivery {
+        Some(delivery) => Steering::load_with_gate(nic.owners, sizes, delivery)
+            .map(|(steering, rules, gate)| (steering, rules, Some(gate))),
+        None => Steering::load(nic.owners, sizes).map(|(steering, rules)| (steering, rules, None)),
+    }
+    .map_err(refused)?;
     let mut attach = |side, interface: &Interface| {
         attach(interface, options.io, |hook| steering.attach(side, interface.index, hook))
     };
@@ -94,9 +104,9 @@ pub fn bind_nic(nic: &Nic<'_>, options: &Options) -> Result<BoundNic, OpenError>
     let sides = sides.collect::<Result<Vec<_>, OpenError>>()?;
     let (pool, queues) = bind(&sides, options)?;
     let queues = queues.map(|side| side.into_iter().map(Bound::from).collect());
-    let solicitations = Solicitations::new(&mut steering, container.index)
+    let solicitations = Solicitations::new(&mut steering)
         .map_err(|source| OpenError::system(format!("answer what is asked on {}", container.name), source))?;
-    Ok(BoundNic { steering, rules, solicitations, queues, pool })
+    Ok(BoundNic { steering, rules, gate, solicitations, queues, pool })
 }
 
 /// Whoever lacks a permission is told so, as by any other refusal.

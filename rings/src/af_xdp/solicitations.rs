@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
 
-use super::interface::packet_socket;
+use super::interface::{deaf_packet_socket, link_address};
 use super::socket;
 use super::steering::Steering;
 
@@ -22,6 +22,8 @@ pub struct Solicitation {
     pub sender: IpAddr,
     /// The Ethernet address of who asks.
     pub hardware: [u8; 6],
+    /// The index of the host's interface that it was asked on.
+    pub interface: u32,
 }
 
 impl Solicitation {
@@ -29,7 +31,9 @@ impl Solicitation {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (target, rest) = address(bytes)?;
         let (sender, rest) = address(rest)?;
-        Some(Self { target, sender, hardware: *rest.first_chunk()? })
+        let (hardware, rest) = rest.split_first_chunk::<8>()?;
+        let [hardware @ .., _, _] = *hardware;
+        Some(Self { target, sender, hardware, interface: u32::from_ne_bytes(*rest.first_chunk()?) })
     }
 }
 
@@ -46,7 +50,7 @@ fn address(bytes: &[u8]) -> Option<(IpAddr, &[u8])> {
 }
 
 /// What containers ask, and how they are answered: the program hands on who is asked for, and the answer goes out by a packet
-/// socket of the containers' interface.
+/// socket, on the interface where it was asked.
 ///
 /// Not from the program itself: the end of a veth pair that knows nothing of XDP drops frames that a program sends back.
 pub struct Solicitations {
@@ -55,8 +59,8 @@ pub struct Solicitations {
 }
 
 impl Solicitations {
-    pub(super) fn new(steering: &mut Steering, interface: u32) -> io::Result<Self> {
-        Ok(Self { ring: steering.take_solicitations()?, socket: packet_socket(interface)? })
+    pub(super) fn new(steering: &mut Steering) -> io::Result<Self> {
+        Ok(Self { ring: steering.take_solicitations()?, socket: deaf_packet_socket()? })
     }
 
     /// Waits until something has been asked, at most for `timeout`. True if something has.
@@ -78,15 +82,24 @@ impl Solicitations {
         None
     }
 
-    /// Sends an Ethernet frame to the containers.
+    /// Sends an Ethernet frame to who has asked.
     ///
     /// # Errors
     ///
-    /// What send(2) says.
-    pub fn answer(&self, frame: &[u8]) -> io::Result<()> {
-        // SAFETY: the kernel reads the bytes of `frame`.
-        let sent =
-            unsafe { libc::send(self.socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), libc::MSG_DONTWAIT) };
+    /// What sendto(2) says: of an interface that is gone `ENXIO`.
+    pub fn answer(&self, asked: &Solicitation, frame: &[u8]) -> io::Result<()> {
+        let (address, size) = link_address(asked.interface, 0);
+        // SAFETY: the kernel reads the bytes of `frame`, and `size` bytes of `address`.
+        let sent = unsafe {
+            libc::sendto(
+                self.socket.as_raw_fd(),
+                frame.as_ptr().cast(),
+                frame.len(),
+                libc::MSG_DONTWAIT,
+                std::ptr::from_ref(&address).cast(),
+                size,
+            )
+        };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }
@@ -109,10 +122,12 @@ mod tests {
             bytes.resize(20, 0);
             bytes
         };
-        let entry = [address(4, &[10, 0, 0, 2]), address(4, &[10, 0, 0, 1]), vec![2, 0, 0, 0, 0, 1, 0, 0]].concat();
+        let rest = [&[2, 0, 0, 0, 0, 1, 0, 0][..], &7_u32.to_ne_bytes()].concat();
+        let entry = [address(4, &[10, 0, 0, 2]), address(4, &[10, 0, 0, 1]), rest].concat();
         let (target, sender) = (IpAddr::from([10, 0, 0, 2]), IpAddr::from([10, 0, 0, 1]));
-        assert_eq!(Solicitation::read(&entry), Some(Solicitation { target, sender, hardware: [2, 0, 0, 0, 0, 1] }));
-        assert_eq!(Solicitation::read(&entry[..45]), None);
+        let expected = Solicitation { target, sender, hardware: [2, 0, 0, 0, 0, 1], interface: 7 };
+        assert_eq!(Solicitation::read(&entry), Some(expected));
+        assert_eq!(Solicitation::read(&entry[..51]), None);
         assert_eq!(Solicitation::read(&[address(5, &[]), entry].concat()), None);
     }
 }

@@ -10,10 +10,11 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use aya::maps::{ArrayOfMaps, HashMap, MapData, PerCpuArray};
-use aya::programs::{TestRun, TestRunOptions, Xdp};
+use aya::maps::{Array, ArrayOfMaps, HashMap, MapData, PerCpuArray};
+use aya::programs::{ProgramFd, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 
+use super::gate::{Gate, Judged};
 use super::owners::{Owners, Ports};
 use super::program::{Hook, Link, Sockets};
 
@@ -117,6 +118,9 @@ impl fmt::Debug for VerdictCounters {
     }
 }
 
+/// The program's counters of frames that are to be delivered to containers come behind those of the sides.
+const DELIVERY: usize = Side::ALL.len();
+
 impl VerdictCounters {
     /// How many frames got which verdict, since the program was loaded.
     ///
@@ -124,7 +128,16 @@ impl VerdictCounters {
     ///
     /// What the kernel says.
     pub fn read(&self, side: Side) -> io::Result<Verdicts> {
-        let first = if side == Side::Uplink { 0 } else { Verdict::ALL.len() };
+        self.of_place(if side == Side::Uplink { 0 } else { 1 })
+    }
+
+    /// Of frames that are to be delivered to containers.
+    pub(super) fn delivery(&self) -> io::Result<Verdicts> {
+        self.of_place(DELIVERY)
+    }
+
+    fn of_place(&self, place: usize) -> io::Result<Verdicts> {
+        let first = place * Verdict::ALL.len();
         let mut verdicts = [0; Verdict::ALL.len()];
         for (place, verdict) in verdicts.iter_mut().enumerate() {
             let place = u32::try_from(first + place).map_err(io::Error::other)?;
@@ -191,20 +204,49 @@ impl Steering {
     ///
     /// What the kernel says: that a permission lacks, or that the program is not to its liking.
     pub fn load(owners: &Owners, queues: [u32; 2]) -> io::Result<(Self, Rules)> {
+        Self::load_for(owners, queues, 0)
+    }
+
+    /// The same with the programs of a gate, too: `delivery` is the end of it where frames of containers are put in. See [`Gate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub(super) fn load_with_gate(owners: &Owners, queues: [u32; 2], delivery: u32) -> io::Result<(Self, Rules, Gate)> {
+        let (mut steering, rules) = Self::load_for(owners, queues, delivery)?;
+        let [gather, deliver] = ["gather", "deliver"];
+        let [gather, deliver] = [steering.load_part(gather)?, steering.load_part(deliver)?];
+        let [interfaces, attached] =
+            ["interfaces", "attached"].map(|name| steering.program.take_map(name).ok_or_else(absent));
+        let interfaces: Array<MapData, u32> = interfaces?.try_into().map_err(system)?;
+        let attached: HashMap<MapData, Judged, u64> = attached?.try_into().map_err(system)?;
+        let deliver = Link::new(deliver.as_fd(), delivery, Hook::Native)?;
+        let gate = Gate::new(gather, deliver, interfaces, attached, steering.counters());
+        Ok((steering, rules, gate))
+    }
+
+    fn load_part(&mut self, name: &str) -> io::Result<ProgramFd> {
+        let part: &mut Xdp = self.program.program_mut(name).ok_or_else(absent)?.try_into().map_err(system)?;
+        part.load().map_err(system)?;
+        part.fd().map_err(system)?.try_clone()
+    }
+
+    fn load_for(owners: &Owners, queues: [u32; 2], delivery: u32) -> io::Result<(Self, Rules)> {
         let mut loader = EbpfLoader::new();
+        loader.override_global("delivery", &delivery, true);
         for (side, queues) in Side::ALL.into_iter().zip(queues) {
             loader.map_max_entries(side.names().1, queues.max(1));
         }
         let mut program = loader.load(OBJECT).map_err(system)?;
-        for side in Side::ALL {
-            let part: &mut Xdp = program.program_mut(side.names().0).ok_or_else(absent)?.try_into().map_err(system)?;
-            part.load().map_err(system)?;
-        }
         let [rules, counters] = ["rules", "verdicts"].map(|name| program.take_map(name).ok_or_else(absent));
         let mut rules = Rules(rules?.try_into().map_err(system)?);
         rules.replace(owners)?;
         let counters = VerdictCounters(Arc::new(counters?.try_into().map_err(system)?));
-        Ok((Self { links: Vec::new(), program, counters }, rules))
+        let mut steering = Self { links: Vec::new(), program, counters };
+        for side in Side::ALL {
+            steering.load_part(side.names().0)?;
+        }
+        Ok((steering, rules))
     }
 
     /// Detaches the program: the host's kernel has all frames again. What it has decided can still be read.
@@ -295,7 +337,7 @@ fn absent() -> io::Error {
 }
 
 /// The system's error at the bottom of one of aya's, or that one's words if there is none.
-fn system(error: impl Error + 'static) -> io::Error {
+pub(super) fn system(error: impl Error + 'static) -> io::Error {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(error) = cause {
         if let Some(number) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {

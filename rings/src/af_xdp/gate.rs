@@ -1,0 +1,155 @@
+//! The way between containers with interfaces of their own and the line: see `bpf/steer.bpf.c`.
+//!
+//! ```text
+//! container A ── interface ─┐ redirected                ┌─ socket
+//! container B ── interface ─┴──────────── delivery ─────┴─ gate
+//! ```
+//!
+//! The gate is a pair of interfaces. One end is the container side of [`bind_nic`](super::bind_nic), whose socket gets all frames
+//! of all containers; so a container takes no socket. What is sent there arrives at the other end, and is redirected to the
+//! interface of the container that has the port.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::ops::RangeInclusive;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aya::maps::{Array, HashMap, MapData};
+use aya::programs::ProgramFd;
+
+use super::program::{Hook, Link};
+use super::steering::{Verdict, VerdictCounters, Verdicts, system};
+
+/// `struct judged` of `bpf/steer.bpf.c`: an interface, and the place of a verdict.
+pub(super) type Judged = [u32; 2];
+
+/// Containers' interfaces, and whose port is whose. Dropped, no frame comes from them or gets to them.
+pub struct Gate {
+    links: BTreeMap<u32, Link>,
+    _delivery: Link,
+    gather: ProgramFd,
+    interfaces: Array<MapData, u32>,
+    counters: GateCounters,
+}
+
+/// What is counted at the gate: apart from it, since any thread may want to know.
+#[derive(Clone)]
+pub struct GateCounters {
+    attached: Arc<Mutex<Attached>>,
+    delivery: VerdictCounters,
+}
+
+struct Attached {
+    counts: HashMap<MapData, Judged, u64>,
+    /// Indices by name.
+    interfaces: BTreeMap<String, u32>,
+}
+
+impl Gate {
+    pub(super) fn new(
+        gather: ProgramFd,
+        delivery: Link,
+        interfaces: Array<MapData, u32>,
+        counts: HashMap<MapData, Judged, u64>,
+        counters: VerdictCounters,
+    ) -> Self {
+        let attached = Arc::new(Mutex::new(Attached { counts, interfaces: BTreeMap::new() }));
+        let counters = GateCounters { attached, delivery: counters };
+        Self { links: BTreeMap::new(), _delivery: delivery, gather, interfaces, counters }
+    }
+
+    /// Lets frames of a container in, by the index of the host's end of its interface; `name` is what it is counted under. None of its
+    /// ports are its own yet.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) says: of an interface that is gone `ENODEV`, of one with another XDP program `EBUSY`.
+    pub fn attach(&mut self, name: &str, interface: u32) -> io::Result<()> {
+        let link = Link::new(self.gather.as_fd().as_fd(), interface, Hook::Native)?;
+        let mut attached = self.counters.lock();
+        for verdict in verdicts() {
+            attached.counts.insert([interface, verdict], 0, 0).map_err(system)?;
+        }
+        attached.interfaces.insert(name.to_owned(), interface);
+        self.links.insert(interface, link);
+        Ok(())
+    }
+
+    /// Lets no more frames in from an interface, and forgets what was counted there. Its ports are to be [taken](Self::give) before.
+    pub fn detach(&mut self, interface: u32) {
+        self.links.remove(&interface);
+        let mut attached = self.counters.lock();
+        attached.interfaces.retain(|_, &mut index| index != interface);
+        for verdict in verdicts() {
+            // It is there, or has never been.
+            let _ = attached.counts.remove(&[interface, verdict]);
+        }
+    }
+
+    /// Has ports be those of an interface; of 0: of none.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) says; nothing is to be expected.
+    pub fn give(&mut self, ports: RangeInclusive<u16>, interface: u32) -> io::Result<()> {
+        ports.into_iter().try_for_each(|port| self.interfaces.set(port.into(), interface, 0).map_err(system))
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn counters(&self) -> GateCounters {
+        self.counters.clone()
+    }
+}
+
+impl GateCounters {
+    /// Frames for containers by verdict: [`Verdict::Owned`] were handed to an interface, [`Verdict::ForeignPort`] found none.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn delivery(&self) -> io::Result<Verdicts> {
+        self.delivery.delivery()
+    }
+
+    /// Frames from each attached interface by verdict, by its name.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn attached(&self) -> io::Result<Vec<(String, Verdicts)>> {
+        let attached = self.lock();
+        let of = |(name, &interface): (&String, &u32)| {
+            let mut counted = [0; Verdict::ALL.len()];
+            for (count, verdict) in counted.iter_mut().zip(verdicts()) {
+                *count = attached.counts.get(&[interface, verdict], 0).map_err(system)?;
+            }
+            Ok((name.clone(), counted))
+        };
+        attached.interfaces.iter().map(of).collect()
+    }
+
+    /// Nothing in there is half-made when a thread panics.
+    fn lock(&self) -> MutexGuard<'_, Attached> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The places of all verdicts.
+fn verdicts() -> impl Iterator<Item = u32> {
+    (0..).take(Verdict::ALL.len())
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("links", &self.links).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GateCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GateCounters").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,249 @@
+//! The containers that are attached, and following the plan with them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::net::if_::if_indextoname;
+use portlane_classify::PortRange;
+use portlane_rings::Gate;
+
+use super::helper::Helper;
+use super::wanted::{Joined, Wanted};
+use crate::config::{Container, Plan};
+use crate::failure::Failure;
+
+/// All ports of all protocols.
+const PORTS: usize = 1 << 16;
+
+/// The gate's interfaces, and who makes those of containers. Dropped, all of them are removed; but of a run that never began only
+/// the gate, for the rest was there before.
+#[derive(Debug)]
+pub struct Attachments {
+    helper: Helper,
+    uplink: String,
+    /// Where frames go; once it is open.
+    gate: Option<Gate>,
+    /// What was asked for last. Those of it that could not be had are not in `joined`.
+    asked: Members,
+    joined: BTreeMap<String, (Wanted, Joined)>,
+    /// The interface that each port is given to; 0: none.
+    given: Vec<u32>,
+}
+
+/// Containers that are to be attached, by their names.
+type Members = BTreeMap<String, Member>;
+
+/// A container that is to be attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Member {
+    wanted: Wanted,
+    ports: Vec<PortRange>,
+}
+
+impl Attachments {
+    /// Starts the process that does it, and makes the gate, in the network namespace of the calling thread. `None` if the plan does
+    /// not attach containers.
+    ///
+    /// # Errors
+    ///
+    /// Refused if the gate cannot be made.
+    pub fn start(plan: &Plan) -> Result<Option<Self>, Failure> {
+        let Some(nic) = plan.nic.as_ref().filter(|nic| nic.attached) else { return Ok(None) };
+        let (mut helper, uplink) = (Helper::start()?, nic.interface.clone());
+        helper.make_gate(&uplink).map_err(Failure::refused)?;
+        let given = vec![0; PORTS];
+        Ok(Some(Self { helper, uplink, gate: None, asked: Members::new(), joined: BTreeMap::new(), given }))
+    }
+
+    /// Attaches the plan's containers by a gate that is open. What is left of earlier runs is gone on with, or removed. Who cannot be
+    /// attached is told of, and left out: it is tried again with each change.
+    pub fn open(&mut self, gate: Gate, plan: &Plan) -> Vec<String> {
+        self.gate = Some(gate);
+        self.asked = members(plan);
+        let kept = self.asked.keys().cloned().collect();
+        let mut told: Vec<_> = self.helper.sweep(&self.uplink, kept).err().into_iter().collect();
+        for member in self.asked.clone().into_values() {
+            let wanted = once_asked(member.wanted);
+            if let Err(why) = self.join(&wanted) {
+                told.push(format!("container {:?} is not attached: {why}", wanted.id));
+            }
+        }
+        told.extend(self.give_ports(&[&self.asked.clone()]).err());
+        told
+    }
+
+    /// Attaches what is new in a plan, and gives it its ports; what is no more stays until [`shrink`](Self::shrink).
+    ///
+    /// # Errors
+    ///
+    /// What of it cannot be attached; all is as it was.
+    pub fn extend(&mut self, plan: &Plan) -> Result<(), String> {
+        let members = members(plan);
+        for (id, member) in &members {
+            let is_known = self.asked.get(id) == Some(member);
+            let moved =
+                self.joined.get(id).filter(|(had, _)| had.namespace != member.wanted.namespace && self.is_there(id));
+            let is_same = self.asked.get(id).is_some_and(|had| had.wanted.namespace == member.wanted.namespace);
+            let wanted = if is_same { once_asked(member.wanted.clone()) } else { member.wanted.clone() };
+            let joined = match moved {
+                Some((had, _)) => Err(format!("container {id:?} is in {}: remove it first", had.namespace.display())),
+                None if is_known && self.is_there(id) => Ok(()),
+                None => self.join(&wanted),
+            };
+            if let Err(why) = joined.or_else(|why| if is_known { Ok(()) } else { Err(why) }) {
+                self.restore();
+                return Err(why);
+            }
+        }
+        self.give_ports(&[&self.asked.clone(), &members]).inspect_err(|_| self.restore())
+    }
+
+    /// Detaches what is not in a plan that was [extended](Self::extend) to.
+    pub fn shrink(&mut self, plan: &Plan) {
+        self.asked = members(plan);
+        self.restore();
+    }
+
+    /// Takes an [extension](Self::extend) back.
+    pub fn restore(&mut self) {
+        let asked = self.asked.clone();
+        // The map has a place for each port: nothing is refused.
+        let _ = self.give_ports(&[&asked]);
+        let ids: Vec<_> = self.joined.keys().cloned().collect();
+        for id in ids {
+            match asked.get(&id).map(|member| &member.wanted) {
+                None => self.part(&id),
+                // Its programs get the ports again that they got before. If its namespace is gone, there are none.
+                Some(wanted) if self.joined.get(&id).is_some_and(|(had, _)| had.local_ports != wanted.local_ports) => {
+                    let _ = self.join(&once_asked(wanted.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn join(&mut self, wanted: &Wanted) -> Result<(), String> {
+        let joined = self.helper.join(wanted)?;
+        let had = self.joined.get(&wanted.id).map(|(_, had)| had.index);
+        if had != Some(joined.index)
+            && let Some(gate) = &mut self.gate
+        {
+            had.into_iter().for_each(|index| gate.detach(index));
+            if let Err(cause) = gate.attach(&joined.name, joined.index) {
+                gate.detach(joined.index);
+                let _ = self.helper.part(&self.uplink, &wanted.id);
+                return Err(format!("the kernel takes no XDP program on {}: {cause}", joined.name));
+            }
+        }
+        self.joined.insert(wanted.id.clone(), (wanted.clone(), joined));
+        Ok(())
+    }
+
+    fn part(&mut self, id: &str) {
+        if let Some((_, joined)) = self.joined.remove(id)
+            && let Some(gate) = &mut self.gate
+        {
+            gate.detach(joined.index);
+        }
+        // What is somebody else's now is not ours to remove.
+        let _ = self.helper.part(&self.uplink, id);
+    }
+
+    /// Whether a container's interface is there: it goes with its namespace.
+    fn is_there(&self, id: &str) -> bool {
+        self.joined.get(id).is_some_and(|(_, joined)| if_indextoname(joined.index).is_ok())
+    }
+
+    /// Gives the members' ports to their interfaces, those of later sets before those of earlier ones, and those of nobody to none.
+    fn give_ports(&mut self, members: &[&Members]) -> Result<(), String> {
+        let Some(gate) = &mut self.gate else { return Ok(()) };
+        let mut wanted = vec![0; PORTS];
+        for (id, Member { ports, .. }) in members.iter().copied().flatten() {
+            let index = self.joined.get(id).map_or(0, |(_, joined)| joined.index);
+            for range in ports {
+                wanted[usize::from(range.first())..=usize::from(range.last())].fill(index);
+            }
+        }
+        for (port, (given, wanted)) in (0..=u16::MAX).zip(self.given.iter_mut().zip(wanted)) {
+            if *given != wanted {
+                let set = gate.give(port..=port, wanted);
+                set.map_err(|cause| format!("the kernel does not take the ports of containers: {cause}"))?;
+                *given = wanted;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Attachments {
+    fn drop(&mut self) {
+        // What cannot be removed now the next run finds.
+        if self.gate.is_some() {
+            // The interfaces go all at once, and programs with them.
+            let _ = self.helper.sweep(&self.uplink, Vec::new());
+        }
+        let _ = self.helper.remove_gate(&self.uplink);
+    }
+}
+
+/// The plan's containers, as they are to be attached.
+fn members(plan: &Plan) -> Members {
+    let Some(nic) = plan.nic.as_ref().filter(|nic| nic.attached) else { return Members::new() };
+    let member = |container: &Arc<Container>| {
+        let wanted = Wanted {
+            id: container.id.clone(),
+            uplink: nic.interface.clone(),
+            namespace: container.netns.clone()?,
+            local_ports: local_ports(&container.ports, plan.added.pool),
+            may_be_new: true,
+        };
+        Some((container.id.clone(), Member { wanted, ports: container.ports.clone() }))
+    };
+    plan.containers.iter().filter_map(member).collect()
+}
+
+/// The ports that a container's programs get that ask for none: its block of the pool; or else the longest of its ranges, since
+/// with others they would reach nobody. The kernel gives none of those that only the privileged may have.
+fn local_ports(ports: &[PortRange], pool: Option<PortRange>) -> Option<(u16, u16)> {
+    /// `ip_unprivileged_port_start`, unless told otherwise.
+    const FIRST: u16 = 1_024;
+    let usable = || ports.iter().filter(|range| range.last() >= FIRST);
+    let of_pool = usable().find(|range| pool.is_some_and(|pool| pool.shared_with(**range).is_some()));
+    let chosen = of_pool.or_else(|| usable().max_by_key(|range| range.last() - range.first().max(FIRST)))?;
+    Some((chosen.first().max(FIRST), chosen.last()))
+}
+
+/// Of what was asked for before: a process that has the number now may be another, so nothing is made there any more.
+fn once_asked(wanted: Wanted) -> Wanted {
+    Wanted { may_be_new: !is_of_process(&wanted.namespace), ..wanted }
+}
+
+fn is_of_process(namespace: &Path) -> bool {
+    namespace.starts_with("/proc")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(texts: &[&str]) -> Vec<PortRange> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn programs_get_ports_of_the_block() {
+        let ports = ranges(&["31000-31499", "32768-32783", "80"]);
+        assert_eq!(local_ports(&ports, Some("32768-33791".parse().unwrap())), Some((32_768, 32_783)));
+        assert_eq!(local_ports(&ports, None), Some((31_000, 31_499)));
+        assert_eq!(local_ports(&ranges(&["80", "8080"]), Some("32768-33791".parse().unwrap())), Some((8_080, 8_080)));
+        assert_eq!(local_ports(&ranges(&["1000-1030"]), None), Some((1_024, 1_030)));
+        assert_eq!(local_ports(&ranges(&["80", "443"]), None), None);
+    }
+
+    #[test]
+    fn processes_do_not_last() {
+        assert!(is_of_process(Path::new("/proc/1234/ns/net")));
+        assert!(!is_of_process(Path::new("/run/netns/proc")));
+    }
+}

@@ -1,0 +1,157 @@
+//! The process that makes and removes containers' interfaces: it alone keeps the privileges that this takes, and does nothing else.
+//!
+//! It is this program again, started while privileges are there. Orders come on its standard input, a socket, as lines of JSON;
+//! each is answered by one. It ends with the socket, and then leaves all as it is: a run that was killed is gone on with by the next.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use caps::{CapSet, Capability};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::error::AttachError;
+use super::gate::{make_gate, remove_gate};
+use super::wanted::{Joined, Wanted, join, part, sweep};
+use crate::failure::Failure;
+use crate::privileges;
+
+/// What it takes to enter a container's namespace, and to make interfaces there.
+const NEEDED: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN];
+
+/// What it takes to find the namespaces of others' processes: kept where it is there.
+const USEFUL: Capability = Capability::CAP_SYS_PTRACE;
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Order {
+    MakeGate { uplink: String },
+    RemoveGate { uplink: String },
+    Join(Wanted),
+    Part { uplink: String, id: String },
+    Sweep { uplink: String, kept: Vec<String> },
+}
+
+/// The helper, as its employer sees it. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Helper {
+    process: Child,
+    orders: BufReader<UnixStream>,
+}
+
+impl Helper {
+    /// Starts it, in the network namespace of the calling thread.
+    pub(super) fn start() -> Result<Self, Failure> {
+        check_privileges()?;
+        let start = || -> io::Result<_> {
+            let (orders, theirs) = UnixStream::pair()?;
+            let mut command = Command::new("/proc/self/exe");
+            // In a group of its own it hears no Ctrl-C: it has to outlive who employs it.
+            command.arg("attach").stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).process_group(0);
+            Ok(Self { process: command.spawn()?, orders: BufReader::new(orders) })
+        };
+        start().map_err(|cause| {
+            Failure::failed(format!("the process that attaches containers cannot be started: {cause}"))
+        })
+    }
+
+    pub(super) fn make_gate(&mut self, uplink: &str) -> Result<(), String> {
+        self.ask(&Order::MakeGate { uplink: uplink.to_owned() })
+    }
+
+    pub(super) fn remove_gate(&mut self, uplink: &str) -> Result<(), String> {
+        self.ask(&Order::RemoveGate { uplink: uplink.to_owned() })
+    }
+
+    pub(super) fn join(&mut self, wanted: &Wanted) -> Result<Joined, String> {
+        self.ask(&Order::Join(wanted.clone()))
+    }
+
+    pub(super) fn part(&mut self, uplink: &str, id: &str) -> Result<(), String> {
+        self.ask(&Order::Part { uplink: uplink.to_owned(), id: id.to_owned() })
+    }
+
+    pub(super) fn sweep(&mut self, uplink: &str, kept: Vec<String>) -> Result<Vec<String>, String> {
+        self.ask(&Order::Sweep { uplink: uplink.to_owned(), kept })
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, order: &Order) -> Result<T, String> {
+        let mut ask = || -> io::Result<Result<T, String>> {
+            write_line(self.orders.get_mut(), order)?;
+            let mut answer = String::new();
+            self.orders.read_line(&mut answer)?;
+            Ok(serde_json::from_str(&answer)?)
+        };
+        ask().unwrap_or_else(|cause| Err(format!("the process that attaches containers does not answer: {cause}")))
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        // It reads the end of its orders; that it has ended already is no harm.
+        let _ = self.orders.get_ref().shutdown(std::net::Shutdown::Both);
+        let _ = self.process.wait();
+    }
+}
+
+/// Does what it is told on standard input, until that ends.
+///
+/// # Errors
+///
+/// Refused without the capabilities that it takes; failed where standard input is no socket.
+pub fn serve() -> Result<(), Failure> {
+    check_privileges()?;
+    let kept: Vec<_> = NEEDED.into_iter().chain([USEFUL].into_iter().filter(|&useful| is_kept(useful))).collect();
+    privileges::keep(&kept)?;
+    // Whoever ends portlane may tell all of its processes: this one has work left then.
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false))).map_err(Failure::failed)?;
+    }
+    let orders = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).map_err(Failure::failed)?;
+    let mut answers = orders.try_clone().map_err(Failure::failed)?;
+    for order in BufReader::new(orders).lines() {
+        let Ok(order) = order else { break };
+        let order = serde_json::from_str(&order).map_err(Failure::failed)?;
+        let answered = match order {
+            Order::MakeGate { uplink } => answer(&mut answers, make_gate(&uplink)),
+            Order::RemoveGate { uplink } => answer(&mut answers, remove_gate(&uplink)),
+            Order::Join(wanted) => answer(&mut answers, join(wanted)),
+            Order::Part { uplink, id } => answer(&mut answers, part(&uplink, &id)),
+            Order::Sweep { uplink, kept } => answer(&mut answers, sweep(&uplink, &kept)),
+        };
+        if answered.is_err() {
+            // Nobody waits for it any more.
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn check_privileges() -> Result<(), Failure> {
+    match NEEDED.into_iter().find(|&needed| !is_kept(needed)) {
+        Some(lacking) => {
+            let names = NEEDED.map(|needed| needed.to_string()).join(" and ");
+            Err(Failure::refused(format!("no permission to attach containers: {lacking} lacks; it takes {names}")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_kept(capability: Capability) -> bool {
+    caps::has_cap(None, CapSet::Permitted, capability).unwrap_or(false)
+}
+
+fn answer<T: Serialize>(to: &mut UnixStream, did: Result<T, AttachError>) -> io::Result<()> {
+    write_line(to, &did.map_err(|why| why.to_string()))
+}
+
+fn write_line(to: &mut UnixStream, what: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(what)?;
+    line.push(b'\n');
+    to.write_all(&line)
+}
