@@ -14,9 +14,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use caps::Capability;
+use nix::unistd::gettid;
 use portlane_rings::{Solicitation, Solicitations};
 
 use crate::failure;
+use crate::live;
 use crate::privileges;
 use table::NeighbourTable;
 
@@ -40,16 +42,18 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    /// Answers what is asked with the neighbours of the interface with this index, in the calling thread's network namespace.
+    /// Answers what is asked with the neighbours of the interface with this index, in the calling thread's network namespace, on
+    /// other cores than those of workers.
     ///
     /// # Errors
     ///
     /// Netlink cannot be had, or no thread.
-    pub fn answer(asked: Solicitations, interface: u32) -> io::Result<Self> {
+    pub fn answer(asked: Solicitations, interface: u32, workers: Vec<Option<usize>>) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut desk = Desk { asked, table: NeighbourTable::of(interface)?, waiting: Vec::new() };
         let stopped = Arc::clone(&stop);
         let serve = move || {
+            live::keep_off(&workers, gettid());
             // The kernel looks for neighbours for who may change its table, and for nobody else.
             if let Err(failure) = privileges::keep(&[Capability::CAP_NET_ADMIN]) {
                 failure::tell(failure.message());

@@ -173,7 +173,8 @@ fn shared(interfaces: &[Interface; 2], plan: &Plan, duties: &[Duty], options: &O
     let index = delivery.as_ref().map(|delivery| delivery.index);
     let nic = rings::Nic { interfaces, queues: &queues, owners: &owners(plan), delivery: index };
     let open = rings::bind_nic(&nic, options).map_err(Failure::refused)?;
-    let neighbours = Neighbours::answer(open.solicitations, uplink.index).map_err(|cause| {
+    let cores = duties.iter().map(|duty| duty.core.map(|core| core.id)).collect();
+    let neighbours = Neighbours::answer(open.solicitations, uplink.index, cores).map_err(|cause| {
         let name = &uplink.name;
         Failure::refused(format!("the neighbours of {name} cannot be asked for: {cause}: netlink is needed"))
     })?;

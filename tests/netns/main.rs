@@ -118,6 +118,8 @@ fn main() -> ExitCode {
         trial("cores_and_queues_that_cannot_be_had_are_refused", queues::refused),
         trial("helpers_keep_off_the_cores_of_workers", threads::keep_off)
             .with_ignored_flag(forbidden || threads::cores().len() < 2),
+        trial("who_answers_for_neighbours_keeps_off_too", threads::keep_off_on_a_shared_card)
+            .with_ignored_flag(forbidden || threads::cores().len() < 2),
         trial("one_worker_serves_all_queues_where_there_is_one_core", queues::one_core),
         trial("the_service_manager_is_told", service::notifies),
         trial("a_run_keeps_no_privileges", service::gives_up_privileges),

@@ -6,7 +6,7 @@ use nix::sched::sched_getaffinity;
 use nix::unistd::Pid;
 
 use crate::bench::{Bench, FREE_CONTAINER};
-use crate::portlane::Portlane;
+use crate::portlane::{Portlane, eventually};
 
 /// The cores that this process may run on, and with it the portlanes that it starts.
 pub(crate) fn cores() -> Vec<usize> {
@@ -26,6 +26,18 @@ pub(crate) fn keep_off() {
             assert_eq!(allowed(&portlane, name), others, "{name}, with a worker on core {core}");
         }
     }
+}
+
+/// Nor does who answers containers for their neighbours take anything from the worker.
+pub(crate) fn keep_off_on_a_shared_card() {
+    let bench = Bench::shared();
+    let core = cores()[0];
+    let worker = format!("[[worker]]\ncore = {core}\nqueues = [\"network:0\", \"container:0\"]\n");
+    let portlane = bench.start_shared(&format!("{FREE_CONTAINER}{worker}"), "\"all\"");
+    let others = &cores()[1..];
+    // As much of its name as the kernel keeps (`TASK_COMM_LEN`).
+    let name = "portlane-neighb";
+    eventually(|| allowed(&portlane, name) == others, || format!("{:?}", allowed(&portlane, name)));
 }
 
 /// The cores that the thread of this name may run on.
