@@ -167,23 +167,30 @@ impl Bench {
         std::array::from_fn(|_| bytes.next().unwrap())
     }
 
-    /// Both books of the same moment: when nothing is queued, and nothing arrived while they were read.
+    /// Both books of the same moment.
     pub(crate) fn settled_books(&self) -> (Snapshot, KernelCount) {
-        for _ in 0..50 {
-            let before = self.kernel_count();
-            let snapshot = self.stats();
-            if snapshot.totals.queued == 0 && before == self.kernel_count() {
-                return (snapshot, before);
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-        panic!("the line does not come to rest: {:?}", self.stats().totals);
+        settled(|| (self.stats(), self.kernel_count()))
     }
 
     /// The client asks for echoes, and the server answers.
     pub(crate) fn ping(&self) {
         ping(&self.client, &SERVER.to_string());
     }
+}
+
+/// Looks into both books until nothing is queued and neither changes. That nothing arrives any more is not enough: what
+/// has arrived may still wait for a worker that does not run.
+pub(crate) fn settled(look: impl Fn() -> (Snapshot, KernelCount)) -> (Snapshot, KernelCount) {
+    let mut before = look();
+    for _ in 0..100 {
+        thread::sleep(Duration::from_millis(50));
+        let (snapshot, count) = look();
+        if snapshot.totals.queued == 0 && (&snapshot.totals, count) == (&before.0.totals, before.1) {
+            return (snapshot, count);
+        }
+        before = (snapshot, count);
+    }
+    panic!("the line does not come to rest: {:?}", before.0.totals);
 }
 
 /// Three echo requests, all of which must be answered.

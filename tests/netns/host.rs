@@ -16,7 +16,7 @@ use portlane::netns::Namespace;
 use portlane_stats::snapshot::Snapshot;
 use tempfile::TempDir;
 
-use crate::bench::{CLIENT, NOBODYS, SERVER, ping, quiet_namespace};
+use crate::bench::{CLIENT, KernelCount, NOBODYS, SERVER, ping, quiet_namespace, settled};
 use crate::busy::assert_in_time;
 use crate::portlane::{PROGRAM, Portlane, eventually, stats};
 use crate::traffic::{Echo, payload, transfer_between, udp};
@@ -97,8 +97,7 @@ impl Host {
     }
 
     pub(crate) fn settled(&self) -> Snapshot {
-        eventually(|| self.stats().totals.queued == 0, || format!("{:?}", self.stats().totals));
-        self.stats()
+        settled(|| (self.stats(), KernelCount::default())).0
     }
 
     fn counted(&self, interface: &str, verdict: &str) -> u64 {
