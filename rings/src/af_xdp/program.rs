@@ -210,7 +210,20 @@ fn load(map: &OwnedFd, flags: u32) -> io::Result<OwnedFd> {
         interface: 0,
         expected_attach_type: abi::BPF_XDP,
     };
-    bpf(abi::BPF_PROG_LOAD, &attributes).map(owned)
+    undisturbed(|| bpf(abi::BPF_PROG_LOAD, &attributes)).map(owned)
+}
+
+/// Tries again what a signal has interrupted: the verifier gives up with `EAGAIN` when one is pending (`do_check`), and
+/// loading has no other use for it.
+pub(super) fn undisturbed<T>(mut load: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    const TRIES: u32 = 10;
+    for _ in 1..TRIES {
+        match load() {
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
+            result => return result,
+        }
+    }
+    load()
 }
 
 fn create_link(program: BorrowedFd<'_>, interface: u32, hook: Hook) -> io::Result<OwnedFd> {
@@ -257,6 +270,23 @@ fn address<T>(value: &T) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_signals_interrupt_is_tried_again() {
+        let after = |interruptions: u32, end: libc::c_int| {
+            let mut tries = 0;
+            let tried = undisturbed(|| {
+                tries += 1;
+                let code = if tries <= interruptions { libc::EAGAIN } else { end };
+                if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+            });
+            (tries, tried.err().and_then(|error| error.raw_os_error()))
+        };
+        assert_eq!(after(0, 0), (1, None));
+        assert_eq!(after(9, 0), (10, None));
+        assert_eq!(after(2, libc::EPERM), (3, Some(libc::EPERM)));
+        assert_eq!(after(u32::MAX, 0), (10, Some(libc::EAGAIN)), "not for ever");
+    }
 
     /// The bytes as `llvm-objdump` would show them for the same function in C.
     #[test]

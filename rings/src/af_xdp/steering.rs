@@ -16,7 +16,7 @@ use aya::{Ebpf, EbpfLoader};
 
 use super::gate::{Gate, Judged};
 use super::owners::{Owners, Ports};
-use super::program::{Hook, Link, Sockets};
+use super::program::{Hook, Link, Sockets, undisturbed};
 
 /// The program, as clang has left it.
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
@@ -227,7 +227,7 @@ impl Steering {
 
     fn load_part(&mut self, name: &str) -> io::Result<ProgramFd> {
         let part: &mut Xdp = self.program.program_mut(name).ok_or_else(absent)?.try_into().map_err(system)?;
-        part.load().map_err(system)?;
+        undisturbed(|| part.load().map_err(system))?;
         part.fd().map_err(system)?.try_clone()
     }
 
