@@ -11,13 +11,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use caps::Capability;
-use crossbeam::channel::{self, Receiver};
+use crossbeam::channel;
 use nix::unistd::gettid;
 use portlane_rings::{Interface, NewRules, Rules};
 use sd_notify::NotifyState;
 use serde_json::{Value, json};
 use signal_hook::consts::SIGHUP;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::attach::Attachments;
 use crate::config::Plan;
@@ -65,7 +65,7 @@ pub struct Charge {
     /// The containers that were added.
     pub registry: Registry,
     /// Changes that are wanted: the bell is `hangups`.
-    pub orders: Receiver<Order>,
+    pub orders: mpsc::Receiver<Order>,
     /// Ends the run.
     pub stop: Arc<AtomicBool>,
     /// Those of the workers.

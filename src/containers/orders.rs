@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use crossbeam::channel::{self, Receiver, Sender};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::oneshot;
 use toml::Table;
 
@@ -65,10 +65,11 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// Orders, and where they are read. Each rings the bell: whoever waits at its other end need not look for orders.
+    /// Orders, and where they are read. Each rings the bell: whoever waits at its other end need not look for orders. Who
+    /// stops reading drops what waits, so that those who wait for answers learn it.
     #[must_use]
     pub fn new(bell: UnixStream) -> (Self, Receiver<Order>) {
-        let (orders, read) = channel::bounded(MOST);
+        let (orders, read) = mpsc::channel(MOST);
         (Self { orders, bell: Arc::new(bell) }, read)
     }
 
@@ -92,6 +93,7 @@ impl Orders {
 mod tests {
     use std::future::Future;
     use std::io::Read;
+    use std::iter::from_fn;
 
     use serde_json::{Value, json};
     use tokio::runtime::Builder;
@@ -124,12 +126,12 @@ mod tests {
     #[test]
     fn orders_are_read_as_they_were_given_and_each_has_its_own_answer() {
         run(async {
-            let (orders, read, _heard) = desk();
+            let (orders, mut read, _heard) = desk();
             let mut answers = Vec::new();
             for id in 0..MOST {
                 answers.push(give(&orders, id).await);
             }
-            let read: Vec<_> = read.try_iter().collect();
+            let read: Vec<_> = from_fn(|| read.try_recv().ok()).collect();
             let ids = read.iter().map(|order| match &order.wanted {
                 Wanted::Remove(id) => id.parse::<usize>().unwrap(),
                 other => panic!("{other:?}"),
@@ -147,16 +149,16 @@ mod tests {
     #[test]
     fn one_too_many_is_turned_away_until_another_is_read() {
         run(async {
-            let (orders, read, _heard) = desk();
+            let (orders, mut read, _heard) = desk();
             for id in 0..MOST {
                 give(&orders, id).await;
             }
             assert_eq!(orders.give(Wanted::List).await, None);
             assert_eq!(read.len(), MOST, "those that waited wait on");
-            drop(read.recv().unwrap());
+            drop(read.try_recv().unwrap());
             let last = give(&orders, MOST).await;
             let why = Refusal::Conflict("there was room".to_owned());
-            read.try_iter().last().unwrap().answer.send(Err(why.clone())).unwrap();
+            from_fn(|| read.try_recv().ok()).last().unwrap().answer.send(Err(why.clone())).unwrap();
             assert_eq!(last.await.unwrap(), Some(Err(why)));
         });
     }
@@ -164,11 +166,13 @@ mod tests {
     #[test]
     fn who_is_not_answered_learns_it() {
         run(async {
-            let (orders, read, _heard) = desk();
+            let (orders, mut read, _heard) = desk();
             let waits = give(&orders, 0).await;
-            drop(read.recv().unwrap());
+            drop(read.try_recv().unwrap());
             assert_eq!(waits.await.unwrap(), None, "it was read, and not answered");
+            let waits = give(&orders, 1).await;
             drop(read);
+            assert_eq!(waits.await.unwrap(), None, "who was to read it has gone");
             assert_eq!(orders.give(Wanted::Drain).await, None, "nobody reads");
         });
     }
