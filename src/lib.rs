@@ -26,6 +26,8 @@ pub mod live;
 #[cfg(feature = "af-xdp")]
 pub mod neighbours;
 #[cfg(feature = "af-xdp")]
+mod netlink;
+#[cfg(feature = "af-xdp")]
 pub mod netns;
 #[cfg(feature = "af-xdp")]
 pub mod offloads;

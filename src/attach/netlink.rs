@@ -11,15 +11,12 @@ use netlink_packet_core::{
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
-use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
 use nix::libc::ENODEV;
 
+use crate::netlink::Conversation;
+
 /// A conversation with the kernel about one network namespace.
-pub(super) struct Netlink {
-    socket: Socket,
-    sequence: u32,
-}
+pub(super) struct Netlink(Conversation);
 
 /// What is asked about an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,9 +45,7 @@ pub(super) enum Present {
 impl Netlink {
     /// About the network namespace of the calling thread; from then on it may be used by any.
     pub(super) fn open() -> io::Result<Self> {
-        let socket = Socket::new(NETLINK_ROUTE)?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Self { socket, sequence: 0 })
+        Conversation::open().map(Self)
     }
 
     /// Makes something.
@@ -64,14 +59,14 @@ impl Netlink {
 
     /// Changes or deletes something.
     pub(super) fn change(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-        self.send(message, NLM_F_REQUEST | NLM_F_ACK | flags)?;
+        self.0.send(message, NLM_F_REQUEST | NLM_F_ACK | flags)?;
         self.answers(|_| ())
     }
 
     /// All that there is of a kind.
     pub(super) fn all(&mut self, question: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
         let mut found = Vec::new();
-        self.send(question, NLM_F_REQUEST | NLM_F_DUMP)?;
+        self.0.send(question, NLM_F_REQUEST | NLM_F_DUMP)?;
         self.answers(|answer| found.push(answer))?;
         Ok(found)
     }
@@ -86,7 +81,7 @@ impl Netlink {
     pub(super) fn link(&mut self, name: &str) -> io::Result<Option<Link>> {
         let mut question = LinkMessage::default();
         question.attributes.push(LinkAttribute::IfName(name.to_owned()));
-        self.send(RouteNetlinkMessage::GetLink(question), NLM_F_REQUEST | NLM_F_ACK)?;
+        self.0.send(RouteNetlinkMessage::GetLink(question), NLM_F_REQUEST | NLM_F_ACK)?;
         let mut found = None;
         match self.answers(|answer| found = found.take().or_else(|| Link::of(answer))) {
             Err(error) if error.raw_os_error() == Some(ENODEV) => Ok(None),
@@ -150,7 +145,7 @@ impl Netlink {
         let mut question = NsidMessage::default();
         let descriptor = u32::try_from(namespace.as_raw_fd()).map_err(io::Error::other)?;
         question.attributes.push(NsidAttribute::Fd(descriptor));
-        self.send(RouteNetlinkMessage::GetNsId(question), NLM_F_REQUEST | NLM_F_ACK)?;
+        self.0.send(RouteNetlinkMessage::GetNsId(question), NLM_F_REQUEST | NLM_F_ACK)?;
         let mut number = None;
         self.answers(|answer| {
             if let RouteNetlinkMessage::NewNsId(answer) = answer {
@@ -163,27 +158,16 @@ impl Netlink {
         Ok(number.filter(|&number| number >= 0))
     }
 
-    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let mut message = NetlinkMessage::from(message);
-        message.header.flags = flags;
-        message.header.sequence_number = self.sequence;
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        self.socket.send(&bytes, 0).map(drop)
-    }
-
     /// Reads until the kernel has said that this was all. What cannot be read (a later kernel may say more) is passed over.
     fn answers(&mut self, mut take: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
         loop {
-            let (datagram, _) = self.socket.recv_from_full()?;
+            let datagram = self.0.datagram()?;
             let mut rest = &datagram[..];
             while let Some(length) = rest.first_chunk::<4>().map(|&length| u32::from_ne_bytes(length) as usize) {
                 let Some(bytes) = rest.get(..length).filter(|_| length > 0) else { break };
                 rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
                 let Ok(answer) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else { continue };
-                if answer.header.sequence_number != self.sequence {
+                if !self.0.is_answer(&answer) {
                     continue;
                 }
                 match answer.payload {

@@ -8,8 +8,8 @@ use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
+
+use crate::netlink::Conversation;
 
 /// A neighbour with a hardware address that may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,28 +23,26 @@ pub(super) struct Neighbour {
 
 /// The neighbours of one interface.
 pub(super) struct NeighbourTable {
-    socket: Socket,
+    kernel: Conversation,
     interface: u32,
-    sequence: u32,
 }
 
 impl NeighbourTable {
     pub(super) fn of(interface: u32) -> io::Result<Self> {
-        let socket = Socket::new(NETLINK_ROUTE)?;
-        socket.connect(&SocketAddr::new(0, 0))?;
+        let kernel = Conversation::open()?;
         // The kernel has answered when a request has been sent: nothing is ever waited for.
-        socket.set_non_blocking(true)?;
-        Ok(Self { socket, interface, sequence: 0 })
+        kernel.never_wait()?;
+        Ok(Self { kernel, interface })
     }
 
     /// What is known of an address; `None` if it is not, or not yet.
     pub(super) fn find(&mut self, address: IpAddr) -> io::Result<Option<Neighbour>> {
         let request = self.message(address);
-        self.send(RouteNetlinkMessage::GetNeighbour(request), NLM_F_REQUEST)?;
+        self.kernel.send(RouteNetlinkMessage::GetNeighbour(request), NLM_F_REQUEST)?;
         loop {
-            let (bytes, _) = self.socket.recv_from_full()?;
+            let bytes = self.kernel.datagram()?;
             let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).map_err(io::Error::other)?;
-            if answer.header.sequence_number != self.sequence {
+            if !self.kernel.is_answer(&answer) {
                 continue;
             }
             return match answer.payload {
@@ -59,7 +57,7 @@ impl NeighbourTable {
     pub(super) fn look_for(&mut self, address: IpAddr) -> io::Result<()> {
         let mut request = self.message(address);
         request.header.flags = NeighbourFlags::Use;
-        self.send(RouteNetlinkMessage::NewNeighbour(request), NLM_F_REQUEST | NLM_F_CREATE)
+        self.kernel.send(RouteNetlinkMessage::NewNeighbour(request), NLM_F_REQUEST | NLM_F_CREATE)
     }
 
     fn message(&self, address: IpAddr) -> NeighbourMessage {
@@ -72,17 +70,6 @@ impl NeighbourTable {
         message.header.ifindex = self.interface;
         message.attributes.push(NeighbourAttribute::Destination(address));
         message
-    }
-
-    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let mut message = NetlinkMessage::from(message);
-        message.header.flags = flags;
-        message.header.sequence_number = self.sequence;
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        self.socket.send(&bytes, 0).map(drop)
     }
 }
 
