@@ -121,8 +121,8 @@ fn settled(burst: u64, excess: u64, bits: u64) -> Nanos {
 }
 
 /// The packets of such a lane, on average at most: CoDel leaves a full packet's bytes standing and drops nothing during an
-/// interval, each flow in its own time. The one, four times the other, and some.
+/// interval, each flow in its own time. The one, twelve times the other, and some.
 fn standing(excess: u64, bits: u64) -> u64 {
-    let unchallenged = excess / bits * INTERVAL.0 / NANOS_PER_SECOND;
-    STANDING * 8 / bits + 4 * unchallenged + 6
+    let unchallenged = (excess / bits * INTERVAL.0).div_ceil(NANOS_PER_SECOND);
+    STANDING * 8 / bits + 12 * unchallenged + 6
 }
