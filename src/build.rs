@@ -23,7 +23,9 @@ pub fn line<D: Device>(
     now: Nanos,
 ) -> Line<D> {
     let fragments = Fragments::new(FRAGMENTS, DEFAULT_FRAGMENT_LIFETIME_NS, key);
-    let classifier = Classifier::new(Table::clone(&plan.owners), fragments, &plan.host_addresses);
+    // Attached containers have their pings leave as their ports.
+    let echoes = plan.nic.as_ref().is_some_and(|nic| nic.attached);
+    let classifier = Classifier::new(Table::clone(&plan.owners), fragments, &plan.host_addresses).with_echoes(echoes);
     // Lanes may hold frames of other workers too.
     let capacity = pool.total_of_all() as usize;
     let shapers = Direction::ALL.map(|direction| shaper(plan, direction, capacity, now));

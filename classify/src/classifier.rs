@@ -81,6 +81,7 @@ pub struct Classifier<V> {
     table: Table<V>,
     fragments: Fragments,
     host_addresses: AddressMap,
+    echoes_have_owners: bool,
 }
 
 impl<V: Copy + PartialEq> Classifier<V> {
@@ -88,12 +89,19 @@ impl<V: Copy + PartialEq> Classifier<V> {
     /// may go [either](Arriving::Either) way; they may be empty.
     #[must_use]
     pub fn new(table: Table<V>, fragments: Fragments, host_addresses: &[IpAddr]) -> Self {
-        Self { table, fragments, host_addresses: address_set(host_addresses) }
+        Self { table, fragments, host_addresses: address_set(host_addresses), echoes_have_owners: false }
+    }
+
+    /// Takes the identifiers of ICMP echoes that are [found](Self::find) for ports, of both sides: for where whoever gives them out
+    /// sees to it that they are the ports of who asks, as a translator of addresses does.
+    #[must_use]
+    pub fn with_echoes(self, echoes_have_owners: bool) -> Self {
+        Self { echoes_have_owners, ..self }
     }
 
     /// Everything about a frame at once: what [`parse`](crate::parse()), [`classify`](Self::classify) and
     /// [`FlowKey::hash`] say one after the other, for less. Untagged Ethernet frames with TCP or UDP, whole and without IPv4
-    /// options or IPv6 extension headers, take a short way.
+    /// options or IPv6 extension headers, take a short way. Echoes have ports if this is [asked for](Self::with_echoes).
     ///
     /// # Errors
     ///
@@ -130,8 +138,11 @@ impl<V: Copy + PartialEq> Classifier<V> {
         arriving: Arriving,
         now_ns: u64,
     ) -> Result<Found<V>, Malformed> {
-        match &careful(link, frame, wire_len) {
+        match &mut careful(link, frame, wire_len) {
             Ok(headers) => {
+                if self.echoes_have_owners {
+                    headers.ports = headers.ports.or(headers.echo.map(|id| Ports::new(id, id)));
+                }
                 let (direction, owner) = self.classify(headers, arriving, now_ns);
                 Ok(Found { direction, owner, flow: flows.hash(headers) })
             }

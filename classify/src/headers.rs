@@ -17,6 +17,8 @@ pub struct Headers {
     /// `None` if the protocol has no ports, or if they are in another fragment, encrypted or not
     /// captured.
     pub ports: Option<Ports>,
+    /// The identifier of an ICMP echo request or of a reply (RFC 792, RFC 4443), or of the request that an error quotes.
+    pub echo: Option<u16>,
     /// `Some` if the packet is one of several fragments. Never of a quoted packet, see `quoted`.
     pub fragment: Option<Fragment>,
     /// Whether `addresses`, `protocol` and `ports` come from the packet that an ICMP error quotes.
@@ -33,7 +35,7 @@ impl Headers {
     /// A frame that carries no IP packet.
     #[inline]
     pub(crate) fn not_ip(network_offset: usize) -> Self {
-        Self { addresses: None, protocol: 0, ports: None, fragment: None, quoted: false, network_offset }
+        Self { addresses: None, protocol: 0, ports: None, echo: None, fragment: None, quoted: false, network_offset }
     }
 }
 

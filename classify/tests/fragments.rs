@@ -39,6 +39,7 @@ fn fragment(Arrival { datagram, later, .. }: &Arrival) -> Headers {
         addresses: Some(addresses),
         protocol: if datagram % 4 < 2 { 17 } else { 136 },
         ports: (!later).then(|| Ports::new(9, 1000 + datagram)),
+        echo: None,
         fragment: Some(Fragment { id: u32::from(datagram / 4), later: *later }),
         quoted: false,
         network_offset: 14,

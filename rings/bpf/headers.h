@@ -47,13 +47,17 @@ struct address {
 /* Which part of a datagram a packet is. */
 enum part { WHOLE, FIRST, LATER };
 
-/* What reading has come to. */
-enum reading { MALFORMED, NOT_IP, NO_PORTS, PORTS, LATER_FRAGMENT };
+/* What reading has come to. An echo request, a reply, or an error about a request has no ports, but an identifier: it is in
+ * the place of both. */
+enum reading { MALFORMED, NOT_IP, NO_PORTS, PORTS, LATER_FRAGMENT, ECHO_REQUEST, ECHO_REPLY, ECHO_ERROR };
 
 struct headers {
     struct address source;
     struct address destination;
     __u32 id;
+    /* Where the IP header and the message of an echo begin; of an error, those that it quotes. */
+    __u32 network;
+    __u32 message;
     __u16 source_port;
     __u16 destination_port;
     __u8 protocol;
@@ -160,13 +164,29 @@ FUNCTION __u64 first_fragment(struct xdp_md *frame, __u32 start, __u32 end, __u3
     return with_ports(header);
 }
 
+/* What has an identifier, and what that is. */
+INLINE __u64 with_identifier(enum reading reading, const __u8 *message)
+{
+    const __u64 identifier = be16(message + 4);
+
+    return (__u64)reading << 32 | identifier << 16 | identifier;
+}
+
+INLINE bool is_echo_request(__u32 protocol, const __u8 *message)
+{
+    return (protocol == ICMP && message[0] == 8) || (protocol == ICMPV6 && message[0] == 128);
+}
+
 /* The ports of a packet that an ICMP error quotes are all that is asked of it. The error goes the other way: so they are turned
  * round. */
 FUNCTION __u64 quoted_packet(struct xdp_md *frame, __u32 start, __u32 end, __u32 protocol)
 {
     const struct layer segment = {frame, start, end};
-    __u8 ports[4];
+    __u8 ports[4], message[8];
 
+    if ((protocol == ICMP || protocol == ICMPV6) && read(&segment, message, sizeof(message)) &&
+        is_echo_request(protocol, message))
+        return with_identifier(ECHO_ERROR, message);
     if (least_header(protocol) == 0 || !read(&segment, ports, sizeof(ports)))
         return (__u64)NO_PORTS << 32;
     return (__u64)PORTS << 32 | be16(ports + 2) << 16 | be16(ports);
@@ -197,6 +217,14 @@ INLINE enum reading turn_round(struct headers *headers, __u64 said)
     return take_ports(headers, said);
 }
 
+/* A question of whoever pings, or the answer. */
+INLINE enum reading echo(struct headers *headers, const struct layer *message, enum reading reading,
+                         const __u8 *header)
+{
+    headers->message = message->start;
+    return take_ports(headers, with_identifier(reading, header));
+}
+
 /* RFC 792. Its lengths are not held against the quoted packet: some senders alter them. */
 INLINE enum reading icmp(struct layer message, struct headers *headers)
 {
@@ -206,6 +234,10 @@ INLINE enum reading icmp(struct layer message, struct headers *headers)
     if (!read(&message, header, 8))
         return MALFORMED;
     switch (header[0]) {
+    case 0:
+        return echo(headers, &message, ECHO_REPLY, header);
+    case 8:
+        return echo(headers, &message, ECHO_REQUEST, header);
     case 3: /* destination unreachable */
     case 4: /* source quench */
     case 5: /* redirect */
@@ -222,7 +254,9 @@ INLINE enum reading icmp(struct layer message, struct headers *headers)
     if (length < sizeof(header) || (be16(header + 6) & 0x1fff) != 0)
         return NO_PORTS;
     take_ipv4_addresses(headers, header);
+    headers->network = message.start;
     message.start += length;
+    headers->message = message.start;
     return turn_round(headers, quoted_packet(message.frame, message.start, message.end, header[9]));
 }
 
@@ -240,6 +274,7 @@ INLINE enum reading ipv4(struct layer packet, struct headers *headers)
         total_length = size(&packet);
     if (total_length > size(&packet) || header_length < sizeof(header) || header_length > total_length)
         return MALFORMED;
+    headers->network = packet.start;
     packet.end = packet.start + total_length;
     packet.start += header_length;
     take_ipv4_addresses(headers, header);
@@ -345,6 +380,8 @@ INLINE enum reading icmpv6(struct layer message, struct headers *headers)
 
     if (!read(&message, header, 4))
         return MALFORMED;
+    if ((header[0] == 128 || header[0] == 129) && read(&message, header, 8))
+        return echo(headers, &message, header[0] == 128 ? ECHO_REQUEST : ECHO_REPLY, header);
     if (header[0] < 1 || header[0] > 4)
         return NO_PORTS;
     if (size(&message) < 8)
@@ -352,12 +389,14 @@ INLINE enum reading icmpv6(struct layer message, struct headers *headers)
     message.start += 8;
     if (!read(&message, header, sizeof(header)) || header[0] >> 4 != 6)
         return NO_PORTS;
+    headers->network = message.start;
     message.start += sizeof(header);
     take_ipv6_addresses(headers, header);
     said = extension_headers(message.frame, message.start, message.end, header[6]);
     if (said == WRONG || PART(said) == LATER)
         return NO_PORTS;
     message.start += LENGTH(said);
+    headers->message = message.start;
     return turn_round(headers, quoted_packet(message.frame, message.start, message.end, NEXT(said)));
 }
 
@@ -370,6 +409,7 @@ INLINE enum reading ipv6(struct layer packet, struct headers *headers)
 
     if (!read(&packet, header, sizeof(header)) || header[0] >> 4 != 6)
         return MALFORMED;
+    headers->network = packet.start;
     packet.start += sizeof(header);
     length = be16(header + 4);
     if (length > size(&packet))

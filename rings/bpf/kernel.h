@@ -27,6 +27,8 @@ static long (*const redirect_map)(void *map, __u64 key, __u64 flags) = (void *)B
 static __u64 (*const frame_length)(struct xdp_md *frame) = (void *)BPF_FUNC_xdp_get_buff_len;
 static long (*const load_bytes)(struct xdp_md *frame, __u32 at, void *to, __u32 count) =
     (void *)BPF_FUNC_xdp_load_bytes;
+static long (*const store_bytes)(struct xdp_md *frame, __u32 at, const void *from, __u32 count) =
+    (void *)BPF_FUNC_xdp_store_bytes;
 static __u64 (*const nanoseconds)(void) = (void *)BPF_FUNC_ktime_get_ns;
 static void *(*const ring_reserve)(void *ring, __u64 size, __u64 flags) = (void *)BPF_FUNC_ringbuf_reserve;
 static void (*const ring_submit)(void *entry, __u64 flags) = (void *)BPF_FUNC_ringbuf_submit;

@@ -10,6 +10,7 @@
  * it is for.
  *
  * Every frame has one verdict at each interface that it comes to, which is counted. */
+#include "echo.h"
 #include "solicitation.h"
 
 /* Where frames arrive. Those at attached interfaces are counted by interface. */
@@ -66,14 +67,6 @@ struct {
     TYPE(key, __u32);
     TYPE(value, __u64);
 } verdicts SECTION(".maps");
-
-/* By port: the attached interface of the container that has it; 0 where there is none. */
-struct {
-    NUMBER(type, BPF_MAP_TYPE_ARRAY);
-    NUMBER(max_entries, 1 << 16);
-    TYPE(key, __u32);
-    TYPE(value, __u32);
-} interfaces SECTION(".maps");
 
 struct judged {
     __u32 interface;
@@ -145,14 +138,6 @@ INLINE bool owned(const struct address *address, __u32 port)
     return ports->owned[(port >> 3) & 0x1fff] >> (port & 7) & 1;
 }
 
-/* The attached interface of the container that has a port; 0 if there is none. */
-INLINE __u32 interface_of(__u32 port)
-{
-    const __u32 *interface = map_lookup(&interfaces, &port);
-
-    return interface ? *interface : 0;
-}
-
 /* Whose a frame with ports is: `to` is the interface that it goes to, where that depends on it. */
 INLINE bool is_containers(const struct xdp_md *frame, enum side side, const struct headers *headers, __u32 *to)
 {
@@ -197,6 +182,27 @@ INLINE enum reading follow(enum reading reading, struct headers *headers)
     return PORTS;
 }
 
+/* Pings belong to containers behind the gate, and to nobody else; then what has been read of them comes to ports. */
+INLINE enum reading follow_ping(struct xdp_md *frame, enum side side, enum reading reading, struct headers *headers)
+{
+    const bool is_asked = side == CONTAINER || side == ATTACHED;
+    __u64 id = NOBODYS;
+
+    if (delivery == 0 || is_asked != (reading == ECHO_REQUEST))
+        return NO_PORTS;
+    if (side == ATTACHED)
+        id = ask(frame, headers->network, headers->source_port);
+    else
+        id = find_ping(frame, headers->network, reading == ECHO_REPLY, headers->source_port);
+    if (id == NOBODYS)
+        return NO_PORTS;
+    if (side == ATTACHED)
+        headers->source_port = headers->destination_port = id;
+    if ((side == ATTACHED || side == DELIVERY) && !rename_ping(frame, headers->message, id))
+        return MALFORMED;
+    return PORTS;
+}
+
 INLINE enum verdict hear(const struct xdp_md *frame, const struct solicitation *asked)
 {
     struct solicitation *entry = ring_reserve(&solicitations, sizeof(*entry), 0);
@@ -217,6 +223,8 @@ INLINE enum verdict judge(struct xdp_md *frame, enum side side, __u32 *to)
     struct solicitation asked = {};
     enum reading reading = read_headers(&layer, &headers);
 
+    if (reading == ECHO_REQUEST || reading == ECHO_REPLY || reading == ECHO_ERROR)
+        reading = follow_ping(frame, side, reading, &headers);
     if (reading == LATER_FRAGMENT || (reading == PORTS && headers.part == FIRST))
         reading = follow(reading, &headers);
     switch (reading) {
@@ -230,8 +238,9 @@ INLINE enum verdict judge(struct xdp_md *frame, enum side side, __u32 *to)
         return is_heard && read_neighbour_solicitation(&whole, &asked) ? hear(frame, &asked) : WITHOUT_PORTS;
     case PORTS:
         return is_containers(frame, side, &headers, to) ? OWNED : FOREIGN_PORT;
+    default:
+        return UNREADABLE;
     }
-    return UNREADABLE;
 }
 
 INLINE void count(enum side side, enum verdict verdict)

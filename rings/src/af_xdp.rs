@@ -14,6 +14,7 @@ mod error;
 mod features;
 mod gate;
 mod interface;
+mod members;
 mod memory_limit;
 mod multi_buffer;
 mod nic;

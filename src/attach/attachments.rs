@@ -172,6 +172,19 @@ impl Attachments {
                 *given = wanted;
             }
         }
+        self.give_ping_ids(members)
+    }
+
+    /// Pings leave as the longest of their container's ranges: so many can be told apart at a time.
+    fn give_ping_ids(&mut self, members: &[&Members]) -> Result<(), String> {
+        let Some(gate) = &mut self.gate else { return Ok(()) };
+        for (id, Member { ports, .. }) in members.iter().copied().flatten() {
+            let longest = ports.iter().max_by_key(|range| range.last() - range.first());
+            if let Some((range, (_, joined))) = longest.zip(self.joined.get(id)) {
+                let set = gate.set_ping_ids(joined.index, &(range.first()..=range.last()));
+                set.map_err(|cause| format!("the kernel does not take what pings of {id:?} are to leave as: {cause}"))?;
+            }
+        }
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ mod endings;
 mod forwarding;
 mod frames;
 mod host;
+mod host_icmp;
 mod host_many;
 mod hostile;
 mod idle;
@@ -184,6 +185,11 @@ fn main() -> ExitCode {
         trial("a_process_that_had_a_container_is_not_taken_for_another", host::of_process),
         trial("a_container_without_namespace_keeps_nobody_from_starting", host::lost_namespace),
         trial("attaching_that_is_refused_leaves_nothing", host::refused),
+        trial("attached_containers_ping_and_hear_their_answers", host_icmp::pings),
+        trial("attached_containers_ping_over_ipv6", host_icmp::pings_over_ipv6)
+            .with_ignored_flag(forbidden || !has_ipv6),
+        trial("attached_containers_ping_themselves", host_icmp::pings_within),
+        trial("attached_containers_hear_of_pings_that_fail", host_icmp::errors),
         trial("a_hundred_attached_containers_come_and_go_in_any_order", host_many::in_any_order),
         trial("attached_containers_have_ipv6", host_many::ipv6).with_ignored_flag(forbidden || !has_ipv6),
         trial("long_packets_arrive_at_attached_containers", host_many::long_packets),

@@ -27,8 +27,6 @@ const volatile __u32 count;
 __u64 offered;
 
 static long (*const adjust_tail)(struct xdp_md *frame, int by) = (void *)BPF_FUNC_xdp_adjust_tail;
-static long (*const store_bytes)(struct xdp_md *frame, __u32 at, const void *from, __u32 count) =
-    (void *)BPF_FUNC_xdp_store_bytes;
 
 SECTION("xdp")
 int offer(struct xdp_md *context)

@@ -27,6 +27,7 @@ fn packet(source: u16, destination: u16) -> Headers {
         addresses: Some(Addresses::V4 { source: [10, 0, 0, 9].into(), destination: [10, 0, 0, 1].into() }),
         protocol: 17,
         ports: Some(Ports::new(source, destination)),
+        echo: None,
         fragment: None,
         quoted: false,
         network_offset: 14,
@@ -117,4 +118,22 @@ fn directions_are_indexed_in_order_and_named() {
     assert_eq!(Direction::ALL.map(Direction::index), [0, 1]);
     assert_eq!(Direction::ALL.map(|direction| direction.to_string()), ["ingress", "egress"]);
     assert_eq!(format!("{Egress:>8}"), "  egress");
+}
+
+#[test]
+fn echoes_have_owners_where_this_is_asked_for() {
+    let flows = FlowKey::new([1, 2]);
+    let mut request = vec![2; 12];
+    request.extend([8, 0, 0x45, 0, 0, 28, 0, 7, 0x20, 0, 64, 1, 0, 0, 10, 0, 0, 1, 10, 0, 0, 9]);
+    request.extend([8, 0, 0, 0, 0, 80, 0, 1]);
+    let mut later = request.clone();
+    later[20..22].copy_from_slice(&[0, 1]);
+    let owners = |mut classifier: Classifier<u8>| {
+        [&request, &later].map(|frame| {
+            let found = classifier.find(&flows, Link::Ethernet, frame, 42, Arriving::Egress, 0).unwrap();
+            (found.direction, found.owner)
+        })
+    };
+    assert_eq!(owners(classifier(&[])), [(Egress, UNMATCHED); 2]);
+    assert_eq!(owners(classifier(&[]).with_echoes(true)), [(Egress, WEB); 2], "the later fragment follows");
 }

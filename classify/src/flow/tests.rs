@@ -16,7 +16,15 @@ fn v6(source: u128, destination: u128) -> Addresses {
 }
 
 fn packet(addresses: Addresses, ports: Option<Ports>) -> Headers {
-    Headers { addresses: Some(addresses), protocol: 17, ports, fragment: None, quoted: false, network_offset: 14 }
+    Headers {
+        addresses: Some(addresses),
+        protocol: 17,
+        ports,
+        echo: None,
+        fragment: None,
+        quoted: false,
+        network_offset: 14,
+    }
 }
 
 fn port(n: u32) -> u16 {

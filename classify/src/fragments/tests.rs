@@ -10,6 +10,7 @@ fn headers(id: u32, later: bool) -> Headers {
         protocol: 17,
         // So that each datagram has ports of its own.
         ports: (!later).then(|| Ports::new(53, u16::try_from(id).unwrap())),
+        echo: None,
         fragment: Some(Fragment { id, later }),
         quoted: false,
         network_offset: 14,

@@ -95,6 +95,7 @@ fn headers(addresses: Addresses, protocol: u8, ports: [u8; 4]) -> Headers {
         addresses: Some(addresses),
         protocol,
         ports: Some(Ports::from_wire(ports)),
+        echo: None,
         fragment: None,
         quoted: false,
         network_offset: LINK_HEADER_LEN as usize,

@@ -73,8 +73,10 @@ pub(super) fn quoted(packet: Layer<'_>) -> Option<Headers> {
         return None;
     }
     let later = be16(header[6], header[7]) & FRAGMENT_OFFSET != 0;
-    let ports = if later { None } else { transport::ports_of_quote(header[9], packet.after(header_len)) };
-    Some(headers(header, ports, None, 0))
+    let payload = packet.after(header_len);
+    let ports = if later { None } else { transport::ports_of_quote(header[9], payload) };
+    let echo = if later { None } else { icmp::quoted_echo(header[9], payload) };
+    Some(Headers { echo, ..headers(header, ports, None, 0) })
 }
 
 /// Puts the answer together, once everything is known: what is built early has to be moved.
@@ -88,6 +90,7 @@ fn headers(header: &[u8; 20], ports: Option<Ports>, fragment: Option<Fragment>, 
         }),
         protocol: header[9],
         ports,
+        echo: None,
         fragment,
         quoted: false,
         network_offset,

@@ -61,12 +61,13 @@ pub(super) fn quoted(packet: Layer<'_>) -> Option<Headers> {
         fragment: None,
         payload,
     });
-    let ports = if upper.fragment.is_some_and(|fragment| fragment.later) {
-        None
+    let (ports, echo) = if upper.fragment.is_some_and(|fragment| fragment.later) {
+        (None, None)
     } else {
-        transport::ports_of_quote(upper.protocol, upper.payload)
+        let Upper { protocol, payload, .. } = upper;
+        (transport::ports_of_quote(protocol, payload), icmp::quoted_echo(protocol, payload))
     };
-    Some(Headers { fragment: None, ..headers(header, &upper, ports, 0) })
+    Some(Headers { echo, fragment: None, ..headers(header, &upper, ports, 0) })
 }
 
 /// Puts the answer together, once everything is known: what is built early has to be moved.
@@ -80,6 +81,7 @@ fn headers(header: &[u8; 40], upper: &Upper<'_>, ports: Option<Ports>, network_o
         addresses: Some(Addresses::V6 { source: source.into(), destination: destination.into() }),
         protocol: upper.protocol,
         ports,
+        echo: None,
         fragment: upper.fragment,
         quoted: false,
         network_offset,

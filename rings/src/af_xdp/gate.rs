@@ -16,14 +16,16 @@ use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData};
 use aya::programs::ProgramFd;
 
+use super::members::Members;
 use super::program::{Hook, Link};
-use super::steering::{Verdict, VerdictCounters, Verdicts, system};
+use super::steering::{Verdict, VerdictCounters, Verdicts, map, system};
 
 /// `struct judged` of `bpf/steer.bpf.c`: an interface, and the place of a verdict.
-pub(super) type Judged = [u32; 2];
+type Judged = [u32; 2];
 
 /// Containers' interfaces, and whose port is whose. Dropped, no frame comes from them or gets to them.
 pub struct Gate {
@@ -31,6 +33,7 @@ pub struct Gate {
     _delivery: Link,
     gather: ProgramFd,
     interfaces: Array<MapData, u32>,
+    members: Members,
     counters: GateCounters,
 }
 
@@ -51,13 +54,13 @@ impl Gate {
     pub(super) fn new(
         gather: ProgramFd,
         delivery: Link,
-        interfaces: Array<MapData, u32>,
-        counts: HashMap<MapData, Judged, u64>,
+        program: &mut Ebpf,
         counters: VerdictCounters,
-    ) -> Self {
-        let attached = Arc::new(Mutex::new(Attached { counts, interfaces: BTreeMap::new() }));
-        let counters = GateCounters { attached, delivery: counters };
-        Self { links: BTreeMap::new(), _delivery: delivery, gather, interfaces, counters }
+    ) -> io::Result<Self> {
+        let attached = Attached { counts: map(program, "attached")?, interfaces: BTreeMap::new() };
+        let counters = GateCounters { attached: Arc::new(Mutex::new(attached)), delivery: counters };
+        let (interfaces, members) = (map(program, "interfaces")?, Members::take(program)?);
+        Ok(Self { links: BTreeMap::new(), _delivery: delivery, gather, interfaces, members, counters })
     }
 
     /// Lets frames of a container in, by the index of the host's end of its interface; `name` is what it is counted under. None of its
@@ -80,6 +83,7 @@ impl Gate {
     /// Lets no more frames in from an interface, and forgets what was counted there. Its ports are to be [taken](Self::give) before.
     pub fn detach(&mut self, interface: u32) {
         self.links.remove(&interface);
+        self.members.forget(interface);
         let mut attached = self.counters.lock();
         attached.interfaces.retain(|_, &mut index| index != interface);
         for verdict in verdicts() {
@@ -95,6 +99,16 @@ impl Gate {
     /// What bpf(2) says; nothing is to be expected.
     pub fn give(&mut self, ports: RangeInclusive<u16>, interface: u32) -> io::Result<()> {
         ports.into_iter().try_for_each(|port| self.interfaces.set(port.into(), interface, 0).map_err(system))
+    }
+
+    /// Has pings of an interface leave with identifiers out of these ports, which are to be its own: until then none leave. Those that
+    /// are under way are answered still.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) says; nothing is to be expected.
+    pub fn set_ping_ids(&mut self, interface: u32, ports: &RangeInclusive<u16>) -> io::Result<()> {
+        self.members.set_ping_ids(interface, ports)
     }
 
     /// What is counted.

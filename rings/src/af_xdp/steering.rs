@@ -10,11 +10,11 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use aya::maps::{Array, ArrayOfMaps, HashMap, MapData, PerCpuArray};
+use aya::maps::{ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{ProgramFd, TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 
-use super::gate::{Gate, Judged};
+use super::gate::Gate;
 use super::owners::{Owners, Ports};
 use super::program::{Hook, Link, Sockets, undisturbed};
 
@@ -216,12 +216,9 @@ impl Steering {
         let (mut steering, rules) = Self::load_for(owners, queues, delivery)?;
         let [gather, deliver] = ["gather", "deliver"];
         let [gather, deliver] = [steering.load_part(gather)?, steering.load_part(deliver)?];
-        let [interfaces, attached] =
-            ["interfaces", "attached"].map(|name| steering.program.take_map(name).ok_or_else(absent));
-        let interfaces: Array<MapData, u32> = interfaces?.try_into().map_err(system)?;
-        let attached: HashMap<MapData, Judged, u64> = attached?.try_into().map_err(system)?;
         let deliver = Link::new(deliver.as_fd(), delivery, Hook::Native)?;
-        let gate = Gate::new(gather, deliver, interfaces, attached, steering.counters());
+        let counters = steering.counters();
+        let gate = Gate::new(gather, deliver, &mut steering.program, counters)?;
         Ok((steering, rules, gate))
     }
 
@@ -238,10 +235,9 @@ impl Steering {
             loader.map_max_entries(side.names().1, queues.max(1));
         }
         let mut program = loader.load(OBJECT).map_err(system)?;
-        let [rules, counters] = ["rules", "verdicts"].map(|name| program.take_map(name).ok_or_else(absent));
-        let mut rules = Rules(rules?.try_into().map_err(system)?);
+        let mut rules = Rules(map(&mut program, "rules")?);
         rules.replace(owners)?;
-        let counters = VerdictCounters(Arc::new(counters?.try_into().map_err(system)?));
+        let counters = VerdictCounters(Arc::new(map(&mut program, "verdicts")?));
         let mut steering = Self { links: Vec::new(), program, counters };
         for side in Side::ALL {
             steering.load_part(side.names().0)?;
@@ -296,14 +292,13 @@ impl Steering {
     /// Where the program looks up which socket a queue of this side has.
     pub(super) fn sockets(&self, side: Side) -> io::Result<Sockets> {
         let sockets = self.program.map(side.names().1).ok_or_else(absent)?;
-        let aya::maps::Map::XskMap(sockets) = sockets else { return Err(absent()) };
+        let Map::XskMap(sockets) = sockets else { return Err(absent()) };
         Sockets::of(sockets.fd().as_fd())
     }
 
     /// Takes the ring of what containers ask.
     pub(super) fn take_solicitations(&mut self) -> io::Result<aya::maps::RingBuf<MapData>> {
-        let ring = self.program.take_map("solicitations").ok_or_else(absent)?;
-        ring.try_into().map_err(system)
+        map(&mut self.program, "solicitations")
     }
 
     fn program(&self, side: Side) -> io::Result<&Xdp> {
@@ -329,6 +324,11 @@ fn value(ports: &Ports, by_address: bool) -> PortBits {
     value[..4].copy_from_slice(&u32::from(by_address).to_ne_bytes());
     value[4..].copy_from_slice(ports.bits());
     value
+}
+
+/// Takes a map of the program.
+pub(super) fn map<M: TryFrom<Map, Error = MapError>>(program: &mut Ebpf, name: &str) -> io::Result<M> {
+    program.take_map(name).ok_or_else(absent)?.try_into().map_err(system)
 }
 
 /// The object that was compiled has all that is asked for here.

@@ -48,6 +48,29 @@ fn other_messages_quote_nothing() {
 }
 
 #[test]
+fn echoes_have_an_identifier() {
+    let echo_of = |packet: &[u8]| whole(Link::Ip, packet).unwrap().echo;
+    let message = |kind: u8| vec![kind, 0, 0, 0, 0x10, 0x92, 0, 1];
+    for (kind, identifier) in [(0, Some(4242)), (8, Some(4242)), (13, None), (128, None)] {
+        assert_eq!(echo_of(&ipv4(ICMP, &message(kind))), identifier, "{kind}");
+    }
+    for (kind, identifier) in [(128, Some(4242)), (129, Some(4242)), (8, None), (135, None)] {
+        assert_eq!(echo_of(&ipv6(ICMPV6, &message(kind))), identifier, "{kind}");
+    }
+    assert_eq!(echo_of(&ipv6(ICMPV6, &message(128)[..7])), None);
+    // An error quotes the request; nobody errs about a reply.
+    for (kind, identifier) in [(8, Some(4242)), (0, None)] {
+        let headers = whole(Link::Ip, &ipv4(ICMP, &error(11, &ipv4(ICMP, &message(kind))))).unwrap();
+        assert_eq!((headers.echo, headers.ports, headers.quoted), (identifier, None, true));
+    }
+    for (kind, identifier) in [(128, Some(4242)), (129, None)] {
+        assert_eq!(echo_of(&ipv6(ICMPV6, &error(3, &ipv6(ICMPV6, &message(kind))))), identifier, "{kind}");
+    }
+    let later = ipv4_with(|header| header[7] = 1, ICMP, &message(8));
+    assert_eq!((echo_of(&later), echo_of(&ipv4(ICMP, &error(11, &later)))), (None, None));
+}
+
+#[test]
 fn four_bytes_behind_the_quoted_header_are_enough() {
     let quote = ipv4(UDP, &[udp(), vec![0; 1000]].concat());
     let message = error(3, &quote[..24]);

@@ -1,0 +1,49 @@
+/* Interfaces of containers that are attached. */
+#pragma once
+
+#include "headers.h"
+
+/* By port: the attached interface of the container that has it; 0 where there is none. */
+struct {
+    NUMBER(type, BPF_MAP_TYPE_ARRAY);
+    NUMBER(max_entries, 1 << 16);
+    TYPE(key, __u32);
+    TYPE(value, __u32);
+} interfaces SECTION(".maps");
+
+/* What is known of one. Written by `rings/src/af_xdp/members.rs`. */
+struct member {
+    /* Ports of the container, all in a row; 0 of them: none. */
+    __u32 first_port;
+    __u32 ports;
+};
+
+/* By the interface. */
+struct {
+    NUMBER(type, BPF_MAP_TYPE_HASH);
+    NUMBER(max_entries, 1 << 16);
+    NUMBER(map_flags, BPF_F_NO_PREALLOC);
+    TYPE(key, __u32);
+    TYPE(value, struct member);
+} members SECTION(".maps");
+
+/* The attached interface of the container that has a port; 0 if there is none. */
+INLINE __u32 interface_of(__u32 port)
+{
+    const __u32 *interface = map_lookup(&interfaces, &port);
+
+    return interface ? *interface : 0;
+}
+
+/* An address of an IP header, which has been read before. */
+INLINE bool read_address(struct xdp_md *frame, __u32 network, bool destination, struct address *address)
+{
+    __u8 version;
+
+    if (load_bytes(frame, network, &version, 1) != 0)
+        return false;
+    address->version = version >> 4;
+    if (address->version == 4)
+        return load_bytes(frame, network + (destination ? 16 : 12), address->bytes, 4) == 0;
+    return load_bytes(frame, network + (destination ? 24 : 8), address->bytes, 16) == 0;
+}

@@ -1,0 +1,107 @@
+//! Containers behind interfaces of their own: who they may say that they are, what they may ask, and who hears the answer.
+//!
+//! What Mesos tried of its `network/port_mapping` is named where it is tried here.
+
+use std::net::Ipv6Addr;
+use std::thread;
+
+use portlane::netns::Namespace;
+
+use crate::bench::{CLIENT, SERVER, ping};
+use crate::host::Host;
+
+/// Identifiers of which two are no port of any container's, and two leave as the same of web's, were there no others.
+const IDENTIFIERS: [&str; 3] = ["4242", "7000", "7100"];
+
+/// Gives the host and the client IPv6, and what is attached later, too.
+fn with_ipv6(host: &Host) -> [Ipv6Addr; 2] {
+    let addresses = [Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2), Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1)];
+    for (namespace, address) in [&host.client, &host.host].into_iter().zip(addresses) {
+        namespace.set("ipv6/conf/eth0/disable_ipv6", "0").unwrap();
+        let add = ["-6", "address", "add", &format!("{address}/64"), "dev", "eth0", "nodad"];
+        namespace.command("ip", &add).unwrap();
+    }
+    for namespace in [&host.web, &host.db] {
+        namespace.set("ipv6/conf/default/disable_ipv6", "0").unwrap();
+    }
+    addresses
+}
+
+/// Twenty echo requests of one identifier, all of which must be answered, and once.
+fn ping_as(identifier: &str, from: &Namespace, to: &str) {
+    let said = from.command("ping", &["-e", identifier, "-c", "20", "-i", "0.02", "-w", "10", to]).unwrap();
+    assert!(said.contains(" 20 received") && !said.contains("DUP"), "{said}");
+}
+
+/// Containers ping, each hears its own answers, and they are its own in lanes, too (Mesos: `ROOT_ContainerICMPExternal`). The
+/// host pings and is pinged as before.
+fn pings_of(host: &Host, client: &str, server: &str) {
+    let before = host.settled();
+    for namespace in [&host.web, &host.db, &host.host] {
+        ping(namespace, client);
+    }
+    ping(&host.client, server);
+    // Containers that ask the same with the same identifier at the same time, and the host with them.
+    thread::scope(|scope| {
+        for (namespace, identifier) in [&host.web, &host.db].into_iter().flat_map(|of| IDENTIFIERS.map(|id| (of, id))) {
+            scope.spawn(move || ping_as(identifier, namespace, client));
+        }
+        scope.spawn(|| ping(&host.host, client));
+    });
+    // In fragments.
+    let said = host.db.command("ping", &["-s", "4000", "-c", "3", "-i", "0.05", "-w", "5", client]).unwrap();
+    assert!(said.contains(" 0% packet loss"), "{said}");
+
+    let after = host.settled();
+    for (lanes, (then, least)) in after.containers.iter().zip(before.containers.iter().zip([63, 63 + 9])) {
+        let sent = |now: u64, then: u64| assert!(now - then >= least, "{lanes:?}");
+        sent(lanes.egress.sent_packets, then.egress.sent_packets);
+        sent(lanes.ingress.sent_packets, then.ingress.sent_packets);
+    }
+    let nobodys = &after.unmatched;
+    assert_eq!((nobodys.egress.sent_packets, nobodys.ingress.sent_packets), (0, 0));
+    let verdicts = &after.steering["pld-eth0"];
+    assert_eq!((verdicts["without_ports"], verdicts["foreign_port"]), (0, 0), "{verdicts:?}");
+}
+
+pub(crate) fn pings() {
+    let host = Host::new();
+    let portlane = host.start(&host.both(""));
+    pings_of(&host, &CLIENT.to_string(), &SERVER.to_string());
+    host.end(portlane);
+}
+
+pub(crate) fn pings_over_ipv6() {
+    let host = Host::new();
+    let [client, server] = with_ipv6(&host);
+    let portlane = host.start(&host.both(""));
+    pings_of(&host, &client.to_string(), &server.to_string());
+    drop(portlane);
+}
+
+/// Within a container its own address and 127.0.0.1 answer (Mesos: `ROOT_ContainerICMPInternal`); nothing of it leaves.
+pub(crate) fn pings_within() {
+    let host = Host::new();
+    let portlane = host.start(&host.both(""));
+    for address in ["127.0.0.1", &SERVER.to_string()] {
+        ping(&host.web, address);
+    }
+    assert_eq!(host.settled().totals.received, 0);
+    host.end(portlane);
+}
+
+/// Whoever cannot forward a ping tells the container that sent it.
+pub(crate) fn errors() {
+    let host = Host::new();
+    let portlane = host.start(&host.both(""));
+    host.client.set("ipv4/ip_forward", "1").unwrap();
+    let nowhere = "10.78.0.1";
+    for namespace in [&host.web, &host.db] {
+        namespace.command("ip", &["route", "add", nowhere, "via", &CLIENT.to_string()]).unwrap();
+        // It ends as one that was not answered.
+        let ping = format!("ping -e {} -c 1 -W 5 {nowhere}; true", IDENTIFIERS[0]);
+        let said = namespace.command("sh", &["-c", &ping]).unwrap();
+        assert!(said.contains("Destination Net Unreachable"), "{said}");
+    }
+    drop(portlane);
+}
