@@ -27,6 +27,20 @@ struct {
     TYPE(value, struct member);
 } members SECTION(".maps");
 
+struct source {
+    __u32 interface;
+    struct address address;
+};
+
+/* Whom a container may say that it is, on its interface. */
+struct {
+    NUMBER(type, BPF_MAP_TYPE_HASH);
+    NUMBER(max_entries, 1 << 18);
+    NUMBER(map_flags, BPF_F_NO_PREALLOC);
+    TYPE(key, struct source);
+    TYPE(value, __u32);
+} sources SECTION(".maps");
+
 /* The attached interface of the container that has a port; 0 if there is none. */
 INLINE __u32 interface_of(__u32 port)
 {
@@ -46,4 +60,12 @@ INLINE bool read_address(struct xdp_md *frame, __u32 network, bool destination, 
     if (address->version == 4)
         return load_bytes(frame, network + (destination ? 16 : 12), address->bytes, 4) == 0;
     return load_bytes(frame, network + (destination ? 24 : 8), address->bytes, 16) == 0;
+}
+
+/* Whether a packet comes from an address of its container's: the packet itself, and not what it may quote. */
+FUNCTION __u32 is_from_its_own(struct xdp_md *frame, __u32 network)
+{
+    struct source source = {.interface = frame->ingress_ifindex};
+
+    return read_address(frame, network, false, &source.address) && map_lookup(&sources, &source) != 0;
 }

@@ -27,6 +27,7 @@ enum verdict {
     LOST_FRAGMENT,
     ASKED,
     NOT_HEARD,
+    FOREIGN_ADDRESS,
     VERDICTS,
 };
 
@@ -237,7 +238,9 @@ INLINE enum verdict judge(struct xdp_md *frame, enum side side, __u32 *to)
     case NO_PORTS:
         return is_heard && read_neighbour_solicitation(&whole, &asked) ? hear(frame, &asked) : WITHOUT_PORTS;
     case PORTS:
-        return is_containers(frame, side, &headers, to) ? OWNED : FOREIGN_PORT;
+        if (!is_containers(frame, side, &headers, to))
+            return FOREIGN_PORT;
+        return side != ATTACHED || is_from_its_own(frame, layer.start) ? OWNED : FOREIGN_ADDRESS;
     default:
         return UNREADABLE;
     }

@@ -126,14 +126,15 @@ impl Attachments {
     fn join(&mut self, wanted: &Wanted) -> Result<(), String> {
         let joined = self.helper.join(wanted)?;
         let had = self.joined.get(&wanted.id).map(|(_, had)| had.index);
-        if had != Some(joined.index)
-            && let Some(gate) = &mut self.gate
-        {
-            had.into_iter().for_each(|index| gate.detach(index));
-            if let Err(cause) = gate.attach(&joined.name, joined.index) {
-                gate.detach(joined.index);
-                let _ = self.helper.part(&self.uplink, &wanted.id);
-                return Err(format!("the kernel takes no XDP program on {}: {cause}", joined.name));
+        let is_new = had != Some(joined.index);
+        if let Some(gate) = &mut self.gate {
+            had.filter(|_| is_new).into_iter().for_each(|index| gate.detach(index));
+            if let Err(why) = let_in(gate, &joined, is_new) {
+                if is_new {
+                    gate.detach(joined.index);
+                    let _ = self.helper.part(&self.uplink, &wanted.id);
+                }
+                return Err(why);
             }
         }
         self.joined.insert(wanted.id.clone(), (wanted.clone(), joined));
@@ -198,6 +199,16 @@ impl Drop for Attachments {
         }
         let _ = self.helper.remove_gate(&self.uplink);
     }
+}
+
+/// Lets frames in that come from a container's addresses.
+fn let_in(gate: &mut Gate, joined: &Joined, is_new: bool) -> Result<(), String> {
+    if is_new {
+        let attached = gate.attach(&joined.name, joined.index);
+        attached.map_err(|cause| format!("the kernel takes no XDP program on {}: {cause}", joined.name))?;
+    }
+    let set = gate.set_addresses(joined.index, &joined.addresses);
+    set.map_err(|cause| format!("the kernel does not take the addresses of {}: {cause}", joined.name))
 }
 
 /// The plan's containers, as they are to be attached.

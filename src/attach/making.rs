@@ -120,7 +120,7 @@ impl Making {
             }
         }
         let [index, _] = self.ends.unwrap_or_default();
-        Ok(Joined { name: self.name(), index })
+        Ok(Joined { name: self.name(), index, addresses: self.uplink.sources() })
     }
 
     /// Takes back what was done: the namespace is as it was before this was begun, and the interface is gone.

@@ -20,6 +20,8 @@ pub(super) struct Uplink {
     pub(super) hardware: [u8; 6],
     pub(super) mtu: u32,
     pub(super) addresses: Vec<Address>,
+    /// Of the link alone: a container has such by itself.
+    link_addresses: Vec<IpAddr>,
     pub(super) routes: Vec<DefaultRoute>,
 }
 
@@ -47,22 +49,37 @@ impl Uplink {
             _ => AttachError::of_kernel(format!("look up interface {name}"), cause),
         })?;
         let asked = |cause| AttachError::of_kernel(format!("ask for the addresses and routes of {name}"), cause);
-        let addresses = addresses(host, interface.index).map_err(asked)?;
+        let scope = |host: &mut Netlink, scope| addresses(host, interface.index, scope).map_err(asked);
+        let addresses = scope(host, AddressScope::Universe)?;
+        let link_addresses = scope(host, AddressScope::Link)?.into_iter().map(|address| address.address).collect();
         if addresses.is_empty() {
             return Err(AttachError::NoAddress { uplink: name.to_owned() });
         }
         let routes = routes(host, interface.index).map_err(asked)?;
-        Ok(Self { hardware: interface.address, mtu: interface.mtu, addresses, routes })
+        Ok(Self { hardware: interface.address, mtu: interface.mtu, addresses, link_addresses, routes })
+    }
+
+    /// The addresses that a container may send from: those that it is given, and on the link the host's and the one that the kernel
+    /// makes of the Ethernet address (RFC 4291, appendix A).
+    pub(super) fn sources(&self) -> Vec<IpAddr> {
+        let [a, b, c, d, e, f] = self.hardware;
+        let own = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f];
+        let mut sources: Vec<_> = self.addresses.iter().map(|address| address.address).collect();
+        sources.extend(&self.link_addresses);
+        sources.push(own.into());
+        sources.sort_unstable();
+        sources.dedup();
+        sources
     }
 }
 
-/// Those that others may send to. Those of the link alone a container has by itself.
-fn addresses(host: &mut Netlink, interface: u32) -> io::Result<Vec<Address>> {
+/// Those that reach as far.
+fn addresses(host: &mut Netlink, interface: u32, scope: AddressScope) -> io::Result<Vec<Address>> {
     let answers = host.all(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
     let address = |answer| {
         let RouteNetlinkMessage::NewAddress(message) = answer else { return None };
         let AddressMessage { header, attributes, .. } = message;
-        let is_wanted = header.index == interface && header.scope == AddressScope::Universe;
+        let is_wanted = header.index == interface && header.scope == scope;
         let unusable = AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed | AddressHeaderFlags::Deprecated;
         if !is_wanted || header.flags.intersects(unusable) {
             return None;

@@ -1,6 +1,7 @@
 //! What a container's interface is to be, and getting it.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub struct Joined {
     pub name: String,
     /// Its index.
     pub index: u32,
+    /// The addresses that the container sends from.
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Wanted {

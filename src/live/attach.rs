@@ -105,21 +105,36 @@ impl Verdicts {
     /// Frames by verdict, for each interface.
     pub(super) fn read(&self) -> io::Result<BTreeMap<String, BTreeMap<String, u64>>> {
         let of = |(side, interface): (Side, &String)| {
-            Ok((interface.clone(), named(self.counters.read(side)?, side == Side::Container)))
+            let from = if side == Side::Container { Origin::Containers } else { Origin::Elsewhere };
+            Ok((interface.clone(), named(self.counters.read(side)?, from)))
         };
         let sides = Side::ALL.into_iter().zip(&self.interfaces).map(of);
         let mut read = sides.collect::<io::Result<BTreeMap<_, _>>>()?;
         if let Some(AtGate { counters, delivery }) = &self.at_gate {
-            read.insert(delivery.clone(), named(counters.delivery()?, false));
-            read.extend(counters.attached()?.into_iter().map(|(name, counted)| (name, named(counted, true))));
+            read.insert(delivery.clone(), named(counters.delivery()?, Origin::Elsewhere));
+            let attached = counters.attached()?.into_iter();
+            read.extend(attached.map(|(name, counted)| (name, named(counted, Origin::Attached))));
         }
         Ok(read)
     }
 }
 
-/// Counts by verdict. Only what `is_of_containers` is ever asked.
-fn named(counted: rings::Verdicts, is_of_containers: bool) -> BTreeMap<String, u64> {
-    let may_occur = |verdict| is_of_containers || !matches!(verdict, Verdict::Asked | Verdict::NotHeard);
+/// From where frames come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    Elsewhere,
+    Containers,
+    /// One container, by its interface.
+    Attached,
+}
+
+/// Counts by verdict, of those that may occur there.
+fn named(counted: rings::Verdicts, from: Origin) -> BTreeMap<String, u64> {
+    let may_occur = |verdict| match verdict {
+        Verdict::Asked | Verdict::NotHeard => from >= Origin::Containers,
+        Verdict::ForeignAddress => from == Origin::Attached,
+        _ => true,
+    };
     let counted = Verdict::ALL.into_iter().zip(counted).filter(|&(verdict, _)| may_occur(verdict));
     counted.map(|(verdict, count)| (verdict.as_str().to_owned(), count)).collect()
 }

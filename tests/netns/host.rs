@@ -21,7 +21,7 @@ use crate::busy::assert_in_time;
 use crate::portlane::{PROGRAM, Portlane, stats};
 use crate::traffic::{Echo, payload, transfer_between, udp};
 
-const WEB: u16 = 7_000;
+pub(crate) const WEB: u16 = 7_000;
 const DB: u16 = 8_000;
 
 pub(crate) struct Host {

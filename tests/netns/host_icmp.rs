@@ -2,13 +2,16 @@
 //!
 //! What Mesos tried of its `network/port_mapping` is named where it is tried here.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::thread;
+use std::time::Duration;
 
 use portlane::netns::Namespace;
 
-use crate::bench::{CLIENT, SERVER, ping};
-use crate::host::Host;
+use crate::bench::{CLIENT, NOBODYS, SERVER, ping};
+use crate::host::{Host, WEB};
+use crate::portlane::eventually;
+use crate::traffic::udp;
 
 /// Identifiers of which two are no port of any container's, and two leave as the same of web's, were there no others.
 const IDENTIFIERS: [&str; 3] = ["4242", "7000", "7100"];
@@ -103,5 +106,43 @@ pub(crate) fn errors() {
         let said = namespace.command("sh", &["-c", &ping]).unwrap();
         assert!(said.contains("Destination Net Unreachable"), "{said}");
     }
+    drop(portlane);
+}
+
+/// What comes from another address than the host's is dropped, and counted at its container, whatever it is.
+pub(crate) fn foreign_addresses() {
+    let host = Host::new();
+    let [client, server] = with_ipv6(&host);
+    let portlane = host.start(&host.both(""));
+    let (other, other6) = (Ipv4Addr::new(10, 77, 0, 99), Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x99));
+    host.web.command("ip", &["address", "add", "10.77.0.99/24", "dev", "eth0"]).unwrap();
+    host.web.command("ip", &["address", "add", "fd77::99/64", "dev", "eth0", "nodad"]).unwrap();
+    let heard =
+        [IpAddr::from(CLIENT), client.into()].map(|to| udp(&host.client, to, NOBODYS, Duration::from_millis(300)));
+    let send = |from: IpAddr, to: IpAddr| {
+        udp(&host.web, from, WEB, Duration::from_millis(1)).send_to(&[7; 4_000], (to, NOBODYS)).unwrap();
+    };
+    send(other.into(), CLIENT.into());
+    send(other6.into(), client.into());
+    for heard in &heard {
+        assert!(heard.recv(&mut [0; 8_000]).is_err(), "nothing arrives from foreign addresses");
+    }
+    let pinged = format!("ping -I {other} -c 1 -W 0.2 {CLIENT}; ping -I {other6} -c 1 -W 0.2 {client}; true");
+    host.web.command("sh", &["-c", &pinged]).unwrap();
+    let of = |interface: &str| host.stats().steering[interface]["foreign_address"];
+    // Two datagrams in three fragments each, and two pings.
+    eventually(|| of("plc-web") == 8, || format!("{:?}", host.stats().steering));
+    assert_eq!(of("plc-db"), 0);
+    // The host's are its own, and so is the one on the link.
+    send(SERVER.into(), CLIENT.into());
+    send(server.into(), client.into());
+    for heard in &heard {
+        assert_eq!(heard.recv(&mut [0; 8_000]).unwrap(), 4_000);
+    }
+    let links =
+        host.client.command("ip", &["-6", "-brief", "address", "show", "dev", "eth0", "scope", "link"]).unwrap();
+    let link = links.split_ascii_whitespace().find_map(|word| word.strip_suffix("/64")).unwrap();
+    ping(&host.web, &format!("{link}%eth0"));
+    assert_eq!(of("plc-web"), 8);
     drop(portlane);
 }

@@ -190,6 +190,8 @@ fn main() -> ExitCode {
             .with_ignored_flag(forbidden || !has_ipv6),
         trial("attached_containers_ping_themselves", host_icmp::pings_within),
         trial("attached_containers_hear_of_pings_that_fail", host_icmp::errors),
+        trial("a_container_has_no_address_but_the_hosts", host_icmp::foreign_addresses)
+            .with_ignored_flag(forbidden || !has_ipv6),
         trial("a_hundred_attached_containers_come_and_go_in_any_order", host_many::in_any_order),
         trial("attached_containers_have_ipv6", host_many::ipv6).with_ignored_flag(forbidden || !has_ipv6),
         trial("long_packets_arrive_at_attached_containers", host_many::long_packets),

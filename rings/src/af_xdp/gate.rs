@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,6 +100,15 @@ impl Gate {
     /// What bpf(2) says; nothing is to be expected.
     pub fn give(&mut self, ports: RangeInclusive<u16>, interface: u32) -> io::Result<()> {
         ports.into_iter().try_for_each(|port| self.interfaces.set(port.into(), interface, 0).map_err(system))
+    }
+
+    /// Has packets from these addresses pass, and no others from this interface. At first there are none.
+    ///
+    /// # Errors
+    ///
+    /// What bpf(2) says: `E2BIG` for more than 2^18 of all interfaces.
+    pub fn set_addresses(&mut self, interface: u32, addresses: &[IpAddr]) -> io::Result<()> {
+        self.members.set_addresses(interface, addresses)
     }
 
     /// Has pings of an interface leave with identifiers out of these ports, which are to be its own: until then none leave. Those that

@@ -22,7 +22,7 @@ use super::program::{Hook, Link, Sockets, undisturbed};
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/steer.bpf.o"));
 
 /// `struct address` of `bpf/headers.h`.
-type Address = [u8; 20];
+pub(super) type Address = [u8; 20];
 
 /// `struct ports` of `bpf/steer.bpf.c`: a word, and a bit for each port.
 type PortBits = [u8; 4 + (1 << 13)];
@@ -92,6 +92,8 @@ verdicts! {
     Asked = "asked",
     /// The same, but too much was asked at once: dropped. It will be asked again.
     NotHeard = "not_heard",
+    /// From a container's port, but not from an address of its own: dropped. Of attached containers alone.
+    ForeignAddress = "foreign_address",
 }
 
 /// Frames by verdict, in the order of [`Verdict::ALL`].
@@ -307,7 +309,7 @@ impl Steering {
 }
 
 /// An address as the program's maps have it; version 0 stands for all others.
-fn key(address: Option<IpAddr>) -> Address {
+pub(super) fn key(address: Option<IpAddr>) -> Address {
     let mut key = [0; 20];
     let (version, bytes): (u32, &[u8]) = match &address {
         Some(IpAddr::V4(address)) => (4, &address.octets()),
