@@ -7,7 +7,7 @@ use portlane_rings::{Device, Losses};
 use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape};
 use portlane_stats::histogram::LaneHistogram;
 use portlane_stats::lane::{ClassReport, LaneReading, LaneReport, LimitedBy, Rate as Average};
-use portlane_stats::live::{MemoryReport, SocketReport, WorkerReport};
+use portlane_stats::live::{AttachedReport, MemoryReport, SocketReport, WorkerReport};
 use portlane_stats::snapshot::{
     ContainerReport, Directions, GroupReport, Identity, Mode, NodeReport, Snapshot, Totals,
 };
@@ -33,6 +33,8 @@ pub struct Context {
     pub offloads: BTreeMap<String, Vec<String>>,
     /// Frames by what the steering program has decided, for each interface.
     pub steering: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The interfaces of attached containers, by name.
+    pub attached: BTreeMap<String, AttachedReport>,
     /// The sockets, by interface and queue.
     pub sockets: BTreeMap<String, SocketReport>,
     /// The frames of live traffic.
@@ -100,6 +102,7 @@ pub fn make(readings: &[Reading], owners: &Owners, plan: &Plan, context: &Contex
         mode: context.modes.clone(),
         offloads: context.offloads.clone(),
         steering: context.steering.clone(),
+        attached: context.attached.clone(),
         sockets: context.sockets.clone(),
         memory: context.memory,
         workers: context.workers.clone(),

@@ -41,6 +41,23 @@ struct {
     TYPE(value, __u32);
 } sources SECTION(".maps");
 
+/* A packet that its container should not have sent. Read by `rings/src/af_xdp/members.rs`. */
+struct offender {
+    struct address source;
+    __u32 port;
+    __u32 protocol;
+    __u32 verdict;
+};
+
+/* The last one, by interface. Each is replaced whole. */
+struct {
+    NUMBER(type, BPF_MAP_TYPE_HASH);
+    NUMBER(max_entries, 1 << 16);
+    NUMBER(map_flags, BPF_F_NO_PREALLOC);
+    TYPE(key, __u32);
+    TYPE(value, struct offender);
+} offenders SECTION(".maps");
+
 /* The attached interface of the container that has a port; 0 if there is none. */
 INLINE __u32 interface_of(__u32 port)
 {
@@ -68,4 +85,15 @@ FUNCTION __u32 is_from_its_own(struct xdp_md *frame, __u32 network)
     struct source source = {.interface = frame->ingress_ifindex};
 
     return read_address(frame, network, false, &source.address) && map_lookup(&sources, &source) != 0;
+}
+
+/* Keeps a packet for the operator, in the place of the one before. */
+FUNCTION __u32 keep_offender(struct xdp_md *frame, __u32 network, __u32 port, __u32 protocol, __u32 verdict)
+{
+    struct offender offender = {.port = port, .protocol = protocol, .verdict = verdict};
+    const __u32 interface = frame->ingress_ifindex;
+
+    /* There is a place for it as long as the interface is attached. */
+    return read_address(frame, network, false, &offender.source) &&
+           map_update(&offenders, &interface, &offender, BPF_EXIST) == 0;
 }

@@ -139,8 +139,8 @@ INLINE bool owned(const struct address *address, __u32 port)
     return ports->owned[(port >> 3) & 0x1fff] >> (port & 7) & 1;
 }
 
-/* Whose a frame with ports is: `to` is the interface that it goes to, where that depends on it. */
-INLINE bool is_containers(const struct xdp_md *frame, enum side side, const struct headers *headers, __u32 *to)
+/* Whether a frame with ports is a container's: `to` is the interface that it goes to, where that depends on it. */
+INLINE bool is_containers(enum side side, const struct headers *headers, __u32 *to)
 {
     switch (side) {
     case UPLINK:
@@ -150,10 +150,23 @@ INLINE bool is_containers(const struct xdp_md *frame, enum side side, const stru
     case DELIVERY:
         *to = interface_of(headers->destination_port);
         return *to != 0;
-    case ATTACHED:
-        return interface_of(headers->source_port) == frame->ingress_ifindex;
+    default:
+        return false;
     }
-    return false;
+}
+
+/* Whether an attached container may send what has ports. */
+INLINE enum verdict vet(struct xdp_md *frame, __u32 network, const struct headers *headers)
+{
+    enum verdict verdict = OWNED;
+
+    if (interface_of(headers->source_port) != frame->ingress_ifindex)
+        verdict = FOREIGN_PORT;
+    else if (!is_from_its_own(frame, network))
+        verdict = FOREIGN_ADDRESS;
+    if (verdict != OWNED)
+        keep_offender(frame, network, headers->source_port, headers->protocol, verdict);
+    return verdict;
 }
 
 /* Remembers the ports of a first fragment, and finds those of a later one. */
@@ -238,9 +251,9 @@ INLINE enum verdict judge(struct xdp_md *frame, enum side side, __u32 *to)
     case NO_PORTS:
         return is_heard && read_neighbour_solicitation(&whole, &asked) ? hear(frame, &asked) : WITHOUT_PORTS;
     case PORTS:
-        if (!is_containers(frame, side, &headers, to))
-            return FOREIGN_PORT;
-        return side != ATTACHED || is_from_its_own(frame, layer.start) ? OWNED : FOREIGN_ADDRESS;
+        if (side == ATTACHED)
+            return vet(frame, layer.start, &headers);
+        return is_containers(side, &headers, to) ? OWNED : FOREIGN_PORT;
     default:
         return UNREADABLE;
     }

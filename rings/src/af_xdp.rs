@@ -37,6 +37,7 @@ pub use features::Features;
 pub use gate::{Gate, GateCounters};
 pub use interface::Interface;
 pub(crate) use interface::{Promiscuous, bind_to, deaf_packet_socket};
+pub use members::Offender;
 pub use nic::{BoundNic, Nic, QueueChoice, bind_nic};
 pub(crate) use open::{Bound, bind_wire};
 pub use open::{Io, Options, look_up};

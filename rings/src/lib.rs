@@ -64,9 +64,9 @@ mod socket;
 pub use af_packet::AfPacket;
 #[cfg(feature = "af-xdp")]
 pub use af_xdp::{
-    AfXdp, BoundNic, Features, Gate, GateCounters, Interface, Io, Mode, NewRules, Nic, Occupancy, OpenError, Options,
-    Owners, QueueChoice, Rules, Side, Solicitation, Solicitations, Statistics, Steering, Verdict, VerdictCounters,
-    Verdicts, bind_nic, look_up,
+    AfXdp, BoundNic, Features, Gate, GateCounters, Interface, Io, Mode, NewRules, Nic, Occupancy, Offender, OpenError,
+    Options, Owners, QueueChoice, Rules, Side, Solicitation, Solicitations, Statistics, Steering, Verdict,
+    VerdictCounters, Verdicts, bind_nic, look_up,
 };
 pub use device::{Device, ETHERNET, Held, Losses};
 pub use frame::Frame;

@@ -102,7 +102,7 @@ impl Scheme {
     pub(super) fn make(&self, told: Vec<Told>) -> io::Result<Answer> {
         let mut context = self.context.clone();
         if let Some(verdicts) = &self.verdicts {
-            context.steering = verdicts.read()?;
+            (context.steering, context.attached) = (verdicts.read()?, verdicts.attached()?);
         }
         let (mut readings, mut rest, mut spent) = (Vec::new(), Vec::new(), Nanos::ZERO);
         for (number, mut told) in told.into_iter().enumerate() {

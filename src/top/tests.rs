@@ -75,6 +75,7 @@ fn snapshot(seconds: u64, sent: u64, dropped: u64) -> Snapshot {
         mode: BTreeMap::new(),
         offloads: BTreeMap::new(),
         steering: BTreeMap::new(),
+        attached: BTreeMap::new(),
         sockets: BTreeMap::new(),
         memory: None,
         workers: Vec::new(),

@@ -1,5 +1,7 @@
 //! What live traffic alone counts: sockets on interfaces, and the workers that serve them.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::snapshot::Mode;
@@ -43,6 +45,27 @@ pub struct SocketReport {
     pub rings: Rings,
     /// Receive calls that returned packets, by how many: 1, 2 to 3, 4 to 7, to 64 and more.
     pub batches: [u64; BATCH_SIZES],
+}
+
+/// The interface of an attached container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachedReport {
+    /// The last packet that the container should not have sent; `None` if there was none.
+    #[serde(default)]
+    pub last_offender: Option<OffenderReport>,
+}
+
+/// A packet that was dropped, since its container should not have sent it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffenderReport {
+    /// The verdict of the steering program.
+    pub verdict: String,
+    /// The number of its protocol (IANA, "Assigned Internet Protocol Numbers").
+    pub protocol: u8,
+    /// The source address.
+    pub address: IpAddr,
+    /// The source port; of a ping the one that it would have left as.
+    pub port: u16,
 }
 
 /// Entries in the rings of a socket.

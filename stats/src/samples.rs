@@ -9,7 +9,7 @@ use crate::lane::{
     ClassReport, CodelReport, HtbReport, LaneReading, LaneReport, LimitReport, LimitedBy, PeakReport, QueueReport,
     Rate, TbfReport,
 };
-use crate::live::{FrameReport, MemoryReport, Rings, SocketReport, WorkerReport};
+use crate::live::{AttachedReport, FrameReport, MemoryReport, OffenderReport, Rings, SocketReport, WorkerReport};
 use crate::snapshot::{ContainerReport, Directions, Gone, GroupReport, Identity, Mode, NodeReport, Snapshot, Totals};
 use crate::window::Sampling;
 
@@ -26,6 +26,7 @@ pub(crate) fn snapshot() -> Snapshot {
         mode: [("eth0".to_owned(), Mode::ZeroCopy), ("veth-web".to_owned(), Mode::Generic)].into(),
         offloads: BTreeMap::new(),
         steering: BTreeMap::new(),
+        attached: BTreeMap::new(),
         sockets: BTreeMap::new(),
         memory: None,
         workers: Vec::new(),
@@ -62,7 +63,14 @@ pub(crate) fn steered() -> Snapshot {
         |verdicts: &[(&str, u64)]| verdicts.iter().map(|&(verdict, count)| (verdict.to_owned(), count)).collect();
     let uplink = counted(&[("foreign_port", 12_345), ("malformed", 0), ("other_protocol", 7), ("owned", 90)]);
     let containers = counted(&[("asked", 2), ("foreign_port", 0), ("owned", 477)]);
-    Snapshot { steering: [("eth0".to_owned(), uplink), ("veth-web".to_owned(), containers)].into(), ..snapshot() }
+    let last_offender =
+        OffenderReport { verdict: "foreign_port".to_owned(), protocol: 17, address: [10, 0, 0, 1].into(), port: 6_999 };
+    let attached = AttachedReport { last_offender: Some(last_offender) };
+    Snapshot {
+        steering: [("eth0".to_owned(), uplink), ("veth-web".to_owned(), containers)].into(),
+        attached: [("veth-web".to_owned(), attached)].into(),
+        ..snapshot()
+    }
 }
 
 /// Two containers in a group: `web` has 5 Mbit/s of egress and may borrow to 10, `db` 1 and may borrow to 2.

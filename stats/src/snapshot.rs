@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::Volume;
 use crate::lane::{ClassReport, HtbReport, LaneReport};
-use crate::live::{MemoryReport, SocketReport, WorkerReport};
+use crate::live::{AttachedReport, MemoryReport, SocketReport, WorkerReport};
 
 mod laws;
 
@@ -39,6 +39,9 @@ pub struct Snapshot {
     /// where all are taken. Of these the worker has received those that are `owned`, and no others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub steering: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The interfaces of attached containers, by their names on the host.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attached: BTreeMap<String, AttachedReport>,
     /// The sockets, by interface and queue: `eth0:0`. None in replay.
     #[serde(default)]
     pub sockets: BTreeMap<String, SocketReport>,

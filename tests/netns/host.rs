@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::bench::{CLIENT, KernelCount, NOBODYS, SERVER, ping, quiet_namespace, settled};
 use crate::busy::assert_in_time;
-use crate::portlane::{PROGRAM, Portlane, stats};
+use crate::portlane::{PROGRAM, Portlane, eventually, stats};
 use crate::traffic::{Echo, payload, transfer_between, udp};
 
 pub(crate) const WEB: u16 = 7_000;
@@ -191,6 +191,7 @@ pub(crate) fn foreign_ports() {
     }
     send(&host.db, WEB);
     assert!(client.recv(&mut [0; 64]).is_err(), "nothing arrives from foreign ports");
+    eventually(|| host.counted("plc-db", "foreign_port") == 1, || format!("{:?}", host.stats().steering));
     assert_eq!((host.counted("plc-web", "foreign_port"), host.counted("plc-db", "foreign_port")), (4, 1));
     assert_eq!(host.settled().totals.received, 0);
     // Its own it may use as before.

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use portlane::netns::Namespace;
+use portlane_stats::live::OffenderReport;
 
 use crate::bench::{CLIENT, NOBODYS, SERVER, ping};
 use crate::host::{Host, WEB};
@@ -144,5 +145,33 @@ pub(crate) fn foreign_addresses() {
     let link = links.split_ascii_whitespace().find_map(|word| word.strip_suffix("/64")).unwrap();
     ping(&host.web, &format!("{link}%eth0"));
     assert_eq!(of("plc-web"), 8);
+    drop(portlane);
+}
+
+/// What a container did wrong last is kept: of each its own.
+pub(crate) fn last_offenders() {
+    let host = Host::new();
+    let portlane = host.start(&host.both(""));
+    let last = |interface: &str| host.stats().attached.get(interface).and_then(|of| of.last_offender.clone());
+    let is_last = |interface: &str, verdict: &str, address: Ipv4Addr, port: u16| {
+        let expected = OffenderReport { verdict: verdict.to_owned(), protocol: 17, address: address.into(), port };
+        eventually(|| last(interface).as_ref() == Some(&expected), || format!("{:?}", last(interface)));
+    };
+    let send = |inside: &Namespace, address: Ipv4Addr, port: u16| {
+        udp(inside, address, port, Duration::from_millis(1)).send_to(b"not mine", (CLIENT, NOBODYS)).unwrap();
+    };
+    send(&host.web, SERVER, WEB);
+    send(&host.web, SERVER, WEB - 1);
+    is_last("plc-web", "foreign_port", SERVER, WEB - 1);
+    let other = Ipv4Addr::new(10, 77, 0, 99);
+    host.web.command("ip", &["address", "add", &format!("{other}/24"), "dev", "eth0"]).unwrap();
+    send(&host.web, other, WEB);
+    is_last("plc-web", "foreign_address", other, WEB);
+    assert_eq!(last("plc-db"), None);
+    send(&host.db, SERVER, WEB);
+    is_last("plc-db", "foreign_port", SERVER, WEB);
+    is_last("plc-web", "foreign_address", other, WEB);
+    let said = host.said(&["stats"]);
+    assert!(said.contains("; the last foreign_address was udp from 10.77.0.99, port 7000\n"), "{said}");
     drop(portlane);
 }

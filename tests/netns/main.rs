@@ -192,6 +192,7 @@ fn main() -> ExitCode {
         trial("attached_containers_hear_of_pings_that_fail", host_icmp::errors),
         trial("a_container_has_no_address_but_the_hosts", host_icmp::foreign_addresses)
             .with_ignored_flag(forbidden || !has_ipv6),
+        trial("the_last_packet_that_a_container_may_not_send_is_kept", host_icmp::last_offenders),
         trial("a_hundred_attached_containers_come_and_go_in_any_order", host_many::in_any_order),
         trial("attached_containers_have_ipv6", host_many::ipv6).with_ignored_flag(forbidden || !has_ipv6),
         trial("long_packets_arrive_at_attached_containers", host_many::long_packets),

@@ -21,7 +21,7 @@ use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData};
 use aya::programs::ProgramFd;
 
-use super::members::Members;
+use super::members::{Members, Offender, Offenders};
 use super::program::{Hook, Link};
 use super::steering::{Verdict, VerdictCounters, Verdicts, map, system};
 
@@ -47,6 +47,7 @@ pub struct GateCounters {
 
 struct Attached {
     counts: HashMap<MapData, Judged, u64>,
+    offenders: Offenders,
     /// Indices by name.
     interfaces: BTreeMap<String, u32>,
 }
@@ -58,7 +59,8 @@ impl Gate {
         program: &mut Ebpf,
         counters: VerdictCounters,
     ) -> io::Result<Self> {
-        let attached = Attached { counts: map(program, "attached")?, interfaces: BTreeMap::new() };
+        let (counts, offenders) = (map(program, "attached")?, Offenders::take(program)?);
+        let attached = Attached { counts, offenders, interfaces: BTreeMap::new() };
         let counters = GateCounters { attached: Arc::new(Mutex::new(attached)), delivery: counters };
         let (interfaces, members) = (map(program, "interfaces")?, Members::take(program)?);
         Ok(Self { links: BTreeMap::new(), _delivery: delivery, gather, interfaces, members, counters })
@@ -76,6 +78,7 @@ impl Gate {
         for verdict in verdicts() {
             attached.counts.insert([interface, verdict], 0, 0).map_err(system)?;
         }
+        attached.offenders.watch(interface)?;
         attached.interfaces.insert(name.to_owned(), interface);
         self.links.insert(interface, link);
         Ok(())
@@ -87,6 +90,7 @@ impl Gate {
         self.members.forget(interface);
         let mut attached = self.counters.lock();
         attached.interfaces.retain(|_, &mut index| index != interface);
+        attached.offenders.forget(interface);
         for verdict in verdicts() {
             // It is there, or has never been.
             let _ = attached.counts.remove(&[interface, verdict]);
@@ -153,6 +157,19 @@ impl GateCounters {
             Ok((name.clone(), counted))
         };
         attached.interfaces.iter().map(of).collect()
+    }
+
+    /// The last packet of each attached interface that should not have been sent, by its name; of those that sent one.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn offenders(&self) -> io::Result<Vec<(String, Offender)>> {
+        let attached = self.lock();
+        let of = |(name, &interface): (&String, &u32)| {
+            attached.offenders.last(interface).map(|last| last.map(|last| (name.clone(), last))).transpose()
+        };
+        attached.interfaces.iter().filter_map(of).collect()
     }
 
     /// Nothing in there is half-made when a thread panics.

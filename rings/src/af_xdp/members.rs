@@ -8,13 +8,64 @@ use std::ops::RangeInclusive;
 use aya::Ebpf;
 use aya::maps::{HashMap, MapData};
 
-use super::steering::{key, map, system};
+use super::solicitations::address;
+use super::steering::{Verdict, key, map, system};
 
 /// `struct member` of `bpf/attached.h`.
 type Member = [u32; 2];
 
 /// `struct source` of `bpf/attached.h`: an interface, and an address.
 type Source = [u8; 24];
+
+/// `struct offender` of `bpf/attached.h`.
+type LastOffender = [u8; 32];
+
+/// A packet that an attached container should not have sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offender {
+    /// Why: [`Verdict::ForeignPort`] or [`Verdict::ForeignAddress`].
+    pub verdict: Verdict,
+    /// The number of its protocol (IANA, "Assigned Internet Protocol Numbers").
+    pub protocol: u8,
+    /// Where it says that it comes from.
+    pub address: IpAddr,
+    /// The port that it comes from; of a ping the one that it would have left as.
+    pub port: u16,
+}
+
+/// The last offender of each attached interface.
+pub(super) struct Offenders(HashMap<MapData, u32, LastOffender>);
+
+impl Offenders {
+    pub(super) fn take(program: &mut Ebpf) -> io::Result<Self> {
+        map(program, "offenders").map(Self)
+    }
+
+    /// From now on the last one is kept.
+    pub(super) fn watch(&mut self, interface: u32) -> io::Result<()> {
+        self.0.insert(interface, [0; 32], 0).map_err(system)
+    }
+
+    pub(super) fn forget(&mut self, interface: u32) {
+        // It is there, or has never been.
+        let _ = self.0.remove(&interface);
+    }
+
+    /// `None` if there has been none.
+    pub(super) fn last(&self, interface: u32) -> io::Result<Option<Offender>> {
+        self.0.get(&interface, 0).map(|bytes| Offender::read(&bytes)).map_err(system)
+    }
+}
+
+impl Offender {
+    fn read(bytes: &LastOffender) -> Option<Self> {
+        let (address, rest) = address(bytes)?;
+        let mut words = rest.chunks_exact(4).map(|word| u32::from_ne_bytes(word.try_into().unwrap_or_default()));
+        let (port, protocol, verdict) = (words.next()?, words.next()?, words.next()?);
+        let verdict = *Verdict::ALL.get(usize::try_from(verdict).ok()?)?;
+        Some(Self { verdict, protocol: u8::try_from(protocol).ok()?, address, port: u16::try_from(port).ok()? })
+    }
+}
 
 /// Attached interfaces, by their indices.
 pub(super) struct Members {
@@ -72,4 +123,24 @@ fn source(interface: u32, address: IpAddr) -> Source {
     source[..4].copy_from_slice(&interface.to_ne_bytes());
     source[4..].copy_from_slice(&key(Some(address)));
     source
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_offender_is_read() {
+        let words = |words: [u32; 3]| words.map(u32::to_ne_bytes).concat();
+        let bytes = |version: u32, rest: [u32; 3]| -> LastOffender {
+            let address = [&version.to_ne_bytes()[..], &[10, 0, 0, 1], &[0; 12]].concat();
+            [address, words(rest)].concat().try_into().unwrap()
+        };
+        let place = Verdict::ForeignPort as u32;
+        let (verdict, address) = (Verdict::ForeignPort, IpAddr::from([10, 0, 0, 1]));
+        let expected = Offender { verdict, protocol: 17, address, port: 6_999 };
+        assert_eq!(Offender::read(&bytes(4, [6_999, 17, place])), Some(expected));
+        assert_eq!(Offender::read(&[0; 32]), None, "there was none");
+        assert_eq!(Offender::read(&bytes(4, [6_999, 17, 99])), None);
+    }
 }

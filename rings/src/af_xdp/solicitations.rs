@@ -38,7 +38,7 @@ impl Solicitation {
 }
 
 /// Reads `struct address` of `bpf/headers.h`; returns what follows it, too.
-fn address(bytes: &[u8]) -> Option<(IpAddr, &[u8])> {
+pub(super) fn address(bytes: &[u8]) -> Option<(IpAddr, &[u8])> {
     let (version, rest) = bytes.split_first_chunk::<4>()?;
     let (octets, rest) = rest.split_first_chunk::<16>()?;
     let address = match u32::from_ne_bytes(*version) {

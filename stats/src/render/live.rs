@@ -2,7 +2,7 @@
 
 use super::text::printable;
 use super::units::time;
-use crate::live::{FrameReport, MemoryReport, Rings, SocketReport, WorkerReport};
+use crate::live::{AttachedReport, FrameReport, MemoryReport, OffenderReport, Rings, SocketReport, WorkerReport};
 use crate::snapshot::Snapshot;
 
 /// The lines; none where nothing is live.
@@ -15,6 +15,22 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
         .chain(offloads)
         .chain(snapshot.sockets.iter().map(|(name, of)| socket(&printable(name), of)))
         .collect()
+}
+
+/// What follows the verdicts of an attached container's interface.
+pub(super) fn attached(AttachedReport { last_offender }: &AttachedReport) -> String {
+    let last = last_offender.as_ref().map(|OffenderReport { verdict, protocol, address, port }| {
+        let protocol = match protocol {
+            1 => "icmp".to_owned(),
+            6 => "tcp".to_owned(),
+            17 => "udp".to_owned(),
+            58 => "icmpv6".to_owned(),
+            132 => "sctp".to_owned(),
+            other => format!("protocol {other}"),
+        };
+        format!("; the last {} was {protocol} from {address}, port {port}", printable(verdict))
+    });
+    last.unwrap_or_default()
 }
 
 fn memory(&MemoryReport { frames, frame_bytes, huge_pages }: &MemoryReport) -> String {

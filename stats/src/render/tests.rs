@@ -45,13 +45,13 @@ fn json_survives_the_trip_and_can_be_rendered_elsewhere() {
 #[test]
 fn what_the_steering_program_has_decided_is_shown() {
     let lines = "steering of eth0: 12345 foreign_port, 7 other_protocol, 90 owned\n\
-                 steering of veth-web: 2 asked, 477 owned\n";
+                 steering of veth-web: 2 asked, 477 owned; the last foreign_port was udp from 10.0.0.1, port 6999\n";
     assert!(text::render(&samples::steered()).ends_with(lines));
     assert!(!text::render(&samples::snapshot()).contains("steering"));
     let json: Value = serde_json::from_str(&json::render(&samples::steered())).unwrap();
     assert_eq!(json["steering"]["eth0"]["malformed"], 0, "what has not occurred is there, too");
     let json: Value = serde_json::from_str(&json::render(&samples::snapshot())).unwrap();
-    assert!(json.get("steering").is_none());
+    assert!(json.get("steering").is_none() && json.get("attached").is_none());
 }
 
 /// What reports had before there were groups and classes is enough.

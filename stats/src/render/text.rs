@@ -19,6 +19,7 @@ use super::outline::{Item, outline};
 use super::units::{rate, time};
 use crate::counters::DropReason;
 use crate::lane::{HtbReport, LaneReport, LimitReport, Rate};
+use crate::live::AttachedReport;
 use crate::snapshot::{NodeReport, Snapshot, Totals};
 
 const HEADINGS: [&str; 9] = ["", "limit", "rate", "sent", "queued", "p50", "p99", "limited by", "dropped, marked"];
@@ -48,18 +49,18 @@ pub fn render(snapshot: &Snapshot) -> String {
     out.push('\n');
     out.push_str(&totals(&snapshot.totals));
     for (dev, verdicts) in &snapshot.steering {
-        out += &steering(dev, verdicts);
+        out += &steering(dev, verdicts, snapshot.attached.get(dev));
     }
     out.push_str(&live::render(snapshot));
     out
 }
 
-/// The verdicts that occurred.
-fn steering(dev: &str, verdicts: &BTreeMap<String, u64>) -> String {
+/// The verdicts that occurred, and what else is known of the interface if it is an attached container's.
+fn steering(dev: &str, verdicts: &BTreeMap<String, u64>, attached: Option<&AttachedReport>) -> String {
     let occurred = verdicts.iter().filter(|(_, n)| **n > 0).map(|(verdict, n)| format!("{n} {}", printable(verdict)));
     let words: Vec<_> = occurred.collect();
     let words = if words.is_empty() { "nothing has arrived".to_owned() } else { words.join(", ") };
-    format!("steering of {}: {words}\n", printable(dev))
+    format!("steering of {}: {words}{}\n", printable(dev), attached.map(live::attached).unwrap_or_default())
 }
 
 fn heading(snapshot: &Snapshot) -> String {
