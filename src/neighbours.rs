@@ -5,6 +5,7 @@
 //! host itself had something to send there.
 
 mod advertise;
+mod room;
 mod table;
 
 use std::io;
@@ -20,6 +21,7 @@ use portlane_rings::{Solicitation, Solicitations};
 use crate::failure;
 use crate::live;
 use crate::privileges;
+use room::{Room, Waiting};
 use table::NeighbourTable;
 
 /// How soon the end is noticed.
@@ -30,9 +32,6 @@ const ROUND: Duration = Duration::from_millis(1);
 
 /// Rounds for which an answer is waited. After a second a container asks again.
 const PATIENCE: u32 = 500;
-
-/// Questions that may wait for their answer at a time. Others are dropped, and asked again.
-const MOST_WAITING: usize = 64;
 
 /// A thread that answers until it is dropped.
 #[derive(Debug)]
@@ -50,7 +49,7 @@ impl Neighbours {
     /// Netlink cannot be had, or no thread.
     pub fn answer(asked: Solicitations, interface: u32, workers: Vec<Option<usize>>) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut desk = Desk { asked, table: NeighbourTable::of(interface)?, waiting: Vec::new() };
+        let mut desk = Desk { asked, table: NeighbourTable::of(interface)?, waiting: Room::default() };
         let stopped = Arc::clone(&stop);
         let serve = move || {
             live::keep_off(&workers, gettid());
@@ -85,25 +84,19 @@ impl Drop for Neighbours {
 struct Desk {
     asked: Solicitations,
     table: NeighbourTable,
-    waiting: Vec<Waiting>,
-}
-
-struct Waiting {
-    asked: Solicitation,
-    rounds: u32,
+    waiting: Room,
 }
 
 impl Desk {
     fn round(&mut self) -> io::Result<()> {
         self.asked.wait(if self.waiting.is_empty() { NAP } else { ROUND })?;
         while let Some(asked) = self.asked.next_asked() {
-            let known = self.waiting.iter().any(|waiting| waiting.asked == asked);
-            if wants_an_answer(&asked) && !known && self.waiting.len() < MOST_WAITING {
-                self.waiting.push(Waiting { asked, rounds: 0 });
+            if wants_an_answer(&asked) {
+                self.waiting.admit(asked);
             }
         }
         let Self { asked, table, waiting } = self;
-        waiting.retain_mut(|waiting| !settle(waiting, asked, table));
+        waiting.settle(|waiting| settle(waiting, asked, table));
         if !self.waiting.is_empty() {
             thread::sleep(ROUND);
         }

@@ -16,6 +16,9 @@ struct member {
     /* Ports of the container, all in a row; 0 of them: none. */
     __u32 first_port;
     __u32 ports;
+    /* When its buckets are full again: of neighbours that it asks for, and of pings that it begins. */
+    __u64 neighbours_ns;
+    __u64 pings_ns;
 };
 
 /* By the interface. */
@@ -64,6 +67,29 @@ INLINE __u32 interface_of(__u32 port)
     const __u32 *interface = map_lookup(&interfaces, &port);
 
     return interface ? *interface : 0;
+}
+
+/* A token bucket: a token each so many nanoseconds, and room for so many. */
+struct limit {
+    __u64 each_ns;
+    __u64 burst;
+};
+
+/* Whoever answers has the host look for a neighbour: its table has room for a thousand or so. */
+static const struct limit NEIGHBOURS = {.each_ns = 1000000000 / 32, .burst = 128};
+
+/* Pings take room that all containers share, once each begins. */
+static const struct limit PINGS = {.each_ns = 1000000000 / 256, .burst = 1024};
+
+/* Takes a token; false if there is none. Two cores may take the same one: then there is one more. */
+INLINE bool take(__u64 *full_ns, const struct limit *limit, __u64 now)
+{
+    const __u64 full = *full_ns > now ? *full_ns : now;
+
+    if (full - now > limit->each_ns * (limit->burst - 1))
+        return false;
+    *full_ns = full + limit->each_ns;
+    return true;
 }
 
 /* An address of an IP header, which has been read before. */

@@ -33,8 +33,9 @@ struct {
 /* How many identifiers are tried where others ask the same peer. */
 #define PING_PLACES 4
 
-/* What `find_ping` says where it finds none. */
+/* What is said in place of an identifier: that there is none, or that there are more than there may be. */
 #define NOBODYS (~0ull)
+#define NO_MORE (~1ull)
 
 INLINE bool is_awaited(const struct asker *asker, __u64 now)
 {
@@ -66,7 +67,7 @@ FUNCTION __u64 ask(struct xdp_md *frame, __u32 network, __u32 id)
 {
     const __u64 now = nanoseconds();
     struct asker asker = {.asked_ns = now, .interface = frame->ingress_ifindex, .id = id}, *other;
-    const struct member *member = map_lookup(&members, &asker.interface);
+    struct member *member = map_lookup(&members, &asker.interface);
     struct ping ping = {};
     __u32 first, ports, offset;
 
@@ -88,6 +89,8 @@ FUNCTION __u64 ask(struct xdp_md *frame, __u32 network, __u32 id)
         if (place == PING_PLACES - 1)
             ping.wire_id = first + offset;
     }
+    if (!take(&member->pings_ns, &PINGS, now))
+        return NO_MORE;
     /* It fails where the map is busy elsewhere: then the reply is lost. */
     map_update(&pings, &ping, &asker, BPF_ANY);
     return ping.wire_id;

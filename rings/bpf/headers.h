@@ -48,8 +48,8 @@ struct address {
 enum part { WHOLE, FIRST, LATER };
 
 /* What reading has come to. An echo request, a reply, or an error about a request has no ports, but an identifier: it is in
- * the place of both. */
-enum reading { MALFORMED, NOT_IP, NO_PORTS, PORTS, LATER_FRAGMENT, ECHO_REQUEST, ECHO_REPLY, ECHO_ERROR };
+ * the place of both. Of requests there may be too many. */
+enum reading { MALFORMED, NOT_IP, NO_PORTS, PORTS, LATER_FRAGMENT, ECHO_REQUEST, ECHO_REPLY, ECHO_ERROR, TOO_MANY };
 
 struct headers {
     struct address source;

@@ -28,6 +28,7 @@ enum verdict {
     ASKED,
     NOT_HEARD,
     FOREIGN_ADDRESS,
+    OVER_LIMIT,
     VERDICTS,
 };
 
@@ -116,7 +117,7 @@ struct {
 /* Whoever answers is slower than a container can ask: what finds no room is not heard, and asked again. */
 struct {
     NUMBER(type, BPF_MAP_TYPE_RINGBUF);
-    NUMBER(max_entries, 1 << 14);
+    NUMBER(max_entries, 1 << 16);
 } solicitations SECTION(".maps");
 
 INLINE bool owned(const struct address *address, __u32 port)
@@ -210,6 +211,8 @@ INLINE enum reading follow_ping(struct xdp_md *frame, enum side side, enum readi
         id = find_ping(frame, headers->network, reading == ECHO_REPLY, headers->source_port);
     if (id == NOBODYS)
         return NO_PORTS;
+    if (id == NO_MORE)
+        return TOO_MANY;
     if (side == ATTACHED)
         headers->source_port = headers->destination_port = id;
     if ((side == ATTACHED || side == DELIVERY) && !rename_ping(frame, headers->message, id))
@@ -217,10 +220,21 @@ INLINE enum reading follow_ping(struct xdp_md *frame, enum side side, enum readi
     return PORTS;
 }
 
-INLINE enum verdict hear(const struct xdp_md *frame, const struct solicitation *asked)
+/* One attached container's questions leave room for those of the others. */
+INLINE bool may_ask(__u32 interface)
 {
-    struct solicitation *entry = ring_reserve(&solicitations, sizeof(*entry), 0);
+    struct member *member = map_lookup(&members, &interface);
 
+    return member && take(&member->neighbours_ns, &NEIGHBOURS, nanoseconds());
+}
+
+INLINE enum verdict hear(const struct xdp_md *frame, enum side side, const struct solicitation *asked)
+{
+    struct solicitation *entry;
+
+    if (side == ATTACHED && !may_ask(frame->ingress_ifindex))
+        return OVER_LIMIT;
+    entry = ring_reserve(&solicitations, sizeof(*entry), 0);
     if (!entry)
         return NOT_HEARD;
     *entry = *asked;
@@ -246,10 +260,12 @@ INLINE enum verdict judge(struct xdp_md *frame, enum side side, __u32 *to)
         return UNREADABLE;
     case LATER_FRAGMENT:
         return LOST_FRAGMENT;
+    case TOO_MANY:
+        return OVER_LIMIT;
     case NOT_IP:
-        return is_heard && read_arp(&whole, &asked) ? hear(frame, &asked) : OTHER_PROTOCOL;
+        return is_heard && read_arp(&whole, &asked) ? hear(frame, side, &asked) : OTHER_PROTOCOL;
     case NO_PORTS:
-        return is_heard && read_neighbour_solicitation(&whole, &asked) ? hear(frame, &asked) : WITHOUT_PORTS;
+        return is_heard && read_neighbour_solicitation(&whole, &asked) ? hear(frame, side, &asked) : WITHOUT_PORTS;
     case PORTS:
         if (side == ATTACHED)
             return vet(frame, layer.start, &headers);

@@ -144,7 +144,7 @@ enum Origin {
 fn named(counted: rings::Verdicts, from: Origin) -> BTreeMap<String, u64> {
     let may_occur = |verdict| match verdict {
         Verdict::Asked | Verdict::NotHeard => from >= Origin::Containers,
-        Verdict::ForeignAddress => from == Origin::Attached,
+        Verdict::ForeignAddress | Verdict::OverLimit => from == Origin::Attached,
         _ => true,
     };
     let counted = Verdict::ALL.into_iter().zip(counted).filter(|&(verdict, _)| may_occur(verdict));

@@ -4,15 +4,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use etherparse::PacketBuilder;
 use portlane::netns::Namespace;
 use portlane_stats::live::OffenderReport;
 
 use crate::bench::{CLIENT, NOBODYS, SERVER, ping};
+use crate::busy::assert_in_time;
 use crate::host::{Host, WEB};
+use crate::offer::Offer;
 use crate::portlane::eventually;
-use crate::traffic::udp;
+use crate::traffic::{Echo, udp};
 
 /// Identifiers of which two are no port of any container's, and two leave as the same of web's, were there no others.
 const IDENTIFIERS: [&str; 3] = ["4242", "7000", "7100"];
@@ -174,4 +177,72 @@ pub(crate) fn last_offenders() {
     let said = host.said(&["stats"]);
     assert!(said.contains("; the last foreign_address was udp from 10.77.0.99, port 7000\n"), "{said}");
     drop(portlane);
+}
+
+/// A broadcast for one of the network's addresses, as the host would ask.
+fn arp_request(target: u8) -> Vec<u8> {
+    let [hardware, broadcast] = [[2, 0, 0, 0, 0, 1], [0xff; 6]];
+    let operation = [8, 6, 0, 1, 8, 0, 6, 4, 0, 1];
+    [&broadcast[..], &hardware, &operation, &hardware, &SERVER.octets(), &[0; 6], &[10, 77, 0, target]].concat()
+}
+
+/// One container asks for neighbours that are not there, as fast as it can; the other's questions are answered meanwhile, each within
+/// a second (Mesos: `ROOT_ContainerARPExternal`).
+pub(crate) fn many_questions() {
+    let host = Host::new();
+    let portlane = host.start(&host.both(""));
+    let of = |interface: &str, verdict: &str| host.stats().steering[interface][verdict];
+    let flood = Offer::start(&host.web, "eth0", &(3..=250).map(arp_request).collect::<Vec<_>>());
+    eventually(|| of("plc-web", "over_limit") > 10_000, || format!("{:?}", host.stats().steering));
+    let asks = || {
+        host.db.command("ip", &["neighbour", "flush", "dev", "eth0"]).unwrap();
+        let started = Instant::now();
+        ping_once(&host.db, &CLIENT.to_string());
+        started.elapsed()
+    };
+    let longest = (0..20).map(|_| asks()).max().unwrap();
+    let offered = flood.stop();
+    eprintln!("beside {offered} questions of another each was answered within {longest:?}");
+    assert_in_time(longest < Duration::from_secs(1), || format!("an answer took {longest:?}"));
+    assert!(of("plc-db", "asked") >= 20, "{:?}", host.stats().steering);
+    assert_eq!((of("plc-db", "over_limit"), of("plc-db", "not_heard"), of("plc-web", "not_heard")), (0, 0, 0));
+    host.end(portlane);
+}
+
+fn ping_once(from: &Namespace, to: &str) {
+    let said = from.command("ping", &["-c", "1", "-W", "5", to]).unwrap();
+    assert!(said.contains(" 1 received"), "{said}");
+}
+
+/// Pings of everybody, as fast as a container can begin them, leave room for those of others.
+pub(crate) fn many_pings() {
+    let host = Host::new();
+    let portlane = host.start(&host.both(""));
+    let request = |number: u16| {
+        let [third, fourth] = number.to_be_bytes();
+        let mut packet = Vec::new();
+        let to = PacketBuilder::ethernet2([2; 6], [2; 6]).ipv4(SERVER.octets(), [10, 90, third, fourth], 64);
+        to.icmpv4_echo_request(7_000, 1).write(&mut packet, b"everybody?").unwrap();
+        packet
+    };
+    let over_limit = || host.stats().steering["plc-web"]["over_limit"];
+    let flood = Offer::start(&host.web, "eth0", &(0..20_000).map(request).collect::<Vec<_>>());
+    eventually(|| over_limit() > 10_000, || format!("{:?}", host.stats().steering));
+    flood.stop();
+    ping(&host.db, &CLIENT.to_string());
+    // After a moment it may ping again.
+    thread::sleep(Duration::from_millis(100));
+    ping_once(&host.web, &CLIENT.to_string());
+    assert_eq!(host.stats().steering["plc-db"]["over_limit"], 0);
+    drop(portlane);
+}
+
+/// A question of a few bytes and its answer, from a port that the system has chosen (Mesos: `ROOT_DNS`).
+pub(crate) fn names() {
+    let host = Host::new();
+    let portlane = host.start(&host.both(""));
+    for inside in [&host.web, &host.db] {
+        Echo::between(inside, &host.client, (CLIENT, 53)).ask(b"who is example.net?");
+    }
+    host.end(portlane);
 }

@@ -79,6 +79,7 @@ impl Gate {
             attached.counts.insert([interface, verdict], 0, 0).map_err(system)?;
         }
         attached.offenders.watch(interface)?;
+        self.members.remember(interface)?;
         attached.interfaces.insert(name.to_owned(), interface);
         self.links.insert(interface, link);
         Ok(())

@@ -12,7 +12,7 @@ use super::solicitations::address;
 use super::steering::{Verdict, key, map, system};
 
 /// `struct member` of `bpf/attached.h`.
-type Member = [u32; 2];
+type Member = [u64; 3];
 
 /// `struct source` of `bpf/attached.h`: an interface, and an address.
 type Source = [u8; 24];
@@ -70,8 +70,8 @@ impl Offender {
 /// Attached interfaces, by their indices.
 pub(super) struct Members {
     members: HashMap<MapData, u32, Member>,
-    /// What the map has, of those that have ports for their pings.
-    known: BTreeMap<u32, Member>,
+    /// What that has: the first of the ports that pings leave as, and how many there are.
+    ping_ids: BTreeMap<u32, [u32; 2]>,
     sources: HashMap<MapData, Source, u32>,
     /// What that has.
     addresses: BTreeMap<u32, Vec<IpAddr>>,
@@ -80,16 +80,21 @@ pub(super) struct Members {
 impl Members {
     pub(super) fn take(program: &mut Ebpf) -> io::Result<Self> {
         let (members, sources) = (map(program, "members")?, map(program, "sources")?);
-        Ok(Self { members, known: BTreeMap::new(), sources, addresses: BTreeMap::new() })
+        Ok(Self { members, ping_ids: BTreeMap::new(), sources, addresses: BTreeMap::new() })
+    }
+
+    /// Another one, without addresses, and without ports for its pings.
+    pub(super) fn remember(&mut self, interface: u32) -> io::Result<()> {
+        self.members.insert(interface, member([0; 2]), 0).map_err(system)
     }
 
     /// Has the pings of an interface leave with identifiers out of these ports.
     pub(super) fn set_ping_ids(&mut self, interface: u32, ports: &RangeInclusive<u16>) -> io::Result<()> {
         let [first, last] = [ports.start(), ports.end()].map(|&port| u32::from(port));
-        let member = [first, last + 1 - first];
-        if self.known.get(&interface) != Some(&member) {
-            self.members.insert(interface, member, 0).map_err(system)?;
-            self.known.insert(interface, member);
+        let ports = [first, last + 1 - first];
+        if self.ping_ids.get(&interface) != Some(&ports) {
+            self.members.insert(interface, member(ports), 0).map_err(system)?;
+            self.ping_ids.insert(interface, ports);
         }
         Ok(())
     }
@@ -109,13 +114,19 @@ impl Members {
     }
 
     pub(super) fn forget(&mut self, interface: u32) {
-        self.known.remove(&interface);
+        self.ping_ids.remove(&interface);
         // They are there, or have never been.
         let _ = self.members.remove(&interface);
         for address in self.addresses.remove(&interface).unwrap_or_default() {
             let _ = self.sources.remove(&source(interface, address));
         }
     }
+}
+
+/// Of one that has these ports, and full buckets.
+fn member([first, count]: [u32; 2]) -> Member {
+    let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), count.to_ne_bytes());
+    [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), 0, 0]
 }
 
 fn source(interface: u32, address: IpAddr) -> Source {

@@ -94,6 +94,9 @@ verdicts! {
     NotHeard = "not_heard",
     /// From a container's port, but not from an address of its own: dropped. Of attached containers alone.
     ForeignAddress = "foreign_address",
+    /// An attached container asks for more neighbours than 32 a second (128 at once), or begins more pings than 256 a second (1,024
+    /// at once): dropped.
+    OverLimit = "over_limit",
 }
 
 /// Frames by verdict, in the order of [`Verdict::ALL`].
@@ -233,6 +236,10 @@ impl Steering {
     fn load_for(owners: &Owners, queues: [u32; 2], delivery: u32) -> io::Result<(Self, Rules)> {
         let mut loader = EbpfLoader::new();
         loader.override_global("delivery", &delivery, true);
+        if delivery == 0 {
+            // Pings are of containers behind a gate.
+            loader.map_max_entries("pings", 1);
+        }
         for (side, queues) in Side::ALL.into_iter().zip(queues) {
             loader.map_max_entries(side.names().1, queues.max(1));
         }
