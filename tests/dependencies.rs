@@ -11,7 +11,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use serde_json::Value;
 
 /// Each package of the workspace, and the others that it may use.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     (
         "portlane",
         &[
@@ -25,6 +25,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ),
     ("portlane-classify", &[]),
     ("portlane-floor", &[]),
+    ("portlane-flows", &["portlane-classify"]),
     ("portlane-fuzz", &[]),
     ("portlane-hint", &[]),
     (

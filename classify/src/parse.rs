@@ -3,7 +3,7 @@
 pub(crate) mod common;
 mod icmp;
 mod ipv4;
-mod ipv6;
+pub(crate) mod ipv6;
 mod transport;
 
 #[cfg(test)]

@@ -90,12 +90,12 @@ fn headers(header: &[u8; 40], upper: &Upper<'_>, ports: Option<Ports>, network_o
 
 /// What comes after the extension headers.
 #[derive(Clone, Copy)]
-struct Upper<'a> {
+pub(crate) struct Upper<'a> {
     /// The first protocol that is no extension header, or the extension header at which the
     /// capture or a later fragment ends.
-    protocol: u8,
+    pub(crate) protocol: u8,
     fragment: Option<Fragment>,
-    payload: Layer<'a>,
+    pub(crate) payload: Layer<'a>,
 }
 
 impl<'a> Upper<'a> {
@@ -103,7 +103,7 @@ impl<'a> Upper<'a> {
     ///
     /// A fragment header within a fragment ends the walk: its ports belong to a datagram that only
     /// its receiver can put together.
-    fn find(next: u8, payload: Layer<'a>) -> Result<Self, Malformed> {
+    pub(crate) fn find(next: u8, payload: Layer<'a>) -> Result<Self, Malformed> {
         let mut upper = Self { protocol: next, fragment: None, payload };
         for _ in 0..MAX_EXTENSIONS {
             if !is_extension(upper.protocol) {

@@ -1,0 +1,98 @@
+//! The IP packet that a frame carries: where its parts are, and how long.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::layer::{Layer, be16};
+use crate::parse::ipv6::Upper;
+use crate::{Addresses, Fragment, Headers, Link, Malformed, Ports, parse};
+
+#[cfg(test)]
+mod tests;
+
+/// What [`parse`](crate::parse()) says of a frame's packet, and where its payload is.
+///
+/// Of an ICMP error it is the error itself: its own addresses and protocol, and not those of the packet that it quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Source and destination.
+    pub addresses: Addresses,
+    /// What the payload is: the IP protocol number behind IPv4 options and IPv6 extension headers.
+    pub protocol: u8,
+    /// As in [`Headers`]; `None` for an ICMP error.
+    pub ports: Option<Ports>,
+    /// As in [`Headers`].
+    pub fragment: Option<Fragment>,
+    /// Where the IP header begins, in bytes from the start of the frame.
+    pub offset: usize,
+    /// The length on the wire, IP header included, in bytes; padding of the frame is none of it.
+    pub len: u32,
+    /// Where the payload begins, in bytes from the start of the frame. It may be beyond what was captured.
+    pub payload_offset: usize,
+    /// The payload's length on the wire, in bytes: without IPv4 options and IPv6 extension headers.
+    pub payload_len: u32,
+}
+
+impl Packet {
+    /// Reads the packet of a frame; `None` if it is not IP, or if too little of its IP header was captured.
+    ///
+    /// The arguments are those of [`parse`](crate::parse()).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`parse`](crate::parse()).
+    pub fn read(link: Link, frame: &[u8], wire_len: u32) -> Result<Option<Self>, Malformed> {
+        let headers = parse(link, frame, wire_len)?;
+        if headers.addresses.is_none() {
+            return Ok(None);
+        }
+        let packet = Layer::frame(frame, wire_len).after(headers.network_offset);
+        Ok(Self::v4(packet, &headers).or_else(|| Self::v6(packet, &headers)))
+    }
+
+    fn v4(packet: Layer<'_>, headers: &Headers) -> Option<Self> {
+        let header = packet.captured_head::<20>().filter(|header| header[0] >> 4 == 4)?;
+        let header_len = usize::from(header[0] & 0x0f) * 4;
+        let packet = match be16(header[2], header[3]) {
+            0 => packet,
+            stated => packet.limit(usize::from(stated)),
+        };
+        let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+        let addresses =
+            Addresses::V4 { source: Ipv4Addr::new(s0, s1, s2, s3), destination: Ipv4Addr::new(d0, d1, d2, d3) };
+        Some(Self::put_together(headers, addresses, header[9], packet, packet.after(header_len)))
+    }
+
+    fn v6(packet: Layer<'_>, headers: &Headers) -> Option<Self> {
+        let header = packet.captured_head::<40>().filter(|header| header[0] >> 4 == 6)?;
+        let packet = match be16(header[4], header[5]) {
+            0 => packet,
+            stated => packet.limit(header.len() + usize::from(stated)),
+        };
+        let upper = Upper::find(header[6], packet.after(header.len())).ok()?;
+        let mut addresses = [[0; 16]; 2];
+        addresses[0].copy_from_slice(&header[8..24]);
+        addresses[1].copy_from_slice(&header[24..40]);
+        let [source, destination] = addresses.map(Ipv6Addr::from);
+        Some(Self::put_together(headers, Addresses::V6 { source, destination }, upper.protocol, packet, upper.payload))
+    }
+
+    fn put_together(
+        headers: &Headers,
+        addresses: Addresses,
+        protocol: u8,
+        packet: Layer<'_>,
+        payload: Layer<'_>,
+    ) -> Self {
+        let len = |layer: Layer<'_>| u32::try_from(layer.wire_len()).unwrap_or(u32::MAX);
+        Self {
+            addresses,
+            protocol,
+            ports: headers.ports.filter(|_| !headers.quoted),
+            fragment: headers.fragment,
+            offset: headers.network_offset,
+            len: len(packet),
+            payload_offset: headers.network_offset + (packet.wire_len() - payload.wire_len()),
+            payload_len: len(payload),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What is kept of a packet.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use portlane_classify::{Link, Malformed, Packet, Ports};
+
+#[cfg(test)]
+mod tests;
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
+/// One end of a packet or of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port; 0 where there is none: protocols other than TCP and UDP, and later fragments.
+    pub port: u16,
+    /// Whose it is, in numbers of the caller's; `None` for one that is not at home here.
+    pub owner: Option<u32>,
+}
+
+/// A packet, as far as flow metrics are concerned.
+///
+/// A plain value: it does not borrow the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// When it was seen, in nanoseconds since 1970.
+    pub time_ns: u64,
+    /// Who sent it.
+    pub source: Endpoint,
+    /// Who it is for.
+    pub destination: Endpoint,
+    /// The IP protocol number.
+    pub protocol: u8,
+    /// The length of the frame, from the link header to the end of the IP packet: without padding, unless the frame exceeds
+    /// that by more than 16 bytes.
+    pub frame_bytes: u32,
+    /// Bytes after the IP header and its options or extensions.
+    pub l3_bytes: u32,
+    /// Bytes after the header of TCP or UDP; none of ICMP; those of `l3_bytes` in any other protocol, and in later fragments.
+    pub l4_bytes: u32,
+    /// What else matters.
+    pub kind: Kind,
+}
+
+/// What matters of a packet besides endpoints and lengths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// TCP, and its header was captured.
+    Tcp(Segment),
+    /// UDP.
+    Udp,
+    /// ICMP of either version.
+    Icmp {
+        /// Whether it is an echo reply.
+        echo_reply: bool,
+    },
+    /// Any other protocol, a later fragment, or TCP of which too little was captured.
+    Other,
+}
+
+/// The fields of a TCP header that are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Sequence number.
+    pub seq: u32,
+    /// Acknowledgment number, whether or not its flag is set.
+    pub ack: u32,
+    /// The window field as it is, not scaled.
+    pub window: u16,
+    /// The six flags of RFC 793.
+    pub flags: Flags,
+}
+
+/// URG, ACK, PSH, RST, SYN and FIN; those of ECN are left out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// No flag.
+    pub const NONE: Self = Self(0);
+    /// The sender has no more to send.
+    pub const FIN: Self = Self(1);
+    /// Sequence numbers begin.
+    pub const SYN: Self = Self(2);
+    /// The connection is over.
+    pub const RST: Self = Self(4);
+    /// Data is to be handed to the application.
+    pub const PSH: Self = Self(8);
+    /// The acknowledgment number is valid.
+    pub const ACK: Self = Self(16);
+    /// The urgent pointer is valid.
+    pub const URG: Self = Self(32);
+
+    /// The flags of a header's byte of flags.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits & 0x3f)
+    }
+
+    /// These and others.
+    #[must_use]
+    pub const fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Whether all of `others` are among these.
+    #[must_use]
+    pub const fn contains(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
+        let set = names.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1);
+        f.debug_list().entries(set.map(|(_, name)| name)).finish()
+    }
+}
+
+impl Digest {
+    /// Reads a frame that was seen at `time_ns`; `None` if it is not IP, or too little of it was captured. Nobody owns its
+    /// endpoints, see [`owned_by`](Self::owned_by).
+    ///
+    /// `frame` is what was captured of it and `wire_len` its length on the wire. Where the IP header states more than the frame
+    /// had, it is believed: some tools cut frames and do not say so.
+    ///
+    /// # Errors
+    ///
+    /// Headers that contradict themselves in another way.
+    pub fn read(link: Link, frame: &[u8], wire_len: u32, time_ns: u64) -> Result<Option<Self>, Malformed> {
+        let packet = match Packet::read(link, frame, wire_len) {
+            Err(Malformed::Ipv4TotalLength | Malformed::Ipv6PayloadLength) => Packet::read(link, frame, u32::MAX),
+            other => other,
+        };
+        Ok(packet?.map(|packet| Self::of(&packet, frame, wire_len, time_ns)))
+    }
+
+    /// The same packet, with the owners of its ends.
+    #[must_use]
+    pub fn owned_by(mut self, source: Option<u32>, destination: Option<u32>) -> Self {
+        self.source.owner = source;
+        self.destination.owner = destination;
+        self
+    }
+
+    fn of(packet: &Packet, frame: &[u8], wire_len: u32, time_ns: u64) -> Self {
+        let (kind, l4_header) = kind(packet, frame.get(packet.payload_offset..).unwrap_or_default());
+        let ports = packet.ports.filter(|_| matches!(packet.protocol, TCP | UDP)).unwrap_or(Ports::new(0, 0));
+        let end = |address, port| Endpoint { address, port, owner: None };
+        Self {
+            time_ns,
+            source: end(packet.addresses.source(), ports.source()),
+            destination: end(packet.addresses.destination(), ports.destination()),
+            protocol: packet.protocol,
+            frame_bytes: frame_bytes(packet, wire_len),
+            l3_bytes: packet.payload_len,
+            l4_bytes: packet.payload_len.saturating_sub(l4_header),
+            kind,
+        }
+    }
+}
+
+/// What a packet is, and the length of the header that its `l4_bytes` are behind.
+fn kind(packet: &Packet, payload: &[u8]) -> (Kind, u32) {
+    if packet.fragment.is_some_and(|fragment| fragment.later) {
+        return (Kind::Other, 0);
+    }
+    match packet.protocol {
+        TCP => match payload.first_chunk::<20>() {
+            Some(header) => (Kind::Tcp(segment(header)), u32::from(header[12] >> 4) * 4),
+            None => (Kind::Other, 20),
+        },
+        UDP => (Kind::Udp, 8),
+        protocol @ (ICMP | ICMPV6) => {
+            let reply = if protocol == ICMP { 0 } else { 129 };
+            (Kind::Icmp { echo_reply: payload.first() == Some(&reply) }, packet.payload_len)
+        }
+        _ => (Kind::Other, 0),
+    }
+}
+
+/// RFC 9293, section 3.1.
+fn segment(header: &[u8; 20]) -> Segment {
+    let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, _, flags, w0, w1, ..] = *header;
+    Segment {
+        seq: u32::from_be_bytes([s0, s1, s2, s3]),
+        ack: u32::from_be_bytes([a0, a1, a2, a3]),
+        window: u16::from_be_bytes([w0, w1]),
+        flags: Flags::from_bits(flags),
+    }
+}
+
+/// Padding is left out; what a NIC has put together, or is to take apart, is counted as it is.
+fn frame_bytes(packet: &Packet, wire_len: u32) -> u32 {
+    const MOST_PADDING: u32 = 16;
+    let stated = packet.len.saturating_add(u32::try_from(packet.offset).unwrap_or(u32::MAX));
+    if wire_len > stated.saturating_add(MOST_PADDING) { wire_len } else { stated }
+}

@@ -1,0 +1,221 @@
+//! All flows that live.
+
+mod slab;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use siphasher::sip::SipHasher13;
+
+use crate::SECOND;
+use crate::digest::Digest;
+use crate::flow::Flow;
+use crate::record::Sink;
+use crate::timeouts::Timeouts;
+use slab::Slab;
+
+/// What a table is told when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The most flows that live at a time, at least 1 and at most 2^24. Each takes less than a kilobyte.
+    pub capacity: usize,
+    /// How long flows may be silent.
+    pub timeouts: Timeouts,
+    /// How much later than others a packet may come, in nanoseconds, and still be counted in its second.
+    pub delay_ns: u64,
+}
+
+impl Default for Config {
+    /// 65,535 flows, and a second.
+    fn default() -> Self {
+        Self { capacity: 65_535, timeouts: Timeouts::default(), delay_ns: SECOND }
+    }
+}
+
+/// Packets, and the bytes of their frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// How many.
+    pub packets: u64,
+    /// Their length in all: [`Digest::frame_bytes`].
+    pub bytes: u64,
+}
+
+impl Volume {
+    fn add(&mut self, digest: &Digest) {
+        self.packets += 1;
+        self.bytes += u64::from(digest.frame_bytes);
+    }
+}
+
+/// What became of packets: each is counted in one of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets of flows.
+    pub counted: Volume,
+    /// Packets that would have begun a flow when there was no room for one.
+    pub refused: Volume,
+    /// Packets of a second that was over.
+    pub late: Volume,
+}
+
+/// Flows, by their endpoints.
+///
+/// Memory is taken as flows come and never given back; there is no more than [`Config::capacity`] of them. A table that is full
+/// refuses new flows until old ones end: none of those that live has to go for a stranger's. Flows are found by a keyed
+/// hash (SipHash-1-3), so that a sender who does not know the key cannot make looking them up slow.
+///
+/// Time is that of packets. A flow ends when it has been silent for as long as its state allows, by the times of its packets
+/// alone: a packet that comes at that time or later begins another flow.
+pub struct Table {
+    config: Config,
+    key: [u64; 2],
+    flows: Slab,
+    /// The latest time heard of.
+    latest_ns: u64,
+    /// The first second that is not over.
+    window: u64,
+    counters: Counters,
+}
+
+impl Table {
+    /// An empty table.
+    ///
+    /// `key` should be random where strangers send packets, and fixed where two runs must agree.
+    #[must_use]
+    pub fn new(config: Config, key: [u64; 2]) -> Self {
+        Self { config, key, flows: Slab::new(config.capacity), latest_ns: 0, window: 0, counters: Counters::default() }
+    }
+
+    /// Counts a packet.
+    pub fn packet(&mut self, digest: &Digest, sink: &mut impl Sink) {
+        self.advance(digest.time_ns, sink);
+        let second = digest.time_ns / SECOND;
+        if second < self.window {
+            self.counters.late.add(digest);
+            return;
+        }
+        let hash = self.hash(digest);
+        let found = self.flows.find(hash, |flow| flow.joins(digest));
+        let lives = found.filter(|&index| digest.time_ns < self.flows.get(index).deadline_ns());
+        if let (Some(index), None) = (found, lives) {
+            self.end(index, sink);
+        }
+        let Some(index) = lives.or_else(|| self.flows.insert(hash, || Flow::begun_by(digest))) else {
+            self.counters.refused.add(digest);
+            return;
+        };
+        self.counters.counted.add(digest);
+        let flow = self.flows.get_mut(index);
+        if flow.second() != second
+            && let Some(record) = flow.take(second)
+        {
+            sink.record(&record);
+        }
+        flow.packet(digest, &self.config.timeouts);
+        self.flows.reschedule(index);
+    }
+
+    /// Lets time pass: tells what was counted in seconds that are over, and ends flows that were silent for too long.
+    ///
+    /// A second is over when `delay_ns` has passed since its end. Packets say what time it is, too; a time before the latest one
+    /// changes nothing.
+    pub fn advance(&mut self, now_ns: u64, sink: &mut impl Sink) {
+        if now_ns <= self.latest_ns {
+            return;
+        }
+        self.latest_ns = now_ns;
+        let window = now_ns.saturating_sub(self.config.delay_ns) / SECOND;
+        while self.window < window {
+            if self.flows.len() == 0 {
+                self.window = window;
+                return;
+            }
+            let over = self.window;
+            self.window += 1;
+            self.sweep(over, sink);
+        }
+    }
+
+    /// Tells of everything, and ends all flows that live as if nothing came any more.
+    pub fn finish(mut self, sink: &mut impl Sink) {
+        for index in self.flows.all() {
+            self.end(index, sink);
+        }
+    }
+
+    /// The first second of which more may be told. Of those before it everything has been.
+    #[must_use]
+    pub fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// How many flows live.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Whether no flow lives.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.flows.len() == 0
+    }
+
+    /// What became of packets.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Does what was to be done after a second.
+    fn sweep(&mut self, over: u64, sink: &mut impl Sink) {
+        let mut next = self.flows.first_due(over);
+        while let Some(index) = next {
+            next = self.flows.next_due(index);
+            let flow = self.flows.get_mut(index);
+            if flow.due() > over {
+                continue;
+            }
+            match flow.take(over) {
+                Some(record) => {
+                    sink.record(&record);
+                    self.flows.reschedule(index);
+                }
+                None => self.end(index, sink),
+            }
+        }
+    }
+
+    fn end(&mut self, index: u32, sink: &mut impl Sink) {
+        let flow = self.flows.get_mut(index);
+        if let Some(record) = flow.take(0) {
+            sink.record(&record);
+        }
+        sink.record(&flow.end());
+        self.flows.remove(index);
+    }
+
+    /// The same for both directions of a flow.
+    fn hash(&self, digest: &Digest) -> u32 {
+        let [first, second] = self.key;
+        let mut hasher = SipHasher13::new_with_keys(first, second);
+        let (source, destination) = (&digest.source, &digest.destination);
+        (source.min(destination), source.max(destination), digest.protocol).hash(&mut hasher);
+        u32::try_from(hasher.finish() >> 32).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the key: who knows it can aim.
+        f.debug_struct("Table")
+            .field("config", &self.config)
+            .field("flows", &self.flows.len())
+            .field("window", &self.window)
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
+    }
+}

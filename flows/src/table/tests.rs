@@ -1,0 +1,273 @@
+//! Flows begin and end when they should, and no packet is lost on the way.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+
+use super::{Config, Table};
+use crate::close::CloseType;
+use crate::digest::{Digest, Endpoint, Flags, Kind, Segment};
+use crate::meter::Meter;
+use crate::record::Record;
+use crate::timeouts::Timeouts;
+
+const MS: u64 = 1_000_000;
+const SYN: Flags = Flags::SYN;
+const SYN_ACK: Flags = Flags::SYN.with(Flags::ACK);
+const FIN: Flags = Flags::FIN.with(Flags::ACK);
+
+fn end(host: u8, port: u16) -> Endpoint {
+    Endpoint { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, host)), port, owner: None }
+}
+
+fn udp(time_ms: u64, source: Endpoint, destination: Endpoint) -> Digest {
+    let (frame_bytes, l3_bytes, l4_bytes) = (142, 108, 100);
+    Digest {
+        time_ns: time_ms * MS,
+        source,
+        destination,
+        protocol: 17,
+        frame_bytes,
+        l3_bytes,
+        l4_bytes,
+        kind: Kind::Udp,
+    }
+}
+
+fn tcp(time_ms: u64, source: Endpoint, destination: Endpoint, flags: Flags) -> Digest {
+    let segment = Segment { seq: 1, ack: 1, window: 1, flags };
+    Digest { protocol: 6, kind: Kind::Tcp(segment), ..udp(time_ms, source, destination) }
+}
+
+const CLIENT: (u8, u16) = (1, 40_000);
+const SERVER: (u8, u16) = (2, 80);
+
+fn client() -> Endpoint {
+    end(CLIENT.0, CLIENT.1)
+}
+
+fn server() -> Endpoint {
+    end(SERVER.0, SERVER.1)
+}
+
+fn table() -> Table {
+    Table::new(Config::default(), [1, 2])
+}
+
+/// What is told of these packets, all of it.
+fn records(packets: &[Digest]) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut table = table();
+    for packet in packets {
+        table.packet(packet, &mut |record: &Record| records.push(*record));
+    }
+    table.finish(&mut |record: &Record| records.push(*record));
+    records
+}
+
+/// The seconds in which flows ended, and how.
+fn ends(packets: &[Digest]) -> Vec<(u64, CloseType)> {
+    let records = records(packets);
+    let ends = records.iter().filter(|record| record.meter.closes.total() > 0);
+    let how = |record: &Record| CloseType::ALL.into_iter().find(|&close| record.meter.closes.get(close) == 1).unwrap();
+    ends.map(|record| (record.second, how(record))).collect()
+}
+
+#[test]
+fn a_second_is_told_when_it_is_over_and_silence_is_not() {
+    let mut told = Vec::new();
+    let mut table = table();
+    table.packet(&udp(1_000, client(), server()), &mut |record: &Record| told.push(*record));
+    table.packet(&udp(1_900, server(), client()), &mut |record: &Record| told.push(*record));
+    table.advance(2_999 * MS, &mut |record: &Record| told.push(*record));
+    assert_eq!(told, []);
+    table.advance(3_000 * MS, &mut |record: &Record| told.push(*record));
+    let [Record { flow, second: 1, meter }] = told[..] else { panic!("{told:?}") };
+    assert_eq!((flow.client, flow.server, flow.protocol), (client(), server(), 17));
+    assert_eq!((meter.packet.tx, meter.packet.rx, meter.byte.sum(), meter.l3_byte.sum()), (1, 1, 284, 216));
+    assert_eq!((meter.new_flow, meter.closes.total(), table.window()), (1, 0, 2));
+    // Nothing until its end: five seconds after the last packet, told a second after that second is over.
+    table.advance(7_999 * MS, &mut |record: &Record| told.push(*record));
+    assert_eq!((told.len(), table.len()), (1, 1));
+    table.advance(8_000 * MS, &mut |record: &Record| told.push(*record));
+    assert_eq!((told[1].second, told[1].meter.closes.get(CloseType::Finish), table.len()), (6, 1, 0));
+    assert_eq!(told[1].meter.packet.sum(), 0);
+}
+
+#[test]
+fn a_flow_is_silent_for_as_long_as_its_state_allows() {
+    let opened = [
+        tcp(1_000, client(), server(), SYN),
+        tcp(1_100, server(), client(), SYN_ACK),
+        tcp(1_200, client(), server(), Flags::ACK),
+    ];
+    let after = |rest: &[Digest]| ends(&[&opened, rest].concat());
+    assert_eq!(ends(&opened[..1]), [(6, CloseType::ServerSynMiss)]);
+    assert_eq!(ends(&opened[..2]), [(6, CloseType::ClientAckMiss)]);
+    assert_eq!(after(&[]), [(301, CloseType::Timeout)]);
+    assert_eq!(after(&[tcp(2_000, client(), server(), Flags::RST)]), [(37, CloseType::Probe)]);
+    let closed = [
+        tcp(2_000, client(), server(), FIN),
+        tcp(2_000, server(), client(), FIN),
+        tcp(2_500, client(), server(), Flags::ACK),
+    ];
+    assert_eq!(after(&closed[..1]), [(7, CloseType::ServerHalfClose)]);
+    assert_eq!(after(&closed), [(4, CloseType::Finish)]);
+    let reset = [opened[0], opened[1], tcp(1_300, client(), server(), Flags::RST)];
+    assert_eq!(ends(&reset), [(2, CloseType::Probe)]);
+    // In one direction alone an open connection has no more than any other.
+    assert_eq!(ends(&[opened[2]]), [(6, CloseType::Timeout)]);
+    let icmp = |time, reply, source, destination| Digest {
+        protocol: 1,
+        kind: Kind::Icmp { echo_reply: reply },
+        ..udp(time, source, destination)
+    };
+    let question = icmp(1_000, false, end(1, 0), end(2, 0));
+    assert_eq!(ends(&[question]), [(6, CloseType::Finish)]);
+    assert_eq!(ends(&[question, icmp(1_000, true, end(2, 0), end(1, 0))]), [(36, CloseType::Finish)]);
+}
+
+#[test]
+fn a_packet_at_the_end_begins_another_flow() {
+    let pair = |gap_ms: u64| records(&[udp(1_500, client(), server()), udp(1_500 + gap_ms, client(), server())]);
+    let begun = |records: &[Record]| records.iter().map(|record| record.meter.new_flow).sum::<u64>();
+    assert_eq!(begun(&pair(4_999)), 1);
+    assert_eq!(begun(&pair(5_000)), 2);
+    // SYNs of an unanswered connect(), at 0, 1, 3, 7, 15, 31 and 63 seconds.
+    let syns = [0, 1, 3, 7, 15, 31, 63].map(|second| tcp(1_000 + second * 1_000, client(), server(), SYN));
+    assert_eq!(ends(&syns), [13, 21, 37, 69].map(|second| (second, CloseType::ServerSynMiss)));
+}
+
+#[test]
+fn who_is_the_client() {
+    let clients = |digest: Digest| records(&[digest])[0].flow.client;
+    assert_eq!(clients(tcp(1, server(), client(), SYN)), server(), "a SYN is the client's");
+    assert_eq!(clients(tcp(1, client(), server(), SYN_ACK)), server(), "a SYN+ACK is the server's");
+    assert_eq!(clients(tcp(1, server(), client(), Flags::ACK)), client(), "one port alone is a client's");
+    assert_eq!(clients(udp(1, end(2, 31_000), end(1, 53))), end(2, 31_000), "else who was first");
+    assert_eq!(clients(udp(1, end(2, 40_000), end(1, 50_000))), end(2, 40_000));
+    let reply = Digest { protocol: 1, kind: Kind::Icmp { echo_reply: true }, ..udp(1, end(2, 0), end(1, 0)) };
+    assert_eq!(clients(reply), end(1, 0), "an echo reply is the server's");
+}
+
+#[test]
+fn owners_and_versions_tell_flows_apart() {
+    let owned = |owner| udp(1_000, client(), server()).owned_by(None, owner);
+    let v6 = |port| Endpoint { address: IpAddr::V6(Ipv6Addr::LOCALHOST), ..end(0, port) };
+    let packets = [owned(None), owned(Some(1)), owned(Some(2)), owned(Some(1)), udp(1_000, v6(40_000), v6(80))];
+    let begun = records(&packets).iter().map(|record| record.meter.new_flow).sum::<u64>();
+    assert_eq!(begun, 4);
+}
+
+#[test]
+fn a_full_table_refuses_and_counts() {
+    let mut table = Table::new(Config { capacity: 100, ..Config::default() }, [1, 2]);
+    let mut told = Meter::default();
+    for port in 0..1_000 {
+        table.packet(&udp(1_000, end(1, port), server()), &mut |record: &Record| told += &record.meter);
+    }
+    // Those that live are not disturbed.
+    table.packet(&udp(1_000, end(1, 99), server()), &mut |record: &Record| told += &record.meter);
+    let counters = table.counters();
+    assert_eq!((table.len(), counters.counted.packets, counters.refused.packets), (100, 101, 900));
+    assert_eq!(counters.refused.bytes, 900 * 142);
+    // When they have ended there is room.
+    table.packet(&udp(8_000, end(1, 999), server()), &mut |record: &Record| told += &record.meter);
+    assert_eq!((table.len(), told.closes.total(), told.packet.sum()), (1, 100, 101));
+}
+
+#[test]
+fn what_is_late_is_counted_apart() {
+    let mut table = table();
+    let mut told = Vec::new();
+    let times = [10_000, 9_500, 9_000, 8_999, 11_999, 10_000, 12_000, 10_999];
+    for time in times {
+        table.packet(&udp(time, client(), server()), &mut |record: &Record| told.push(*record));
+    }
+    assert_eq!((table.counters().counted.packets, table.counters().late.packets), (6, 2));
+    table.finish(&mut |record: &Record| told.push(*record));
+    let mut seconds = HashMap::<u64, u64>::new();
+    for record in told.iter().filter(|record| record.meter.packet.sum() > 0) {
+        *seconds.entry(record.second).or_default() += record.meter.packet.sum();
+    }
+    assert_eq!(seconds, HashMap::from([(9, 2), (10, 2), (11, 1), (12, 1)]));
+}
+
+#[test]
+fn a_leap_in_time_ends_everything_and_takes_no_time() {
+    let mut table = table();
+    let mut ended = 0;
+    for port in 0..1_000 {
+        table.packet(&udp(1_000, end(1, port), server()), &mut |_: &Record| {});
+    }
+    let mut count = |record: &Record| ended += record.meter.closes.total();
+    table.packet(&Digest { time_ns: u64::MAX, ..udp(0, client(), server()) }, &mut count);
+    table.advance(u64::MAX, &mut count);
+    table.finish(&mut count);
+    assert_eq!(ended, 1_001);
+}
+
+fn packets() -> impl Strategy<Value = Vec<Digest>> {
+    let packet = (0_u64..3_000, 0_u16..4, any::<bool>(), any::<u8>(), any::<bool>());
+    proptest::collection::vec(packet, 1..200).prop_map(|packets| {
+        let mut now = 5_000;
+        let digest = |(step, port, back, bits, is_tcp): (u64, u16, bool, u8, bool)| {
+            now = if bits > 250 { now - step.min(now) } else { now + step / 4 };
+            let (source, destination) =
+                if back { (server(), end(1, 40_000 + port)) } else { (end(1, 40_000 + port), server()) };
+            let digest = udp(now, source, destination);
+            if is_tcp { tcp(now, source, destination, Flags::from_bits(bits)) } else { digest }
+        };
+        packets.into_iter().map(digest).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_and_nothing_made_up(packets in packets(), capacity in 1_usize..10) {
+        let timeouts = Timeouts { established: 700 * MS * 1_000, ..Timeouts::default() };
+        let mut table = Table::new(Config { capacity, timeouts, ..Config::default() }, [3, 4]);
+        let mut told = Meter::default();
+        let mut last_window = 0;
+        for packet in &packets {
+            let window = table.window();
+            let mut early = None;
+            table.packet(packet, &mut |record: &Record| {
+                told += &record.meter;
+                early = early.or((record.second < window).then_some(record.second));
+            });
+            prop_assert_eq!(early, None, "a second was over");
+            prop_assert!(table.window() >= last_window && table.len() <= capacity);
+            last_window = table.window();
+        }
+        let counters = table.counters();
+        table.finish(&mut |record: &Record| told += &record.meter);
+        prop_assert_eq!(told.packet.sum(), counters.counted.packets);
+        prop_assert_eq!(told.byte.sum(), counters.counted.bytes);
+        prop_assert_eq!(told.new_flow, told.closes.total());
+        let all = counters.counted.packets + counters.refused.packets + counters.late.packets;
+        prop_assert_eq!(all, packets.len() as u64);
+    }
+
+    #[test]
+    fn when_time_is_told_makes_no_difference(packets in packets(), steps in proptest::collection::vec(0_u64..200, 200)) {
+        let sums = |ticks: bool| {
+            let mut sums = HashMap::<_, Meter>::new();
+            let mut table = table();
+            let mut latest = 0;
+            for (packet, step) in packets.iter().zip(&steps) {
+                let mut add = |record: &Record| *sums.entry((record.flow, record.second)).or_default() += &record.meter;
+                if ticks {
+                    latest = latest.max(packet.time_ns);
+                    let earlier = latest.saturating_sub(step * MS);
+                    table.advance(earlier, &mut add);
+                }
+                table.packet(packet, &mut add);
+            }
+            table.finish(&mut |record: &Record| *sums.entry((record.flow, record.second)).or_default() += &record.meter);
+            sums
+        };
+        prop_assert_eq!(sums(false), sums(true));
+    }
+}
