@@ -11,12 +11,38 @@ use crate::{SECOND, digest::Segment};
 /// Ports from here on are those that clients get from their systems, by and large.
 const FIRST_CLIENT_PORT: u16 = 32_768;
 
+const LONGEST_UDP_ART: u64 = 30 * SECOND;
+
 /// What is followed of a flow, by its protocol.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "flows are in memory that is taken once, and a flood of SYNs is to allocate nothing"
+)]
 enum Protocol {
     Tcp(Connection),
-    Udp,
+    Udp(Exchange),
     Other,
+}
+
+/// A question by UDP that may still be answered.
+#[derive(Debug)]
+struct Exchange {
+    asked_ns: Option<u64>,
+}
+
+impl Exchange {
+    fn datagram(&mut self, payload: u32, side: Side, now_ns: u64, meter: &mut Meter) {
+        match side {
+            Side::Client if payload > 0 => self.asked_ns = Some(now_ns),
+            Side::Client => {}
+            Side::Server => {
+                if let Some(asked_ns) = self.asked_ns.take() {
+                    meter.art.measure(asked_ns, now_ns, LONGEST_UDP_ART);
+                }
+            }
+        }
+    }
 }
 
 /// A flow that lives.
@@ -42,7 +68,7 @@ impl Flow {
         let (client, server) = roles(digest);
         let protocol = match digest.kind {
             Kind::Tcp(_) => Protocol::Tcp(Connection::new()),
-            Kind::Udp => Protocol::Udp,
+            Kind::Udp => Protocol::Udp(Exchange { asked_ns: None }),
             Kind::Icmp { .. } | Kind::Other => Protocol::Other,
         };
         Self {
@@ -87,8 +113,12 @@ impl Flow {
         meter.byte.add(side, u64::from(digest.frame_bytes));
         meter.l3_byte.add(side, u64::from(digest.l3_bytes));
         meter.l4_byte.add(side, u64::from(digest.l4_bytes));
-        if let (Protocol::Tcp(connection), Kind::Tcp(segment)) = (&mut self.protocol, &digest.kind) {
-            connection.packet(segment, side);
+        match (&mut self.protocol, &digest.kind) {
+            (Protocol::Tcp(connection), Kind::Tcp(segment)) => {
+                connection.packet(segment, digest.l4_bytes, side, digest.time_ns, meter);
+            }
+            (Protocol::Udp(exchange), Kind::Udp) => exchange.datagram(digest.l4_bytes, side, digest.time_ns, meter),
+            _ => {}
         }
         self.last_ns = self.last_ns.max(digest.time_ns);
         self.deadline_ns = self.last_ns.saturating_add(timeouts.get(self.timeout()));
@@ -106,7 +136,7 @@ impl Flow {
         let mut meter = Meter::default();
         meter.closes.count(match &self.protocol {
             Protocol::Tcp(connection) => connection.close_type(self.packets[1]),
-            Protocol::Udp | Protocol::Other => CloseType::Finish,
+            Protocol::Udp(_) | Protocol::Other => CloseType::Finish,
         });
         Record { flow: self.id, second: self.deadline_ns / SECOND, meter }
     }

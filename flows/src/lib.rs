@@ -46,7 +46,7 @@ mod timeouts;
 
 pub use close::{CloseType, Closes};
 pub use digest::{Digest, Endpoint, Flags, Kind, Segment};
-pub use meter::{Meter, Pair, Side};
+pub use meter::{Meter, Pair, Side, Timing};
 pub use record::{FlowId, Record, Sink};
 pub use table::{Config, Counters, Table, Volume};
 pub use timeouts::Timeouts;

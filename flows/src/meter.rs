@@ -50,7 +50,48 @@ impl AddAssign for Pair {
     }
 }
 
-/// What flows did in some time. All of it adds up.
+/// How long something took: some of it for each time that it was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// All of it, in nanoseconds.
+    pub sum_ns: u64,
+    /// How often it was measured.
+    pub count: u64,
+    /// The longest, in nanoseconds.
+    pub max_ns: u64,
+}
+
+impl Timing {
+    /// All of it, in whole microseconds.
+    #[must_use]
+    pub const fn sum_us(self) -> u64 {
+        self.sum_ns / 1_000
+    }
+
+    /// The longest, in whole microseconds.
+    #[must_use]
+    pub const fn max_us(self) -> u64 {
+        self.max_ns / 1_000
+    }
+
+    /// Something took from one time to another. What took no time, or longer than it can, was not measured.
+    pub(crate) fn measure(&mut self, from_ns: u64, to_ns: u64, longest_ns: u64) {
+        let took = to_ns.saturating_sub(from_ns);
+        if took > 0 && took <= longest_ns {
+            *self += Self { sum_ns: took, count: 1, max_ns: took };
+        }
+    }
+}
+
+impl AddAssign for Timing {
+    fn add_assign(&mut self, other: Self) {
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+        self.count += other.count;
+        self.max_ns = self.max_ns.max(other.max_ns);
+    }
+}
+
+/// What flows did in some time. All of it adds up; of the longest times, the longest counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meter {
     /// Packets.
@@ -65,6 +106,30 @@ pub struct Meter {
     pub new_flow: u64,
     /// Flows that ended, by how they did.
     pub closes: Closes,
+    /// Packets with SYN alone.
+    pub syn_count: u64,
+    /// Packets with SYN and ACK, and no data.
+    pub synack_count: u64,
+    /// From the client's first SYN to its ACK of SYN+ACK.
+    pub rtt: Timing,
+    /// From the first SYN+ACK to the client's ACK of it.
+    pub rtt_client: Timing,
+    /// From the client's first SYN to each SYN+ACK that acknowledges it.
+    pub rtt_server: Timing,
+    /// From the client's question to the server's bare ACK of it.
+    pub srt: Timing,
+    /// From the client's question to the first data of the server's answer; of UDP, to the first datagram.
+    pub art: Timing,
+    /// Packets that begin with what was sent before; SYN and SYN+ACK that came again among them.
+    pub retrans: Pair,
+    /// SYNs that came again.
+    pub retrans_syn: u64,
+    /// SYN+ACKs that came again.
+    pub retrans_synack: u64,
+    /// Packets before others that were seen earlier.
+    pub ooo: Pair,
+    /// Packets with a window of 0, but SYN, SYN+ACK of a SYN that was seen, and RST.
+    pub zero_win: Pair,
 }
 
 impl AddAssign<&Meter> for Meter {
@@ -75,5 +140,17 @@ impl AddAssign<&Meter> for Meter {
         self.l4_byte += other.l4_byte;
         self.new_flow += other.new_flow;
         self.closes += other.closes;
+        self.syn_count += other.syn_count;
+        self.synack_count += other.synack_count;
+        self.rtt += other.rtt;
+        self.rtt_client += other.rtt_client;
+        self.rtt_server += other.rtt_server;
+        self.srt += other.srt;
+        self.art += other.art;
+        self.retrans += other.retrans;
+        self.retrans_syn += other.retrans_syn;
+        self.retrans_synack += other.retrans_synack;
+        self.ooo += other.ooo;
+        self.zero_win += other.zero_win;
     }
 }

@@ -1,33 +1,101 @@
 //! One TCP connection, as seen from between its ends.
 
+mod received;
 pub(crate) mod state;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use crate::close::CloseType;
 use crate::digest::{Flags, Segment};
-use crate::meter::Side;
-use crate::tcp::state::State;
+use crate::meter::{Meter, Side};
 use crate::timeouts::Timeout;
+use received::{Arrival, Received};
+use state::State;
+use times::{LEAST_DATA, Times};
 
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     state: State,
     timeout: Timeout,
-    /// All flags that each side has ever set, the client's first.
+    /// All flags that each side has ever set, the client's first, as in all pairs here.
     flags: [Flags; 2],
+    syn_sent: [bool; 2],
+    syn_ack_sent: [bool; 2],
+    received: [Received; 2],
+    times: Times,
+    /// The latest time of a packet that times were measured by.
+    last_ns: u64,
 }
 
 impl Connection {
     pub(crate) fn new() -> Self {
-        Self { state: State::Raw, timeout: Timeout::Others, flags: [Flags::NONE; 2] }
+        Self {
+            state: State::Raw,
+            timeout: Timeout::Others,
+            flags: [Flags::NONE; 2],
+            syn_sent: [false; 2],
+            syn_ack_sent: [false; 2],
+            received: Default::default(),
+            times: Times::new(),
+            last_ns: 0,
+        }
     }
 
-    pub(crate) fn packet(&mut self, segment: &Segment, side: Side) {
+    /// A packet with `payload` bytes of data, at `now_ns`.
+    pub(crate) fn packet(&mut self, segment: &Segment, payload: u32, side: Side, now_ns: u64, meter: &mut Meter) {
         let seen = &mut self.flags[side as usize];
         *seen = seen.with(segment.flags);
         (self.state, self.timeout) = self.state.next(segment.flags, side);
+        let role = Role::of(segment.flags, payload);
+        meter.syn_count += u64::from(role == Role::Syn);
+        meter.synack_count += u64::from(role == Role::SynAck);
+        match role {
+            Role::None => self.times.disturbed(),
+            // Nothing can be measured by times that run backwards.
+            _ if now_ns < self.last_ns => {}
+            role => {
+                self.last_ns = now_ns;
+                self.measure(role, segment, payload, side, meter);
+            }
+        }
+    }
+
+    fn measure(&mut self, role: Role, segment: &Segment, payload: u32, side: Side, meter: &mut Meter) {
+        match role {
+            Role::None => {}
+            Role::Syn => {
+                if std::mem::replace(&mut self.syn_sent[side as usize], true) {
+                    meter.retrans.add(side, 1);
+                    meter.retrans_syn += 1;
+                }
+                self.times.syn(segment, side, self.last_ns);
+            }
+            Role::SynAck => {
+                if std::mem::replace(&mut self.syn_ack_sent[side as usize], true) {
+                    meter.retrans.add(side, 1);
+                    meter.retrans_synack += 1;
+                }
+                self.times.syn_ack(segment, side, self.last_ns, meter);
+            }
+            Role::Data if !self.data(segment, payload, side, meter) => return self.times.forget_question(),
+            Role::Data | Role::Other => self.times.packet(segment, payload, side, self.last_ns, meter),
+        }
+        if segment.window == 0 && !self.times.in_handshake() {
+            meter.zero_win.add(side, 1);
+        }
+    }
+
+    /// Whether data fits what was seen before.
+    fn data(&mut self, segment: &Segment, payload: u32, side: Side, meter: &mut Meter) -> bool {
+        match self.received[side as usize].segment(segment.seq, payload) {
+            Arrival::New => {}
+            Arrival::Again => meter.retrans.add(side, 1),
+            Arrival::OutOfOrder => meter.ooo.add(side, 1),
+            Arrival::Overlap => return false,
+        }
+        true
     }
 
     /// How long it may be silent now.
@@ -70,5 +138,39 @@ impl Connection {
         let [client, server] = self.flags;
         let pushed = client.contains(Flags::PSH) || server.contains(Flags::PSH);
         !pushed && client.contains(Flags::SYN.with(Flags::RST)) && server.contains(Flags::SYN.with(Flags::ACK))
+    }
+}
+
+/// What a packet is to what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// A reset, or flags that no conversation has.
+    None,
+    /// SYN alone.
+    Syn,
+    /// SYN+ACK without data.
+    SynAck,
+    /// Data.
+    Data,
+    /// Anything else: acknowledgments, the end of data.
+    Other,
+}
+
+impl Role {
+    fn of(flags: Flags, payload: u32) -> Self {
+        let has = |flag| flags.contains(flag);
+        let senseless = has(Flags::SYN) && has(Flags::FIN);
+        let unacknowledged = !has(Flags::ACK) && flags != Flags::SYN;
+        if has(Flags::RST) || senseless || unacknowledged {
+            Self::None
+        } else if flags == Flags::SYN {
+            Self::Syn
+        } else if flags == Flags::SYN.with(Flags::ACK) && payload == 0 {
+            Self::SynAck
+        } else if payload >= LEAST_DATA {
+            Self::Data
+        } else {
+            Self::Other
+        }
     }
 }

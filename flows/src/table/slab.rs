@@ -21,6 +21,9 @@ struct Entry {
     after: u32,
 }
 
+// What `Config::capacity` promises.
+const _: () = assert!(size_of::<Entry>() <= 1_024);
+
 /// No more flows than it was made for. Nothing is moved or cleared as a whole, so that nothing takes long.
 #[derive(Debug)]
 pub(super) struct Slab {

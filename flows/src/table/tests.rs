@@ -152,6 +152,30 @@ fn who_is_the_client() {
 }
 
 #[test]
+fn a_datagram_is_answered_by_the_next_one() {
+    let art = |packets: &[(u64, bool, u32)]| {
+        let digest = |&(time, asks, l4_bytes): &(u64, bool, u32)| {
+            let (source, destination) = if asks { (client(), server()) } else { (server(), client()) };
+            Digest { l4_bytes, ..udp(time, source, destination) }
+        };
+        let records = records(&packets.iter().map(digest).collect::<Vec<_>>());
+        let mut all = Meter::default();
+        records.iter().for_each(|record| all += &record.meter);
+        [all.art.sum_us(), all.art.count, all.art.max_us()]
+    };
+    assert_eq!(art(&[(1_000, true, 9), (1_024, false, 9), (1_050, false, 9)]), [24_000, 1, 24_000]);
+    assert_eq!(
+        art(&[(1_000, true, 9), (1_010, true, 9), (1_024, false, 0)]),
+        [14_000, 1, 14_000],
+        "the latest question"
+    );
+    assert_eq!(art(&[(1_000, true, 0), (1_024, false, 9)]), [0, 0, 0], "nothing was asked");
+    assert_eq!(art(&[(1_000, true, 9), (3_500, false, 9)]), [2_500_000, 1, 2_500_000], "in another second");
+    let two = [(1_000, true, 9), (1_001, false, 9), (1_010, true, 9), (1_013, false, 9)];
+    assert_eq!(art(&two), [4_000, 2, 3_000]);
+}
+
+#[test]
 fn owners_and_versions_tell_flows_apart() {
     let owned = |owner| udp(1_000, client(), server()).owned_by(None, owner);
     let v6 = |port| Endpoint { address: IpAddr::V6(Ipv6Addr::LOCALHOST), ..end(0, port) };

@@ -1,5 +1,8 @@
 //! The states of a connection, and what moves it from one to another.
 
+#[cfg(test)]
+mod tests;
+
 use crate::digest::Flags;
 use crate::meter::Side;
 use crate::timeouts::Timeout;
