@@ -2,7 +2,8 @@
 //!
 //! A [`Digest`] is what is kept of a packet: time, lengths, endpoints, and the fields of its TCP header. A [`Table`] joins
 //! digests to flows, follows each one's TCP state, and tells a [`Sink`] once a second what a flow did in that second: a
-//! [`Record`], with a [`Meter`] of what was counted, and at its end a [`CloseType`] that says how it ended.
+//! [`Record`], with a [`Meter`] of what was counted, and at its end a [`CloseType`] that says how it ended. [`Rows`] are a sink
+//! that adds records up, by container, server port and pair, for each second and each minute.
 //!
 //! The definitions are those of FlowMetrics, as DeepFlow's agent implements them; docs/flows.md of the repository has them,
 //! and says where and why this crate differs. Whose an endpoint is, the caller says; the crate knows owners as numbers.
@@ -40,6 +41,7 @@ mod digest;
 mod flow;
 mod meter;
 mod record;
+mod rows;
 mod table;
 mod tcp;
 mod timeouts;
@@ -48,6 +50,7 @@ pub use close::{CloseType, Closes};
 pub use digest::{Digest, Endpoint, Flags, Kind, Segment};
 pub use meter::{Meter, Pair, Side, Timing};
 pub use record::{FlowId, Record, Sink};
+pub use rows::{Batch, EdgeRow, Grain, Observation, Rows, SingleRow};
 pub use table::{Config, Counters, Table, Volume};
 pub use timeouts::Timeouts;
 

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use crate::close::Closes;
 
 /// Who sent a packet of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Side {
     /// Who began the conversation.
     Client,
@@ -130,6 +130,23 @@ pub struct Meter {
     pub ooo: Pair,
     /// Packets with a window of 0, but SYN, SYN+ACK of a SYN that was seen, and RST.
     pub zero_win: Pair,
+}
+
+impl Meter {
+    /// The same from the server's point of view: `tx` is what it sent.
+    #[must_use]
+    pub const fn swapped(self) -> Self {
+        Self {
+            packet: self.packet.swapped(),
+            byte: self.byte.swapped(),
+            l3_byte: self.l3_byte.swapped(),
+            l4_byte: self.l4_byte.swapped(),
+            retrans: self.retrans.swapped(),
+            ooo: self.ooo.swapped(),
+            zero_win: self.zero_win.swapped(),
+            ..self
+        }
+    }
 }
 
 impl AddAssign<&Meter> for Meter {

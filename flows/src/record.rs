@@ -4,7 +4,7 @@ use crate::digest::Endpoint;
 use crate::meter::Meter;
 
 /// Which flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlowId {
     /// Who began it.
     pub client: Endpoint,

@@ -55,4 +55,11 @@ impl Timeouts {
         };
         timeout.clamp(SECOND, LONGEST)
     }
+
+    /// For how long any flow may be silent.
+    pub(crate) fn longest(&self) -> u64 {
+        use Timeout::{ClosedFin, ClosingRst, Established, OpeningRst, Others};
+        let all = [Established, ClosingRst, OpeningRst, ClosedFin, Others];
+        all.iter().map(|&which| self.get(which)).max().unwrap_or(LONGEST)
+    }
 }

@@ -1,0 +1,229 @@
+//! Tables of what containers, server ports and pairs did in a second or in a minute.
+
+mod open;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::SECOND;
+use crate::digest::Endpoint;
+use crate::meter::{Meter, Side};
+use crate::record::{FlowId, Record, Sink};
+use crate::table::Volume;
+use crate::timeouts::Timeouts;
+use open::{Open, Tally};
+
+/// How long the time is that a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Grain {
+    /// A second.
+    Second,
+    /// A minute.
+    Minute,
+}
+
+impl Grain {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Second, Self::Minute];
+
+    /// How many seconds it is.
+    #[must_use]
+    pub const fn seconds(self) -> u64 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+        }
+    }
+}
+
+/// Where a flow was seen from: the end that is at home here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Observation {
+    /// The client's, and that of flows that nobody here owns.
+    Client,
+    /// The server's.
+    Server,
+    /// Both.
+    Local,
+}
+
+impl Observation {
+    /// Of a flow between these two.
+    #[must_use]
+    pub const fn of(client: &Endpoint, server: &Endpoint) -> Self {
+        match (client.owner, server.owner) {
+            (Some(_), Some(_)) => Self::Local,
+            (None, Some(_)) => Self::Server,
+            (_, None) => Self::Client,
+        }
+    }
+
+    /// `c`, `s` or `local`: its name in `FlowMetrics`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "c",
+            Self::Server => "s",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// What one end of flows did: of `vtap_flow` and `vtap_flow_port`.
+///
+/// All pairs are from its own point of view: `tx` is what it sent, be it client or server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SingleRow {
+    /// Whether it was client or server of these flows.
+    pub side: Side,
+    /// Address and owner. Its port is that of the server, and 0 of clients and in `vtap_flow`.
+    pub end: Endpoint,
+    /// The IP protocol number.
+    pub protocol: u8,
+    /// Flows of TCP and UDP that lived at some time: see [`Rows`].
+    pub flow_load: u64,
+    /// What was counted.
+    pub meter: Meter,
+}
+
+/// What flows between two ends did: of `vtap_flow_edge` and `vtap_flow_edge_port`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EdgeRow {
+    /// Client and server; the client's port is 0, and in `vtap_flow_edge` the server's, too.
+    pub flow: FlowId,
+    /// Where they were seen from.
+    pub observation: Observation,
+    /// Flows of TCP and UDP that lived at some time: see [`Rows`].
+    pub flow_load: u64,
+    /// What was counted; `tx` is what the client sent.
+    pub meter: Meter,
+}
+
+/// All rows about one second or one minute, each table in the order of its tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Of what length.
+    pub grain: Grain,
+    /// Where it begins, in seconds since 1970.
+    pub start: u64,
+    /// `vtap_flow`: by owner and address.
+    pub flow: Vec<SingleRow>,
+    /// `vtap_flow_port`: by the server's port, too.
+    pub flow_port: Vec<SingleRow>,
+    /// `vtap_flow_edge`: by pair.
+    pub flow_edge: Vec<EdgeRow>,
+    /// `vtap_flow_edge_port`: by pair and the server's port.
+    pub flow_edge_port: Vec<EdgeRow>,
+}
+
+/// Adds up records to rows.
+///
+/// Each record counts once in its second and once in its minute. A flow gives one row in each table of edges; in the others it
+/// gives one for each end that is at home here, or one for its client if none is. So the sums over tables are the same, with
+/// [local](Observation::Local) flows twice in those of single ends.
+///
+/// `flow_load` of an edge, a port and a time: the flows that lived when it began, and those that began in it. Of what is put
+/// together of several of these it is the sum over those of which something is told in that time.
+///
+/// Memory is bounded by the number of edges with ports in a second or minute that is not over; records that find no room
+/// are counted in [`refused`](Self::refused).
+#[derive(Debug)]
+pub struct Rows {
+    open: [Open; 2],
+    refused: Volume,
+}
+
+impl Rows {
+    /// No rows. There will be as many as `capacity` in a second, and as many in a minute, of `vtap_flow_edge_port`. The
+    /// timeouts are those of the table whose records these are.
+    #[must_use]
+    pub fn new(capacity: usize, timeouts: &Timeouts) -> Self {
+        let longest_silence = timeouts.longest() / SECOND;
+        Self { open: Grain::ALL.map(|grain| Open::new(grain, capacity, longest_silence)), refused: Volume::default() }
+    }
+
+    /// Gives out all rows of times that end before `second`, in the order of time: [`Table::window`](crate::Table::window) says
+    /// up to where all has been told.
+    pub fn close_before(&mut self, second: u64, out: &mut impl FnMut(Batch)) {
+        for open in &mut self.open {
+            while let Some((start, tallies)) = open.close_before(second) {
+                out(batch(open.grain(), start, &tallies));
+            }
+        }
+    }
+
+    /// Gives out all rows.
+    pub fn finish(mut self, out: &mut impl FnMut(Batch)) {
+        self.close_before(u64::MAX, out);
+    }
+
+    /// Packets that are missing in rows of a second or of a minute, for want of room.
+    #[must_use]
+    pub fn refused(&self) -> Volume {
+        self.refused
+    }
+}
+
+impl Sink for Rows {
+    fn record(&mut self, record: &Record) {
+        let taken = self.open.each_mut().map(|open| open.record(record));
+        if taken.contains(&false) {
+            self.refused.packets += record.meter.packet.sum();
+            self.refused.bytes += record.meter.byte.sum();
+        }
+    }
+}
+
+fn batch(grain: Grain, start: u64, tallies: &BTreeMap<FlowId, Tally>) -> Batch {
+    let all = || tallies.iter().map(|(&flow, &tally)| (flow, tally));
+    let portless = |flow: FlowId| FlowId { server: without_port(flow.server), ..flow };
+    Batch {
+        grain,
+        start,
+        flow: singles(all().map(|(flow, tally)| (portless(flow), tally))),
+        flow_port: singles(all()),
+        flow_edge: edges(merged(all().map(|(flow, tally)| (portless(flow), tally)))),
+        flow_edge_port: edges(all()),
+    }
+}
+
+fn edges(tallies: impl IntoIterator<Item = (FlowId, Tally)>) -> Vec<EdgeRow> {
+    let row = |(flow, tally): (FlowId, Tally)| EdgeRow {
+        flow,
+        observation: Observation::of(&flow.client, &flow.server),
+        flow_load: tally.flow_load,
+        meter: tally.meter,
+    };
+    tallies.into_iter().map(row).collect()
+}
+
+fn singles(tallies: impl Iterator<Item = (FlowId, Tally)>) -> Vec<SingleRow> {
+    let ends = tallies.flat_map(|(flow, tally)| {
+        let observation = Observation::of(&flow.client, &flow.server);
+        let client = || ((flow.client, Side::Client, flow.protocol), tally);
+        let server = || ((flow.server, Side::Server, flow.protocol), Tally { meter: tally.meter.swapped(), ..tally });
+        let client = (observation != Observation::Server).then(client);
+        client.into_iter().chain((observation != Observation::Client).then(server))
+    });
+    let row = |((end, side, protocol), tally): ((Endpoint, Side, u8), Tally)| SingleRow {
+        side,
+        end,
+        protocol,
+        flow_load: tally.flow_load,
+        meter: tally.meter,
+    };
+    merged(ends).into_iter().map(row).collect()
+}
+
+fn merged<K: Ord>(tallies: impl Iterator<Item = (K, Tally)>) -> BTreeMap<K, Tally> {
+    let mut merged = BTreeMap::<K, Tally>::new();
+    for (key, tally) in tallies {
+        *merged.entry(key).or_default() += &tally;
+    }
+    merged
+}
+
+fn without_port(end: Endpoint) -> Endpoint {
+    Endpoint { port: 0, ..end }
+}

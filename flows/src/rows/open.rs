@@ -1,0 +1,110 @@
+//! Seconds, or minutes, that are not over.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use super::{Grain, without_port};
+use crate::meter::Meter;
+use crate::record::{FlowId, Record};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// What was counted of an edge.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) flow_load: u64,
+    pub(super) meter: Meter,
+}
+
+impl AddAssign<&Tally> for Tally {
+    fn add_assign(&mut self, other: &Tally) {
+        self.flow_load += other.flow_load;
+        self.meter += &other.meter;
+    }
+}
+
+/// Flows of an edge that live at the end of a time that is over.
+#[derive(Clone, Copy, Debug)]
+struct Living {
+    flows: u64,
+    /// When something was told of them last, in seconds.
+    told: u64,
+}
+
+/// Times of one length that are not over, by their start in seconds.
+#[derive(Debug)]
+pub(super) struct Open {
+    grain: Grain,
+    capacity: usize,
+    longest_silence: u64,
+    times: BTreeMap<u64, BTreeMap<FlowId, Tally>>,
+    living: BTreeMap<FlowId, Living>,
+    /// When those that nothing was told of were looked for last, in seconds.
+    cleared: u64,
+}
+
+impl Open {
+    pub(super) fn new(grain: Grain, capacity: usize, longest_silence: u64) -> Self {
+        let (times, living) = (BTreeMap::new(), BTreeMap::new());
+        Self { grain, capacity, longest_silence, times, living, cleared: 0 }
+    }
+
+    pub(super) fn grain(&self) -> Grain {
+        self.grain
+    }
+
+    /// Adds a record; `false` if there is no room for it.
+    pub(super) fn record(&mut self, record: &Record) -> bool {
+        let start = record.second - record.second % self.grain.seconds();
+        let edge = FlowId { client: without_port(record.flow.client), ..record.flow };
+        let tallies = self.times.entry(start).or_default();
+        if let Some(tally) = tallies.get_mut(&edge) {
+            tally.meter += &record.meter;
+            return true;
+        }
+        if tallies.len() >= self.capacity {
+            return false;
+        }
+        tallies.insert(edge, Tally { flow_load: 0, meter: record.meter });
+        true
+    }
+
+    /// The first of the times that end before `second`, and what was counted in it.
+    pub(super) fn close_before(&mut self, second: u64) -> Option<(u64, BTreeMap<FlowId, Tally>)> {
+        let first = self.times.first_entry()?;
+        if first.key().saturating_add(self.grain.seconds()) > second {
+            return None;
+        }
+        let (start, mut tallies) = first.remove_entry();
+        for (edge, tally) in tallies.iter_mut().filter(|(edge, _)| matches!(edge.protocol, TCP | UDP)) {
+            self.load(start, *edge, tally);
+        }
+        self.clear(start);
+        Some((start, tallies))
+    }
+
+    /// Who lives, and who lives on.
+    fn load(&mut self, start: u64, edge: FlowId, tally: &mut Tally) {
+        let carried = self.living.get(&edge).map_or(0, |living| living.flows);
+        // What was refused may be missing, and something is told of one flow at least.
+        tally.flow_load = (carried + tally.meter.new_flow).max(1);
+        match tally.flow_load.saturating_sub(tally.meter.closes.total()) {
+            0 => {
+                self.living.remove(&edge);
+            }
+            flows => {
+                self.living.insert(edge, Living { flows, told: start });
+            }
+        }
+    }
+
+    /// Forgets flows whose end was refused, once in a while.
+    fn clear(&mut self, start: u64) {
+        let while_ago = self.longest_silence + Grain::Minute.seconds();
+        if start.saturating_sub(self.cleared) > while_ago {
+            self.cleared = start;
+            self.living.retain(|_, living| start.saturating_sub(living.told) <= while_ago);
+        }
+    }
+}
