@@ -21,6 +21,7 @@ use crate::report::Context;
 use crate::workers::{self, Owners};
 
 mod attach;
+mod attached;
 mod bell;
 mod captures;
 mod cores;

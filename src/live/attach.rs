@@ -6,12 +6,13 @@ use std::io;
 use core_affinity::CoreId;
 use portlane_classify::{Arriving, Direction, Found};
 use portlane_rings::{
-    self as rings, Bound, Gate, GateCounters, Interface, Offender, Options, Owners, Part, Pool, Rules, Side, Socket,
-    Steering, Verdict, VerdictCounters,
+    self as rings, Bound, Gate, GateCounters, Interface, Options, Owners, Part, Pool, Rules, Side, Socket, Steering,
+    Verdict, VerdictCounters,
 };
-use portlane_stats::live::{AttachedReport, OffenderReport};
+use portlane_stats::live::AttachedReport;
 use portlane_stats::snapshot::{Directions, Mode};
 
+use super::attached;
 use super::duties::{self, Duty};
 use super::numbers::mode;
 use crate::attach::names;
@@ -121,14 +122,8 @@ impl Verdicts {
 
     /// What else is known of attached interfaces.
     pub(super) fn attached(&self) -> io::Result<BTreeMap<String, AttachedReport>> {
-        let offenders = self.at_gate.as_ref().map_or(Ok(Vec::new()), |at_gate| at_gate.counters.offenders())?;
-        let report = |offender| AttachedReport { last_offender: Some(last(offender)) };
-        Ok(offenders.into_iter().map(|(name, offender)| (name, report(offender))).collect())
+        self.at_gate.as_ref().map_or(Ok(BTreeMap::new()), |at_gate| attached::reports(&at_gate.counters))
     }
-}
-
-fn last(Offender { verdict, protocol, address, port }: Offender) -> OffenderReport {
-    OffenderReport { verdict: verdict.as_str().to_owned(), protocol, address, port }
 }
 
 /// From where frames come.

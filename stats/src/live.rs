@@ -50,6 +50,8 @@ pub struct SocketReport {
 /// The interface of an attached container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachedReport {
+    /// Frames for the container that its interface had no room for, or that were too long for it, since the interface was made.
+    pub undelivered: u64,
     /// The last packet that the container should not have sent; `None` if there was none.
     #[serde(default)]
     pub last_offender: Option<OffenderReport>,

@@ -65,7 +65,7 @@ pub(crate) fn steered() -> Snapshot {
     let containers = counted(&[("asked", 2), ("foreign_port", 0), ("owned", 477)]);
     let last_offender =
         OffenderReport { verdict: "foreign_port".to_owned(), protocol: 17, address: [10, 0, 0, 1].into(), port: 6_999 };
-    let attached = AttachedReport { last_offender: Some(last_offender) };
+    let attached = AttachedReport { undelivered: 3, last_offender: Some(last_offender) };
     Snapshot {
         steering: [("eth0".to_owned(), uplink), ("veth-web".to_owned(), containers)].into(),
         attached: [("veth-web".to_owned(), attached)].into(),

@@ -246,3 +246,22 @@ pub(crate) fn names() {
     }
     host.end(portlane);
 }
+
+/// What is delivered to a container, and its interface does not take, is counted with the container.
+pub(crate) fn undelivered() {
+    let host = Host::new();
+    let portlane = host.start(&host.both(""));
+    let of = |interface: &str| host.stats().attached[interface].undelivered;
+    host.web.command("ip", &["link", "set", "eth0", "mtu", "576"]).unwrap();
+    let heard = udp(&host.web, SERVER, WEB, Duration::from_secs(5));
+    let client = udp(&host.client, CLIENT, NOBODYS, Duration::from_secs(5));
+    for len in [1_000, 1_400, 500] {
+        client.send_to(&vec![7; len], (SERVER, WEB)).unwrap();
+    }
+    assert_eq!(heard.recv(&mut [0; 2_000]).unwrap(), 500);
+    eventually(|| of("plc-web") == 2, || format!("{:?}", host.stats().attached));
+    assert_eq!(of("plc-db"), 0);
+    let said = host.said(&["stats"]);
+    assert!(said.contains("; 2 undelivered\n"), "{said}");
+    drop(portlane);
+}

@@ -196,6 +196,7 @@ fn main() -> ExitCode {
         trial("one_containers_questions_leave_room_for_anothers", host_icmp::many_questions),
         trial("one_containers_pings_leave_room_for_anothers", host_icmp::many_pings),
         trial("attached_containers_ask_for_names", host_icmp::names),
+        trial("what_a_container_has_no_room_for_is_counted", host_icmp::undelivered),
         trial("a_hundred_attached_containers_come_and_go_in_any_order", host_many::in_any_order),
         trial("attached_containers_have_ipv6", host_many::ipv6).with_ignored_flag(forbidden || !has_ipv6),
         trial("long_packets_arrive_at_attached_containers", host_many::long_packets),

@@ -160,6 +160,12 @@ impl GateCounters {
         attached.interfaces.iter().map(of).collect()
     }
 
+    /// The names of the attached interfaces.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.lock().interfaces.keys().cloned().collect()
+    }
+
     /// The last packet of each attached interface that should not have been sent, by its name; of those that sent one.
     ///
     /// # Errors

@@ -18,7 +18,8 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
 }
 
 /// What follows the verdicts of an attached container's interface.
-pub(super) fn attached(AttachedReport { last_offender }: &AttachedReport) -> String {
+pub(super) fn attached(AttachedReport { undelivered, last_offender }: &AttachedReport) -> String {
+    let undelivered = if *undelivered > 0 { format!("; {undelivered} undelivered") } else { String::new() };
     let last = last_offender.as_ref().map(|OffenderReport { verdict, protocol, address, port }| {
         let protocol = match protocol {
             1 => "icmp".to_owned(),
@@ -30,7 +31,7 @@ pub(super) fn attached(AttachedReport { last_offender }: &AttachedReport) -> Str
         };
         format!("; the last {} was {protocol} from {address}, port {port}", printable(verdict))
     });
-    last.unwrap_or_default()
+    undelivered + &last.unwrap_or_default()
 }
 
 fn memory(&MemoryReport { frames, frame_bytes, huge_pages }: &MemoryReport) -> String {

@@ -45,7 +45,7 @@ fn json_survives_the_trip_and_can_be_rendered_elsewhere() {
 #[test]
 fn what_the_steering_program_has_decided_is_shown() {
     let lines = "steering of eth0: 12345 foreign_port, 7 other_protocol, 90 owned\n\
-                 steering of veth-web: 2 asked, 477 owned; the last foreign_port was udp from 10.0.0.1, port 6999\n";
+                 steering of veth-web: 2 asked, 477 owned; 3 undelivered; the last foreign_port was udp from 10.0.0.1, port 6999\n";
     assert!(text::render(&samples::steered()).ends_with(lines));
     assert!(!text::render(&samples::snapshot()).contains("steering"));
     let json: Value = serde_json::from_str(&json::render(&samples::steered())).unwrap();

@@ -56,6 +56,11 @@ fn write_interfaces(out: &mut Writer, snapshot: &Snapshot) -> fmt::Result {
             steered.sample(&labels(&[("interface", interface), ("verdict", verdict)]), count)?;
         }
     }
+    let help = "Frames for an attached container that its interface had no room for.";
+    let mut undelivered = out.family(Kind::Counter, "portlane_undelivered_frames", help)?;
+    for (interface, attached) in &snapshot.attached {
+        undelivered.sample(&labels(&[("interface", interface)]), attached.undelivered)?;
+    }
     Ok(())
 }
 

@@ -48,6 +48,7 @@ fn everything() -> Snapshot {
     all.sockets = live.sockets;
     all.workers = live.workers;
     all.steering = steered.steering;
+    all.attached = steered.attached;
     all.containers[0].egress.rates = samples::followed().containers[0].egress.rates;
     all.containers[1].id = "a \"b\"\\c".to_owned();
     all
@@ -186,6 +187,7 @@ fn figures_are_those_of_the_report() {
         ("portlane_worker_slept_seconds_total{worker=\"0\"}", "1.9"),
         ("portlane_interface_info{interface=\"eth0\",mode=\"zero-copy\"}", "1"),
         ("portlane_steered_frames_total{interface=\"eth0\",verdict=\"owned\"}", "90"),
+        ("portlane_undelivered_frames_total{interface=\"veth-web\"}", "3"),
         ("container_network_transmit_bytes_total{container=\"web\",interface=\"veth-web\"}", "1204552"),
         ("container_network_receive_errors_total{container=\"web\",interface=\"veth-web\"}", "0"),
     ] {
