@@ -195,7 +195,7 @@ pub(crate) fn settled(look: impl Fn() -> (Snapshot, KernelCount)) -> (Snapshot, 
 
 /// Three echo requests, all of which must be answered.
 pub(crate) fn ping(from: &Namespace, to: &str) {
-    let said = from.command("ping", &["-c", "3", "-i", "0.05", "-w", "5", to]).unwrap();
+    let said = from.command("ping", &["-c", "3", "-i", "0.05", "-W", "5", to]).unwrap();
     assert!(said.contains(" 0% packet loss"), "{said}");
 }
 

@@ -111,7 +111,9 @@ struct Raw {
 impl Raw {
     fn open(namespace: &Namespace) -> Self {
         let options = Options { frames: 2_048, ring_size: 512, ..Options::default() };
-        let (pool, ends) = namespace.within(|| open_wire(["eth0", "spare"], &options)).unwrap().unwrap();
+        let (mut pool, mut ends) = namespace.within(|| open_wire(["eth0", "spare"], &options)).unwrap().unwrap();
+        // The kernel is given frames for what arrives before anybody asks for it.
+        ends[0].receive(&mut pool, &mut Vec::new(), 64).unwrap();
         Self { pool, ends }
     }
 

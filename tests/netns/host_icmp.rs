@@ -36,7 +36,7 @@ fn with_ipv6(host: &Host) -> [Ipv6Addr; 2] {
 
 /// Twenty echo requests of one identifier, all of which must be answered, and once.
 fn ping_as(identifier: &str, from: &Namespace, to: &str) {
-    let said = from.command("ping", &["-e", identifier, "-c", "20", "-i", "0.02", "-w", "10", to]).unwrap();
+    let said = from.command("ping", &["-e", identifier, "-c", "20", "-i", "0.02", "-W", "10", to]).unwrap();
     assert!(said.contains(" 20 received") && !said.contains("DUP"), "{said}");
 }
 
@@ -56,7 +56,7 @@ fn pings_of(host: &Host, client: &str, server: &str) {
         scope.spawn(|| ping(&host.host, client));
     });
     // In fragments.
-    let said = host.db.command("ping", &["-s", "4000", "-c", "3", "-i", "0.05", "-w", "5", client]).unwrap();
+    let said = host.db.command("ping", &["-s", "4000", "-c", "3", "-i", "0.05", "-W", "5", client]).unwrap();
     assert!(said.contains(" 0% packet loss"), "{said}");
 
     let after = host.settled();
@@ -143,8 +143,13 @@ pub(crate) fn foreign_addresses() {
     for heard in &heard {
         assert_eq!(heard.recv(&mut [0; 8_000]).unwrap(), 4_000);
     }
-    let links =
-        host.client.command("ip", &["-6", "-brief", "address", "show", "dev", "eth0", "scope", "link"]).unwrap();
+    let of_link = |more: &[&str]| {
+        let words = [&["-6", "-brief", "address", "show", "dev", "eth0", "scope", "link"], more].concat();
+        host.client.command("ip", &words).unwrap()
+    };
+    // It is not answered for before it is known that nobody else has it.
+    eventually(|| of_link(&["tentative"]).is_empty(), || of_link(&[]));
+    let links = of_link(&[]);
     let link = links.split_ascii_whitespace().find_map(|word| word.strip_suffix("/64")).unwrap();
     ping(&host.web, &format!("{link}%eth0"));
     assert_eq!(of("plc-web"), 8);

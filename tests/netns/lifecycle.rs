@@ -133,7 +133,7 @@ impl<'a> KernelRoute<'a> {
     }
 
     fn assert_forwards(&self) {
-        let said = self.0.client.command("ping", &["-c", "1", "-w", "5", "10.79.0.2"]).unwrap();
+        let said = self.0.client.command("ping", &["-c", "1", "-W", "5", "10.79.0.2"]).unwrap();
         assert!(said.contains(" 0% packet loss"), "{said}");
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn flood() {
     const LEN: usize = 1_000;
     let bench = Bench::new();
     let _portlane = bench.start(&slow("2mbit", "{ kind = \"codel\", limit = 50 }"));
-    let sink = udp(&bench.server, SERVER, SLOW, Duration::from_secs(1));
+    let sink = udp(&bench.server, SERVER, SLOW, Duration::from_secs(3));
     let echo = Echo::new(&bench, FREE);
     // The hosts know each other before it begins.
     echo.ask(b"are you there?");

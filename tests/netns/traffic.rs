@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::RcvBufForce;
 use portlane::netns::Namespace;
 use portlane_classify::Direction;
 use socket2::SockRef;
@@ -91,11 +93,12 @@ fn send_all(mut from: TcpStream, mut to: TcpStream, payload: &[u8]) -> Duration 
     elapsed
 }
 
-/// A UDP socket in a namespace, which waits for `patience` at most.
+/// A UDP socket in a namespace, which waits for `patience` at most, and keeps what comes while its reader is off its core.
 pub(crate) fn udp(namespace: &Namespace, address: impl Into<IpAddr>, port: u16, patience: Duration) -> UdpSocket {
     let address = address.into();
     let socket = namespace.within(|| UdpSocket::bind((address, port))).unwrap().unwrap();
     socket.set_read_timeout(Some(patience)).unwrap();
+    setsockopt(&socket, RcvBufForce, &(8 << 20)).unwrap();
     socket
 }
 
