@@ -143,13 +143,14 @@ pub(crate) fn foreign_addresses() {
     for heard in &heard {
         assert_eq!(heard.recv(&mut [0; 8_000]).unwrap(), 4_000);
     }
-    let of_link = |more: &[&str]| {
-        let words = [&["-6", "-brief", "address", "show", "dev", "eth0", "scope", "link"], more].concat();
-        host.client.command("ip", &words).unwrap()
+    // Until kernels have made sure of those on the link, they neither answer for them nor send from them.
+    let tentative = || {
+        let of = |of: &Namespace| of.command("ip", &["-6", "address", "show", "dev", "eth0", "tentative"]).unwrap();
+        [&host.client, &host.host, &host.web].map(of).concat()
     };
-    // It is not answered for before it is known that nobody else has it.
-    eventually(|| of_link(&["tentative"]).is_empty(), || of_link(&[]));
-    let links = of_link(&[]);
+    eventually(|| tentative().is_empty(), tentative);
+    let links =
+        host.client.command("ip", &["-6", "-brief", "address", "show", "dev", "eth0", "scope", "link"]).unwrap();
     let link = links.split_ascii_whitespace().find_map(|word| word.strip_suffix("/64")).unwrap();
     ping(&host.web, &format!("{link}%eth0"));
     assert_eq!(of("plc-web"), 8);
