@@ -237,8 +237,10 @@ impl Steering {
         let mut loader = EbpfLoader::new();
         loader.override_global("delivery", &delivery, true);
         if delivery == 0 {
-            // Pings are of containers behind a gate.
-            loader.map_max_entries("pings", 1);
+            // What is of containers behind a gate takes no memory.
+            for name in ["attached", "members", "offenders", "pings", "sources"] {
+                loader.map_max_entries(name, 1);
+            }
         }
         for (side, queues) in Side::ALL.into_iter().zip(queues) {
             loader.map_max_entries(side.names().1, queues.max(1));
