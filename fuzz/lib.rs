@@ -7,6 +7,7 @@
 //! | `capture_requests` | captures that are asked for of a running portlane |
 //! | `config` | configurations with the wrong values, and text that is none |
 //! | `containers` | containers that are asked for at run time, and the file that they are kept in |
+//! | `flows` | frames of any flows, at any time |
 //! | `http` | requests for metrics: `Accept` headers and queries |
 //! | `shaper` | packets in any order, in lanes with any limits, at any time |
 //!
@@ -23,6 +24,8 @@ mod config;
 mod containers;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod flows;
 #[cfg(test)]
 mod http;
 #[cfg(test)]

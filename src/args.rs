@@ -143,6 +143,9 @@ pub struct Replay {
     /// Write the sojourn times of all lanes together as HdrHistogram's percentile text, in microseconds
     #[arg(long, value_name = "FILE")]
     pub hgrm: Option<PathBuf>,
+    /// Write how connections fare as Parquet files, in a folder for each table (docs/flows.md)
+    #[arg(long, value_name = "DIR")]
+    pub flows: Option<PathBuf>,
     /// How numbers are printed: text, json, tc, tc-json, mesos or prometheus
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,

@@ -20,6 +20,7 @@ pub mod control;
 #[cfg(feature = "af-xdp")]
 pub mod demo;
 pub mod failure;
+pub mod flows;
 pub mod line;
 #[cfg(feature = "af-xdp")]
 pub mod live;

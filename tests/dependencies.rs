@@ -17,6 +17,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
         &[
             "portlane-classify",
             "portlane-floor",
+            "portlane-flows",
             "portlane-pcap",
             "portlane-rings",
             "portlane-shaper",

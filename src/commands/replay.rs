@@ -17,6 +17,7 @@ use crate::build;
 use crate::commands::outputs;
 use crate::config::{self, Plan};
 use crate::failure::Failure;
+use crate::flows::{self, Store};
 use crate::line::{BATCH, Line, Port};
 use crate::report::{self, Context};
 
@@ -52,6 +53,7 @@ pub fn run(arguments: &Replay) -> Result<(), Failure> {
     let plan = config::load(&arguments.config).map_err(Failure::refused)?;
     let reader = Reader::open(&arguments.input).map_err(Failure::refused)?;
     let mut pool = pool(&plan)?;
+    let flows = arguments.flows.as_deref().map(|folder| flows(arguments, folder, &plan)).transpose()?;
     let paths = [arguments.write.as_deref(), arguments.stats.as_deref(), arguments.hgrm.as_deref()];
     let [capture, stats, hgrm] = outputs::create(paths, &[&arguments.input, &arguments.config])?;
     let writer = capture.map(Writer::new).transpose().map_err(|cause| unwritable(arguments, &cause))?;
@@ -68,6 +70,9 @@ pub fn run(arguments: &Replay) -> Result<(), Failure> {
     let device = line.ports.swap_remove(0).device;
     let whole = device.finish().map_err(|cause| unwritable(arguments, &cause))?;
     report(arguments, stats, &snapshot)?;
+    if let Some((reader, store)) = flows {
+        flows::replay(reader, &plan, arguments.direction.into(), store)?;
+    }
     outputs::write_percentiles(hgrm, arguments.hgrm.as_deref(), &report::sojourns(&line))?;
     whole.map_err(|damage| Failure::failed(format!("{}: {damage}", arguments.input.display())))?;
     if now == END_OF_TIME {
@@ -121,6 +126,17 @@ fn pool(plan: &Plan) -> Result<Pool, Failure> {
             "{needed} MB of memory for {frames} packets: {cause}: allow more (ulimit -v), or lower the limits of queues"
         ))
     })
+}
+
+/// The capture once more, and where its flows go: they are of packets as they came, whatever became of them later.
+fn flows(arguments: &Replay, folder: &Path, plan: &Plan) -> Result<(Reader<File>, Store), Failure> {
+    let input = &arguments.input;
+    if !input.is_file() {
+        let message = format!("{} is read once more for --flows: give it as a file", input.display());
+        return Err(Failure::refused(message));
+    }
+    let reader = Reader::open(input).map_err(Failure::refused)?;
+    Ok((reader, Store::create(folder, plan)?))
 }
 
 fn read(line: &Replayed, plan: &Plan, started: Nanos, now: Nanos) -> Snapshot {

@@ -8,6 +8,7 @@ mod congestion;
 mod directions;
 mod endings;
 mod fates;
+mod flows;
 mod links;
 mod observe;
 mod packets;

@@ -73,6 +73,7 @@ pub(crate) fn replay(config: &str, direction: Way, arrivals: &[Packet]) -> Repla
         write: Some(path("out.pcapng")),
         stats: Some(path("out.json")),
         hgrm: None,
+        flows: None,
         format: None,
         direction,
     };

@@ -1,0 +1,87 @@
+//! Any frames of any flows, at any time: nothing is lost, and all tables say the same.
+
+use bolero::check;
+use portlane_classify::Link;
+use portlane_flows::{Config, Counters, Digest, Grain, Meter, Record, Rows, Sink as _, Table};
+
+use crate::BUDGET;
+
+/// Of an Ethernet frame: TCP over IPv4 without options, from 10.0.0.1:40000 to 10.0.0.2:80.
+const FRAME: [u8; 54] = [
+    2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, // Ethernet
+    0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, // IPv4
+    0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 1, 0, 0, 0, 0, 0, // TCP
+];
+
+/// What one step of an input is made of.
+const STEP: usize = 8;
+
+#[test]
+fn any_flows() {
+    check!(name = "flows").with_test_time(BUDGET).for_each(|input: &[u8]| {
+        let config = Config { capacity: 1 + input.len() % 7, ..Config::default() };
+        let (mut table, mut rows) = (Table::new(config, [1, 2]), Rows::new(5, &config.timeouts));
+        let (mut told, mut edges, mut now, mut fed) = (Meter::default(), Meter::default(), 0, 0);
+        for step in input.chunks_exact(STEP) {
+            now = time(step, now);
+            let Some(digest) = digest(step, now) else { continue };
+            fed += 1;
+            table.packet(&digest, &mut |record: &Record| {
+                told += &record.meter;
+                rows.record(record);
+            });
+            rows.close_before(table.window(), &mut |batch| {
+                let of_seconds = batch.flow_edge.iter().filter(|_| batch.grain == Grain::Second);
+                of_seconds.for_each(|row| edges += &row.meter);
+            });
+        }
+        let Counters { counted, refused, late } = table.counters();
+        assert_eq!(counted.packets + refused.packets + late.packets, fed);
+        table.finish(&mut |record: &Record| {
+            told += &record.meter;
+            rows.record(record);
+        });
+        assert_eq!((told.packet.sum(), told.byte.sum()), (counted.packets, counted.bytes));
+        assert_eq!(told.new_flow, told.closes.total());
+        let missing = rows.refused();
+        rows.finish(&mut |batch| {
+            let of_seconds = batch.flow_edge.iter().filter(|_| batch.grain == Grain::Second);
+            of_seconds.for_each(|row| edges += &row.meter);
+        });
+        assert!(edges.packet.sum() <= told.packet.sum());
+        assert!(edges.packet.sum() + missing.packets >= told.packet.sum());
+    });
+}
+
+/// Mostly a little later, sometimes much, sometimes earlier.
+fn time(step: &[u8], now: u64) -> u64 {
+    let by = u64::from(step[1]) * 10_000_000;
+    match step[0] % 16 {
+        0 => now.saturating_sub(by),
+        1 => now.saturating_add(by * 1_000),
+        2 if step[1] == 255 => u64::MAX,
+        _ => now.saturating_add(by),
+    }
+}
+
+/// A frame with some bytes of its own; of TCP, UDP, ICMP or any protocol.
+fn digest(step: &[u8], now: u64) -> Option<Digest> {
+    let mut frame = FRAME;
+    let [_, _, ends, flags, seq, len, protocol, damage] = *step else { return None };
+    if ends & 1 == 1 {
+        let (source, destination) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+        frame[26..30].copy_from_slice(&destination);
+        frame[30..34].copy_from_slice(&source);
+        frame[34..38].copy_from_slice(&[0, 80, 0x9c, 0x40]);
+    }
+    frame[37] ^= ends >> 5;
+    frame[23] = [6, 6, 6, 17, 1, protocol][usize::from(protocol % 6)];
+    frame[41] = seq;
+    frame[45] = seq ^ ends;
+    frame[47] = flags;
+    frame[17] = frame[17].saturating_add(len);
+    frame[usize::from(damage) % FRAME.len()] ^= if damage > 200 { flags } else { 0 };
+    let wire_len = 54 + u32::from(len);
+    let digest = Digest::read(Link::Ethernet, &frame, wire_len, now).ok()??;
+    Some(digest.owned_by(None, (ends & 16 > 0).then_some(u32::from(ends & 2))))
+}

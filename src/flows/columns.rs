@@ -1,0 +1,144 @@
+//! What is in the columns of each table: tags first, then metrics, by the names of `FlowMetrics`.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use portlane_flows::{CloseType, EdgeRow, Endpoint, FlowId, Meter, Observation, Pair, Side, SingleRow, Timing};
+
+/// The traffic of a virtual network: what all of this is, in `FlowMetrics`.
+const VIRTUAL_NETWORK: u8 = 3;
+
+/// A value in a row.
+pub(super) enum Cell<'a> {
+    /// Seconds since 1970.
+    Time(u64),
+    /// A count, bytes, or microseconds.
+    Count(u64),
+    /// A small number.
+    Small(u8),
+    /// A port.
+    Port(u16),
+    /// An address.
+    Address(IpAddr),
+    /// A name.
+    Text(&'a str),
+}
+
+/// Takes the cells of a row, one after the other: always the same names in the same order, for rows of one table.
+pub(super) trait Cells {
+    fn cell(&mut self, name: &'static str, cell: Cell<'_>);
+}
+
+/// A row of a table.
+pub(super) trait Row {
+    /// A row, to learn names from.
+    fn sample() -> Self;
+
+    /// Tells of each cell. `names` are those of owners, and `ports` says whether the table has servers' ports.
+    fn cells(&self, start: u64, names: &[&str], ports: bool, cells: &mut impl Cells);
+}
+
+const NOWHERE: Endpoint = Endpoint { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0, owner: None };
+
+/// What a container is called; nothing for who is none.
+fn name<'a>(end: &Endpoint, names: &[&'a str]) -> &'a str {
+    let position = end.owner.and_then(|owner| usize::try_from(owner).ok());
+    position.and_then(|position| names.get(position).copied()).unwrap_or_default()
+}
+
+fn version(address: IpAddr) -> Cell<'static> {
+    Cell::Small(if address.is_ipv4() { 4 } else { 6 })
+}
+
+impl Row for SingleRow {
+    fn sample() -> Self {
+        Self { side: Side::Client, end: NOWHERE, protocol: 0, flow_load: 0, meter: Meter::default() }
+    }
+
+    fn cells(&self, start: u64, names: &[&str], ports: bool, cells: &mut impl Cells) {
+        cells.cell("time", Cell::Time(start));
+        cells.cell("ip", Cell::Address(self.end.address));
+        cells.cell("ip_version", version(self.end.address));
+        cells.cell("pod_id", Cell::Text(name(&self.end, names)));
+        cells.cell("direction", Cell::Text(if self.side == Side::Client { "c2s" } else { "s2c" }));
+        cells.cell("protocol", Cell::Small(self.protocol));
+        if ports {
+            cells.cell("server_port", Cell::Port(self.end.port));
+        }
+        cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
+        metrics(&self.meter, self.flow_load, cells);
+    }
+}
+
+impl Row for EdgeRow {
+    fn sample() -> Self {
+        let flow = FlowId { client: NOWHERE, server: NOWHERE, protocol: 0 };
+        Self { flow, observation: Observation::Client, flow_load: 0, meter: Meter::default() }
+    }
+
+    fn cells(&self, start: u64, names: &[&str], ports: bool, cells: &mut impl Cells) {
+        let FlowId { client, server, protocol } = &self.flow;
+        cells.cell("time", Cell::Time(start));
+        cells.cell("ip_0", Cell::Address(client.address));
+        cells.cell("ip_1", Cell::Address(server.address));
+        cells.cell("ip_version", version(client.address));
+        cells.cell("pod_id_0", Cell::Text(name(client, names)));
+        cells.cell("pod_id_1", Cell::Text(name(server, names)));
+        cells.cell("protocol", Cell::Small(*protocol));
+        if ports {
+            cells.cell("server_port", Cell::Port(server.port));
+        }
+        cells.cell("observation_point", Cell::Text(self.observation.as_str()));
+        cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
+        metrics(&self.meter, self.flow_load, cells);
+    }
+}
+
+macro_rules! pair {
+    ($cells:expr, $name:literal, $pair:expr) => {
+        let pair: Pair = $pair;
+        $cells.cell(concat!($name, "_tx"), Cell::Count(pair.tx));
+        $cells.cell(concat!($name, "_rx"), Cell::Count(pair.rx));
+        $cells.cell($name, Cell::Count(pair.sum()));
+    };
+}
+
+macro_rules! timing {
+    ($cells:expr, $name:literal, $timing:expr) => {
+        let timing: Timing = $timing;
+        $cells.cell(concat!($name, "_sum"), Cell::Count(timing.sum_us()));
+        $cells.cell(concat!($name, "_count"), Cell::Count(timing.count));
+        $cells.cell(concat!($name, "_max"), Cell::Count(timing.max_us()));
+    };
+}
+
+fn metrics(meter: &Meter, flow_load: u64, cells: &mut impl Cells) {
+    pair!(cells, "packet", meter.packet);
+    pair!(cells, "byte", meter.byte);
+    pair!(cells, "l3_byte", meter.l3_byte);
+    pair!(cells, "l4_byte", meter.l4_byte);
+    cells.cell("new_flow", Cell::Count(meter.new_flow));
+    cells.cell("closed_flow", Cell::Count(meter.closes.total()));
+    cells.cell("flow_load", Cell::Count(flow_load));
+    cells.cell("syn_count", Cell::Count(meter.syn_count));
+    cells.cell("synack_count", Cell::Count(meter.synack_count));
+    timing!(cells, "rtt", meter.rtt);
+    timing!(cells, "rtt_client", meter.rtt_client);
+    timing!(cells, "rtt_server", meter.rtt_server);
+    timing!(cells, "srt", meter.srt);
+    timing!(cells, "art", meter.art);
+    pair!(cells, "retrans", meter.retrans);
+    cells.cell("retrans_syn", Cell::Count(meter.retrans_syn));
+    cells.cell("retrans_synack", Cell::Count(meter.retrans_synack));
+    pair!(cells, "ooo", meter.ooo);
+    pair!(cells, "zero_win", meter.zero_win);
+    // How connections ended, but for those that finished, which are among `closed_flow` alone.
+    let harmless = [CloseType::Unknown, CloseType::Finish, CloseType::Probe];
+    for close in CloseType::ALL.into_iter().filter(|close| !harmless.contains(close)) {
+        cells.cell(close.as_str(), Cell::Count(meter.closes.get(close)));
+    }
+    cells.cell("client_establish_fail", Cell::Count(meter.closes.client_establish_fail()));
+    cells.cell("server_establish_fail", Cell::Count(meter.closes.server_establish_fail()));
+    cells.cell("tcp_establish_fail", Cell::Count(meter.closes.establish_fail()));
+    cells.cell("tcp_transfer_fail", Cell::Count(meter.closes.transfer_fail()));
+    cells.cell("tcp_rst_fail", Cell::Count(meter.closes.rst_fail()));
+}

@@ -1,0 +1,111 @@
+//! Flow metrics of captures, kept as Parquet.
+//!
+//! [`portlane_flows`] computes them; here is where its digests come from, and where its rows go.
+
+mod columns;
+mod owners;
+mod parquet;
+mod store;
+
+use std::io::Read;
+
+use portlane_classify::{Arriving, Link};
+use portlane_flows::{Batch, Config, Counters, Digest, Record, Rows, Sink as _, Table, Volume};
+use portlane_pcap::Reader;
+
+use crate::config::Plan;
+use crate::failure::{Failure, tell};
+use owners::Owners;
+pub use store::Store;
+
+/// Flows that live at a time, and pairs with ports in a second or minute: 240 MB of memory when there are as many.
+const CAPACITY: usize = 262_144;
+
+/// Replay is a pure function of its input: what is hashed live with a secret key, is hashed here with this one.
+const KEY: [u64; 2] = [0, 0];
+
+/// Reads a capture to its end, or to where it is damaged, and keeps what its flows did in `store`.
+///
+/// Owners are those of `plan`. After the last packet time runs on until all flows have ended.
+///
+/// # Errors
+///
+/// Failed if the store cannot be written; then it is as it was before.
+pub fn replay<R: Read>(
+    mut reader: Reader<R>,
+    plan: &Plan,
+    arriving: Arriving,
+    mut store: Store,
+) -> Result<(), Failure> {
+    let config = Config { capacity: CAPACITY, ..Config::default() };
+    let mut flows = Flows { table: Table::new(config, KEY), rows: Rows::new(CAPACITY, &config.timeouts) };
+    let mut owners = Owners::new(plan, arriving, KEY);
+    // Where the capture is damaged is for who replays its packets to say.
+    while let Ok(Some(packet)) = reader.next() {
+        let Some(link) = Link::from_linktype(packet.link.0) else { continue };
+        let read = Digest::read(link, packet.data, packet.original_len, packet.time_ns);
+        let Ok(Some(digest)) = read else { continue };
+        let (source, destination) = owners.of(link, packet.data, packet.original_len, packet.time_ns);
+        flows.packet(&digest.owned_by(source, destination), &mut |batch| store.take(&batch))?;
+    }
+    let missing = flows.finish(&mut |batch| store.take(&batch))?;
+    complain(&missing);
+    store.finish()
+}
+
+/// A table, and the rows that its records come to.
+struct Flows {
+    table: Table,
+    rows: Rows,
+}
+
+/// What found its way into no row.
+struct Missing {
+    counters: Counters,
+    refused: Volume,
+}
+
+impl Flows {
+    fn packet(&mut self, digest: &Digest, out: &mut impl Out) -> Result<(), Failure> {
+        let Self { table, rows } = self;
+        let window = table.window();
+        table.packet(digest, &mut |record: &Record| rows.record(record));
+        if table.window() == window { Ok(()) } else { close_before(table.window(), rows, out) }
+    }
+
+    fn finish(self, out: &mut impl Out) -> Result<Missing, Failure> {
+        let Self { table, mut rows } = self;
+        let counters = table.counters();
+        table.finish(&mut |record: &Record| rows.record(record));
+        close_before(u64::MAX, &mut rows, out)?;
+        Ok(Missing { counters, refused: rows.refused() })
+    }
+}
+
+/// Where rows go.
+trait Out: FnMut(Batch) -> Result<(), Failure> {}
+
+impl<F: FnMut(Batch) -> Result<(), Failure>> Out for F {}
+
+fn close_before(second: u64, rows: &mut Rows, out: &mut impl Out) -> Result<(), Failure> {
+    let mut outcome = Ok(());
+    rows.close_before(second, &mut |batch| {
+        if outcome.is_ok() {
+            outcome = out(batch);
+        }
+    });
+    outcome
+}
+
+/// Says what is missing in the tables.
+fn complain(missing: &Missing) {
+    let Missing { counters, refused } = missing;
+    let told = [
+        (counters.refused, format!("{CAPACITY} flows lived already")),
+        (counters.late, "they came more than a second after later ones".to_owned()),
+        (*refused, format!("their second or minute had {CAPACITY} pairs already")),
+    ];
+    for (Volume { packets, bytes }, why) in told.into_iter().filter(|(volume, _)| volume.packets > 0) {
+        tell(format!("warning: {packets} packets ({bytes} bytes) are missing in the tables of flows: {why}"));
+    }
+}

@@ -1,0 +1,185 @@
+//! `--flows`: what connections did, as Parquet.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use etherparse::PacketBuilder;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
+
+use crate::packets::{CLIENT, HOST, Packet, from_host, payload, to_host, udp};
+use crate::scene::{Ending, Scene, THREE};
+
+const SECOND: u64 = 1_000_000_000;
+const MS: u64 = 1_000_000;
+
+/// A whole minute.
+const START: u64 = 1_700_000_040 * SECOND;
+
+const TABLES: [&str; 4] = ["vtap_flow", "vtap_flow_edge", "vtap_flow_edge_port", "vtap_flow_port"];
+
+type Row = BTreeMap<String, Field>;
+
+fn rows(store: &Path, table: &str) -> Vec<Row> {
+    let files = fs::read_dir(store.join(table)).unwrap().map(|entry| entry.unwrap().path());
+    let mut rows = Vec::new();
+    for file in files {
+        assert_eq!(file.extension().unwrap(), "parquet");
+        let reader = SerializedFileReader::new(fs::File::open(file).unwrap()).unwrap();
+        rows.extend(reader.get_row_iter(None).unwrap().map(|row| row.unwrap().into_columns().into_iter().collect()));
+    }
+    rows
+}
+
+fn number(row: &Row, name: &str) -> u64 {
+    match row[name] {
+        Field::ULong(number) => number,
+        Field::UShort(number) => number.into(),
+        Field::UByte(number) => number.into(),
+        Field::TimestampMicros(time) => u64::try_from(time).unwrap() / 1_000_000,
+        ref other => panic!("{name} is {other:?}"),
+    }
+}
+
+fn text<'a>(row: &'a Row, name: &str) -> &'a str {
+    let Field::Str(text) = &row[name] else { panic!("{name} is {:?}", row[name]) };
+    text
+}
+
+fn sum(rows: &[Row], name: &str) -> u64 {
+    rows.iter().map(|row| number(row, name)).sum()
+}
+
+fn quiet() -> Ending {
+    Ending { code: Some(0), stdout: String::new(), stderr: String::new() }
+}
+
+/// TCP between the client's port 45000 and port 32000 of container "fast".
+fn tcp(after_ms: u64, by_client: bool, flags: &str, seq: u32, ack: u32, data: &[u8]) -> Packet {
+    let (client, server) = ((CLIENT, 45_000), (HOST, 32_000));
+    let (from, to) = if by_client { (client, server) } else { (server, client) };
+    let mut tcp = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(from.0, to.0, 64).tcp(from.1, to.1, seq, 512);
+    for flag in flags.chars() {
+        tcp = match flag {
+            'S' => tcp.syn(),
+            'A' => tcp.ack(ack),
+            'P' => tcp.psh(),
+            _ => tcp.fin(),
+        };
+    }
+    let mut frame = Vec::new();
+    tcp.write(&mut frame, data).unwrap();
+    Packet::ethernet(START + after_ms * MS, frame)
+}
+
+fn conversation() -> Vec<Packet> {
+    vec![
+        tcp(0, true, "S", 100, 0, &[]),
+        tcp(3, false, "SA", 500, 101, &[]),
+        tcp(10, true, "A", 101, 501, &[]),
+        tcp(20, true, "PA", 101, 501, &[1; 50]),
+        tcp(22, false, "A", 501, 151, &[]),
+        tcp(30, false, "PA", 501, 151, &[2; 500]),
+        tcp(35, false, "PA", 501, 151, &[2; 500]),
+        tcp(1_000, true, "FA", 151, 1_001, &[]),
+        tcp(1_010, false, "FA", 1_001, 152, &[]),
+        tcp(1_020, true, "A", 152, 1_002, &[]),
+    ]
+}
+
+#[test]
+fn a_connection_is_in_all_tables() {
+    let scene = Scene::new(THREE, &conversation());
+    assert_eq!(scene.end(&["--flows", "store"]), quiet());
+    let store = scene.path("store");
+    let edges = rows(&store, "vtap_flow_edge_port.1s");
+    let seconds: Vec<_> = edges.iter().map(|row| number(row, "time") - START / SECOND).collect();
+    assert_eq!(seconds, [0, 1, 3], "it ends two seconds after its last packet");
+    let first = &edges[0];
+    assert_eq!(
+        (text(first, "ip_0"), text(first, "ip_1"), number(first, "server_port")),
+        ("10.0.0.9", "10.0.0.1", 32_000)
+    );
+    assert_eq!((text(first, "pod_id_0"), text(first, "pod_id_1"), text(first, "observation_point")), ("", "fast", "s"));
+    let names = ["packet_tx", "packet_rx", "syn_count", "new_flow", "closed_flow", "flow_load", "retrans_rx"];
+    assert_eq!(names.map(|name| number(first, name)), [3, 4, 1, 1, 0, 1, 1]);
+    let times = ["rtt_sum", "rtt_client_sum", "rtt_server_sum", "srt_sum", "art_max", "art_count"];
+    assert_eq!(times.map(|name| number(first, name)), [10_000, 7_000, 3_000, 2_000, 10_000, 1]);
+    assert_eq!(["packet", "closed_flow", "tcp_transfer_fail"].map(|name| number(&edges[2], name)), [0, 1, 0]);
+
+    let single = &rows(&store, "vtap_flow_port.1m")[0];
+    assert_eq!((text(single, "pod_id"), text(single, "direction"), text(single, "ip")), ("fast", "s2c", "10.0.0.1"));
+    assert_eq!(
+        ["packet_tx", "packet_rx", "retrans_tx", "server_port"].map(|name| number(single, name)),
+        [5, 5, 1, 32_000]
+    );
+    assert!(!rows(&store, "vtap_flow.1m")[0].contains_key("server_port"));
+    for table in TABLES {
+        for grain in ["1s", "1m"] {
+            let rows = rows(&store, &format!("{table}.{grain}"));
+            assert_eq!((sum(&rows, "packet"), sum(&rows, "closed_flow"), sum(&rows, "retrans")), (10, 1, 1));
+        }
+    }
+}
+
+#[test]
+fn tables_have_what_lanes_have() {
+    let mut packets = conversation();
+    // UDP in both directions, to and from other containers, and what nobody owns.
+    for n in 0..200_u32 {
+        let port = [32_000, 33_000, 34_000, 9][n as usize % 4];
+        let ends = if n % 3 == 0 { from_host(port) } else { to_host(port) };
+        packets.push(Packet::ethernet(START + 1_100 * MS + u64::from(n) * 40 * MS, udp(ends, &payload(64, n))));
+    }
+    let scene = Scene::new(THREE, &packets);
+    assert_eq!(scene.end(&["--flows", "store"]), quiet());
+    let stats = scene.outputs().stats;
+    for grain in ["1s", "1m"] {
+        let edges = rows(&scene.path("store"), &format!("vtap_flow_edge.{grain}"));
+        assert_eq!(sum(&edges, "packet"), stats.totals.received);
+        for container in &stats.containers {
+            let singles = rows(&scene.path("store"), &format!("vtap_flow.{grain}"));
+            let own: Vec<_> = singles.into_iter().filter(|row| text(row, "pod_id") == container.id).collect();
+            let lane = (&container.ingress, &container.egress);
+            assert_eq!(sum(&own, "packet_rx"), lane.0.offered_packets, "{}", container.id);
+            assert_eq!(sum(&own, "packet_tx"), lane.1.offered_packets, "{}", container.id);
+            assert_eq!(sum(&own, "byte_rx"), lane.0.offered_bytes, "{}", container.id);
+        }
+    }
+}
+
+#[test]
+fn a_store_takes_more_and_the_same_again() {
+    let scene = Scene::new(THREE, &conversation());
+    let files = || {
+        let folder = fs::read_dir(scene.path("store/vtap_flow_edge.1s")).unwrap();
+        folder.map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(scene.end(&["--flows", "store"]), quiet());
+    let first = files();
+    assert_eq!(scene.end(&["--flows", "store"]), quiet());
+    assert_eq!(files(), first, "a replay is a pure function of its input");
+    assert_eq!(first.len(), 1);
+}
+
+#[test]
+fn without_flows_there_is_no_store() {
+    let arp = [&[0xff; 6][..], &[2; 6], &[8, 6], &[0; 28]].concat();
+    let scene = Scene::new(THREE, &[Packet::ethernet(START, arp)]);
+    assert_eq!(scene.end(&["--flows", "store"]), quiet());
+    assert_eq!(scene.files(), ["config.toml", "in.pcapng", "out.json", "out.pcapng"]);
+}
+
+#[test]
+fn what_cannot_be_a_store_is_refused() {
+    let scene = Scene::new(THREE, &conversation());
+    let ending = scene.end(&["--flows", "config.toml"]);
+    assert_eq!((ending.code, ending.stdout.as_str()), (Some(2), ""));
+    assert!(ending.stderr.starts_with("error: config.toml/vtap_flow.1s cannot be written: "), "{}", ending.stderr);
+    assert_eq!(scene.files(), ["config.toml", "in.pcapng"]);
+    // Nothing is left where another output is refused.
+    let ending = scene.run(&["in.pcapng", "--config", "config.toml", "--flows", "store", "--write", "in.pcapng"]);
+    assert_eq!(ending.code, Some(2));
+    assert_eq!(scene.files(), ["config.toml", "in.pcapng"]);
+}
