@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ),
     ("portlane-classify", &[]),
     ("portlane-floor", &[]),
-    ("portlane-flows", &["portlane-classify"]),
+    ("portlane-flows", &["portlane-classify", "portlane-hint"]),
     ("portlane-fuzz", &[]),
     ("portlane-hint", &[]),
     (

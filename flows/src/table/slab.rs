@@ -1,5 +1,7 @@
 //! Flows in memory that is taken once: found by their hash, and by the second in which something is to be done.
 
+use portlane_hint::{prefetch_at, prefetch_line};
+
 use crate::flow::Flow;
 
 const NONE: u32 = u32::MAX;
@@ -58,6 +60,18 @@ impl Slab {
 
     pub(super) fn get_mut(&mut self, index: u32) -> &mut Flow {
         &mut self.entry_mut(index).flow
+    }
+
+    /// Starts to bring into the cache where flows with this hash begin.
+    pub(super) fn prefetch_chain(&self, hash: u32) {
+        prefetch_at(&self.chains, self.chain(hash));
+    }
+
+    /// Starts to bring the first flow with this hash into the cache, all of it.
+    pub(super) fn prefetch_flow(&self, hash: u32) {
+        if let Some(entry) = self.entries.get(self.chains[self.chain(hash)] as usize) {
+            (0..size_of::<Entry>().div_ceil(64)).for_each(|line| prefetch_line(entry, line));
+        }
     }
 
     /// The flow with this hash of which `joins` is true.

@@ -275,6 +275,16 @@ proptest! {
     }
 
     #[test]
+    fn many_at_once_are_one_after_the_other(packets in packets(), at_once in 1_usize..50) {
+        let (mut one, mut many) = (Vec::new(), Vec::new());
+        let mut table = table();
+        packets.iter().for_each(|packet| table.packet(packet, &mut |record: &Record| one.push(*record)));
+        let mut other = Table::new(Config::default(), [1, 2]);
+        packets.chunks(at_once).for_each(|packets| other.packets(packets, &mut |record: &Record| many.push(*record)));
+        prop_assert_eq!((one, table.counters()), (many, other.counters()));
+    }
+
+    #[test]
     fn when_time_is_told_makes_no_difference(packets in packets(), steps in proptest::collection::vec(0_u64..200, 200)) {
         let sums = |ticks: bool| {
             let mut sums = HashMap::<_, Meter>::new();
