@@ -1,10 +1,14 @@
 # What is missing is installed first, by name and only when missing: see scripts/setup.
 
-.PHONY: demo peers test soak scrapes changes lint loom replay instructions instructions-record
+.PHONY: demo demo-host peers test soak scrapes changes lint loom replay instructions instructions-record
 
 # Real TCP and UDP of three containers through AF_XDP; without root a replay of the bundled capture.
 demo:
 	@scripts/demo
+
+# Containers on one host's address, each behind an interface of its own, and what one that floods changes for the others (root).
+demo-host:
+	@scripts/demo --host
 
 # Beside DPDK and the kernel, in one run of some minutes: prints ratios, and writes them to benches/results.
 peers:

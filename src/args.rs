@@ -67,6 +67,9 @@ pub enum Command {
     /// Builds anonymous network namespaces with clients on one side and servers of three containers on one shared
     /// address on the other, sends TCP (both ways) and UDP through `run`, first with FQ-CoDel and then without, and prints
     /// what each container got. Leaves nothing behind, however it ends. Needs root, `ip` and `ethtool`.
+    ///
+    /// With --host the containers are in namespaces of their own, which portlane attaches to a host on whose address they all are
+    /// ([nic] containers = "attached"); in the second round one of them floods from a port that is not its own.
     Demo(Demo),
     /// Measure what a packet costs: the packet line that runs live, between the ends of a device made of memory
     ///
@@ -193,8 +196,11 @@ pub struct Demo {
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub json: bool,
+    /// Containers behind interfaces of their own on a host's address, without and with one of them flooding from a foreign port
+    #[arg(long)]
+    pub host: bool,
     /// Keep traffic flowing until Ctrl-C (10 minutes at most), with HTTP and the control socket where `run` has them
-    #[arg(long, conflicts_with_all = ["seconds", "json"])]
+    #[arg(long, conflicts_with_all = ["seconds", "json", "host"])]
     pub hold: bool,
 }
 

@@ -1,5 +1,7 @@
 //! `portlane demo`: real traffic through `run`, in namespaces of its own.
 
+mod host;
+mod line;
 mod print;
 mod round;
 mod topology;
@@ -33,8 +35,11 @@ const LONGEST_HOLD: Duration = Duration::from_secs(600);
 /// something in the namespaces fails. Either way nothing is left behind.
 pub fn run(arguments: &Demo) -> Result<(), Failure> {
     let stop = stop_on_signals()?;
+    if arguments.host {
+        return host::run(arguments, &stop);
+    }
     let plan = plan()?;
-    let topology = Topology::build(plan.containers.len()).map_err(|cause| cannot_build(&cause))?;
+    let topology = Topology::of_wire(plan.containers.len()).map_err(|cause| cannot_build(&cause))?;
     if arguments.hold {
         let (_server, questions) = Server::start(&plan, None)?;
         let listen = plan.listen;

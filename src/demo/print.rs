@@ -1,11 +1,14 @@
 //! What the demo prints.
 
+use std::collections::BTreeMap;
+
 use portlane_stats::lane::{LaneReport, LimitReport};
 use portlane_stats::render::units;
-use portlane_stats::snapshot::ContainerReport;
+use portlane_stats::snapshot::{ContainerReport, Totals};
 use serde_json::{Value, json};
 
 use super::round::Measured;
+use crate::attach::names;
 
 /// The contract's JSON: egress figures of both rounds, and the totals of the first.
 pub(super) fn json(with: &Measured, without: &Measured) -> String {
@@ -64,6 +67,94 @@ pub(super) fn text(with: &Measured, without: &Measured) -> String {
     )
 }
 
+/// Both rounds with attached containers: without a flood, and with one.
+pub(super) fn host_json(without: &Measured, with: &Measured) -> String {
+    let modes = serde_json::to_value(&with.end.mode).expect("modes are plain data");
+    let attached = |round: &Measured| {
+        let mut containers = containers(round);
+        for (container, report) in containers.iter_mut().zip(&round.end.containers) {
+            container["steering"] = json!(steering(round, &report.id));
+        }
+        containers
+    };
+    let object = json!({
+        "containers": attached(without),
+        "with_flood": attached(with),
+        "totals": without.end.totals,
+        "totals_with_flood": with.end.totals,
+        "mode": modes,
+    });
+    format!("{object:#}\n")
+}
+
+/// The same as tables, with how far rates are from limits, and what the flood has changed.
+pub(super) fn host_text(without: &Measured, with: &Measured) -> String {
+    let modes: Vec<_> = with.end.mode.iter().map(|(name, mode)| format!("{name} {}", mode.as_str())).collect();
+    let books = |round: &Measured| {
+        let Totals { received, sent, dropped, queued, .. } = round.end.totals;
+        format!("received {received} = sent {sent} + dropped {dropped} + queued {queued}")
+    };
+    format!(
+        "Mode: {}\n\nWithout a flood:\n{}\nWith a flood of `free` from a port of `fast`:\n{}\n{}\n\
+         Without: {}\nWith:    {} (what comes from foreign ports never enters)\n\
+         Nothing is left: the interfaces of the host and of the containers are as they were before.\n",
+        modes.join(", "),
+        table(without) + &ports(without),
+        table(with) + &ports(with),
+        changes(without, with),
+        books(without),
+        books(with),
+    )
+}
+
+/// What the kernel decided about the frames that each container sent.
+fn ports(round: &Measured) -> String {
+    let of = |container: &ContainerReport| {
+        let [owned, foreign] =
+            ["owned", "foreign_port"].map(|verdict| steering(round, &container.id).get(verdict).copied().unwrap_or(0));
+        format!(
+            "  {:<10} sent {owned} frames from its own ports; dropped, from foreign ports: {foreign}\n",
+            container.id
+        )
+    };
+    round.end.containers.iter().map(of).collect()
+}
+
+fn steering(round: &Measured, id: &str) -> BTreeMap<String, u64> {
+    round.end.steering.get(&names::container(id)).cloned().unwrap_or_default()
+}
+
+/// What limited containers got in the second round, beside the first.
+fn changes(first: &Measured, second: &Measured) -> String {
+    let mut text = String::new();
+    for (number, (one, other)) in first.window.containers.iter().zip(&second.window.containers).enumerate() {
+        let Some(limit) = limit_bps(&one.egress) else { continue };
+        let [bps, then] = [first, second].map(|round| round.egress_bps[number]);
+        let [p99, later] = [one, other].map(|container| container.egress.sojourn_ns.p99);
+        text += &format!(
+            "  {:<10} {} and {} of its limit; the flood changes its rate by {}, and its p99 from {} to {}\n",
+            one.id,
+            difference(bps, limit),
+            difference(then, limit),
+            difference(then, bps),
+            milliseconds(p99),
+            milliseconds(later),
+        );
+    }
+    text
+}
+
+/// By how many percent something is more than something else, as `-0.42 %`.
+fn difference(one: u64, other: u64) -> String {
+    let hundredths = (i128::from(one) - i128::from(other)) * 10_000 / i128::from(other.max(1));
+    let sign = if hundredths < 0 { '-' } else { '+' };
+    format!("{sign}{}.{:02} %", hundredths.abs() / 100, hundredths.abs() % 100)
+}
+
+fn milliseconds(ns: u64) -> String {
+    format!("{}.{:02}ms", ns / 1_000_000, ns / 10_000 % 100)
+}
+
 fn table(round: &Measured) -> String {
     let mut text = format!(
         "  {:<10} {:<9} {:>9} {:>10} {:>8} {:>6} {:>9} {:>9}\n",
@@ -78,7 +169,6 @@ fn table(round: &Measured) -> String {
 
 fn row(id: &str, direction: &str, lane: &LaneReport, bps: u64) -> String {
     let limit = limit_bps(lane).map_or_else(|| "none".to_owned(), units::rate);
-    let milliseconds = |ns: u64| format!("{}.{:02}ms", ns / 1_000_000, ns / 10_000 % 100);
     format!(
         "  {id:<10} {direction:<9} {limit:>9} {:>6}.{:02}M {:>8} {:>6} {:>9} {:>9}\n",
         bps / 1_000_000,

@@ -1,28 +1,22 @@
 //! One round of the demo: the line, traffic through it, and what was measured.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel;
 use portlane_shaper::Limiter;
 use portlane_stats::snapshot::Snapshot;
-use tokio::sync::oneshot;
 
+use super::line::{LineThread, Sojourn, silent};
 use super::topology::Topology;
 use super::traffic::{Customer, Traffic};
 use crate::config::{Container, Plan};
-use crate::control::questions::{self, Question, Questions, Request};
+use crate::control::questions::Questions;
 use crate::failure::Failure;
-use crate::live::Live;
 
 /// Traffic flows this long before measuring, so that bursts are spent, slow start is over and queues are full.
 const WARM_UP: Duration = Duration::from_secs(5);
-
-/// How long the line gets to empty its queues after traffic has stopped.
-const QUIET_DOWN: Duration = Duration::from_secs(10);
 
 /// What a round measured.
 #[derive(Debug)]
@@ -41,10 +35,26 @@ pub(super) struct Measured {
 
 /// Runs traffic through a line of `plan` and measures for `window`.
 pub(super) fn run(topology: &Topology, plan: Plan, window: Duration, stop: &AtomicBool) -> Result<Measured, Failure> {
+    run_with(topology, plan, window, stop, |_| Ok(()))
+}
+
+/// The same with `more` traffic, which begins with the other.
+pub(super) fn run_with(
+    topology: &Topology,
+    plan: Plan,
+    window: Duration,
+    stop: &AtomicBool,
+    more: impl Fn(&mut Traffic) -> io::Result<()>,
+) -> Result<Measured, Failure> {
     let customers = customers(&plan);
+    let start = || {
+        let mut traffic = Traffic::start(topology, &customers)?;
+        more(&mut traffic)?;
+        Ok(traffic)
+    };
     let before = topology.line_packets().map_err(Failure::failed)?;
     let line = LineThread::start(topology, plan)?;
-    let during = measure(topology, &customers, &line, window, stop);
+    let during = measure(topology, start, &line, window, stop);
     let end = line.stop()?;
     let after = topology.line_packets().map_err(Failure::failed)?;
     let (window, egress_bps, ingress_bps) = during?;
@@ -56,12 +66,12 @@ type InWindow = (Snapshot, Vec<u64>, Vec<u64>);
 
 fn measure(
     topology: &Topology,
-    customers: &[Customer],
+    start: impl Fn() -> io::Result<Traffic>,
     line: &LineThread,
     window: Duration,
     stop: &AtomicBool,
 ) -> Result<InWindow, Failure> {
-    let traffic = Traffic::start(topology, customers).map_err(Failure::failed)?;
+    let traffic = start().map_err(Failure::failed)?;
     pause(WARM_UP, stop, line)?;
     let (earlier, client_earlier, started) = (line.ask(Sojourn::Restart)?, client_bytes(topology)?, Instant::now());
     pause(window, stop, line)?;
@@ -125,93 +135,4 @@ fn rates(earlier: &[u64], later: &[u64], elapsed: Duration) -> Vec<u64> {
     let rate = |bytes: u64| u128::from(bytes) * 8_000_000_000 / elapsed.as_nanos().max(1);
     let rates = earlier.iter().zip(later).map(|(earlier, later)| rate(later - earlier));
     rates.map(|rate| u64::try_from(rate).unwrap_or(u64::MAX)).collect()
-}
-
-/// When the line has ended, `LineThread::stop` says why; this only says that it has.
-fn silent() -> Failure {
-    Failure::failed("the line does not answer")
-}
-
-/// What becomes of the sojourn times recorded so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sojourn {
-    Continue,
-    Restart,
-}
-
-/// The line at work in its namespace, on a core of its own.
-struct LineThread {
-    thread: Option<thread::JoinHandle<io::Result<Result<Snapshot, Failure>>>>,
-    stop: Arc<AtomicBool>,
-    questions: questions::Requests,
-}
-
-impl LineThread {
-    fn start(topology: &Topology, plan: Plan) -> Result<Self, Failure> {
-        Self::start_answering(topology, plan, questions::channel(1))
-    }
-
-    fn start_answering(topology: &Topology, plan: Plan, (questions, inbox): Questions) -> Result<Self, Failure> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let (opened, is_open) = channel::bounded(1);
-        let work = move || {
-            let mut live = match Live::open(plan) {
-                Ok(live) => live,
-                Err(failure) => {
-                    let _ = opened.send(Err(failure));
-                    return Err(Failure::failed("the line did not open"));
-                }
-            };
-            let _ = opened.send(Ok(()));
-            live.work(&stopped, &inbox)?;
-            live.snapshot()
-        };
-        let thread = topology.line.spawn("portlane-worker", work).map_err(Failure::failed)?;
-        is_open.recv().map_err(|_| Failure::failed("the line ended before it was open"))??;
-        Ok(Self { thread: Some(thread), stop, questions })
-    }
-
-    fn ask(&self, sojourn: Sojourn) -> Result<Snapshot, Failure> {
-        let (question, answer) = oneshot::channel();
-        let question = Question { answer: question, restart_sojourn: sojourn == Sojourn::Restart };
-        self.questions.send(Request::Read(question)).map_err(|_| silent())?;
-        let telling = answer.blocking_recv().map_err(|_| silent())?;
-        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Failure::failed)?;
-        runtime.block_on(telling).map(|answer| answer.snapshot).map_err(|_| silent())
-    }
-
-    fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(thread::JoinHandle::is_finished)
-    }
-
-    /// Waits until nothing is queued and nothing arrives any more.
-    fn quiet_down(&self) -> Result<(), Failure> {
-        let end = Instant::now() + QUIET_DOWN;
-        let mut last = self.ask(Sojourn::Continue)?.totals;
-        loop {
-            thread::sleep(Duration::from_millis(300));
-            let totals = self.ask(Sojourn::Continue)?.totals;
-            if totals.queued == 0 && totals.received == last.received || Instant::now() > end {
-                return Ok(());
-            }
-            last = totals;
-        }
-    }
-
-    /// What it has counted in the end, or why it had ended before.
-    fn stop(mut self) -> Result<Snapshot, Failure> {
-        self.stop.store(true, Ordering::Relaxed);
-        let thread = self.thread.take().expect("stopped once");
-        thread.join().expect("the line does not panic").map_err(Failure::failed)?
-    }
-}
-
-impl Drop for LineThread {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }

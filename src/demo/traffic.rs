@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 
-use super::topology::{SERVER, Topology};
+use super::topology::{SERVER, Topology, client_address};
 
 /// TCP connections from each container to its clients, and from the clients to it.
 const DOWNLOADS: usize = 2;
@@ -19,6 +19,13 @@ const UPLOADS: usize = 1;
 const DOWNLOAD: u16 = 1;
 const UPLOAD: u16 = 2;
 const ECHO: u16 = 3;
+
+/// Ports of the servers that clients have, where containers open something themselves.
+const CLIENTS_UPLOAD: u16 = 9_000;
+const CLIENTS_ECHO: u16 = 9_001;
+
+/// Bytes of a datagram of a flood.
+const FLOOD_BYTES: usize = 64;
 
 /// A congestion control that fills queues, which is what is to be shown; the machine's default may not (BBR). The second
 /// is in every kernel.
@@ -64,18 +71,19 @@ impl Traffic {
     /// Starts servers and clients for each container.
     pub(super) fn start(topology: &Topology, containers: &[Customer]) -> io::Result<Self> {
         let mut traffic = Self { stop: Arc::default(), threads: Vec::new() };
-        for (client, &Customer { first_port, limited }) in topology.clients.iter().zip(containers) {
+        for (number, (client, &Customer { first_port, limited })) in topology.clients.iter().zip(containers).enumerate()
+        {
+            let inside = topology.servers_of(number);
             let between = if limited { Duration::ZERO } else { BETWEEN_CHUNKS };
             let at = |offset: u16| SocketAddr::from((Ipv4Addr::from(SERVER), first_port + offset));
             let [download, upload, echo] = [at(DOWNLOAD), at(UPLOAD), at(ECHO)];
-            let (downloads, uploads, echoes) = topology
-                .servers
+            let (downloads, uploads, echoes) = inside
                 .within(|| Ok::<_, io::Error>((listen(download)?, listen(upload)?, UdpSocket::bind(echo)?)))??;
-            traffic.spawn_in(&topology.servers, move |stop| {
+            traffic.spawn_in(inside, move |stop| {
                 serve(&downloads, &stop, move |stream, stop| send_all(stream, between, stop))
             })?;
-            traffic.spawn_in(&topology.servers, move |stop| serve(&uploads, &stop, receive_all))?;
-            traffic.spawn_in(&topology.servers, move |stop| answer(&echoes, &stop))?;
+            traffic.spawn_in(inside, move |stop| serve(&uploads, &stop, receive_all))?;
+            traffic.spawn_in(inside, move |stop| answer(&echoes, &stop))?;
             for _ in 0..DOWNLOADS {
                 traffic.spawn_in(client, move |stop| receive_all(&connect(download)?, &stop))?;
             }
@@ -85,6 +93,29 @@ impl Traffic {
             traffic.spawn_in(client, move |stop| ask(echo, &stop))?;
         }
         Ok(traffic)
+    }
+
+    /// What containers open themselves, from ports that the system chooses among theirs: a connection to their client, by which
+    /// they send, and questions by UDP.
+    pub(super) fn outwards(&mut self, topology: &Topology) -> io::Result<()> {
+        for (number, client) in topology.clients.iter().enumerate() {
+            let inside = topology.servers_of(number);
+            let at = |port: u16| SocketAddr::from((Ipv4Addr::from(client_address(number)), port));
+            let [upload, echo] = [at(CLIENTS_UPLOAD), at(CLIENTS_ECHO)];
+            let (uploads, echoes) =
+                client.within(|| Ok::<_, io::Error>((listen(upload)?, UdpSocket::bind(echo)?)))??;
+            self.spawn_in(client, move |stop| serve(&uploads, &stop, receive_all))?;
+            self.spawn_in(client, move |stop| answer(&echoes, &stop))?;
+            self.spawn_in(inside, move |stop| send_all(&connect(upload)?, BETWEEN_UPLOADS, &stop))?;
+            self.spawn_in(inside, move |stop| ask(echo, &stop))?;
+        }
+        Ok(())
+    }
+
+    /// Has a container send `per_ms` datagrams each millisecond from a port that is not its own.
+    pub(super) fn flood(&mut self, topology: &Topology, container: usize, port: u16, per_ms: u64) -> io::Result<()> {
+        let to = SocketAddr::from((Ipv4Addr::from(client_address(container)), CLIENTS_ECHO));
+        self.spawn_in(topology.servers_of(container), move |stop| flood(port, to, per_ms, &stop))
     }
 
     /// Stops everything, and returns the first failure that was not the end of a connection.
@@ -224,4 +255,23 @@ fn ask(server: SocketAddr, stop: &AtomicBool) -> io::Result<()> {
         thread::sleep(ECHO_EVERY.saturating_sub(asked.elapsed()));
         Ok(sent)
     })
+}
+
+/// Sends at a pace that does not depend on how long sending takes, nor, within limits, on how late the thread wakes.
+fn flood(port: u16, to: SocketAddr, per_ms: u64, stop: &AtomicBool) -> io::Result<()> {
+    /// Milliseconds that a late flood makes up for.
+    const MOST_AT_ONCE: u64 = 5;
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    socket.connect(to)?;
+    let (started, mut sent_until) = (Instant::now(), 0);
+    while !stop.load(Ordering::Relaxed) {
+        let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        for _ in 0..(elapsed - sent_until).min(MOST_AT_ONCE) * per_ms {
+            // A full buffer is no reason to stop, nor is what the kernel tells of datagrams that never arrived.
+            let _ = socket.send(&[0; FLOOD_BYTES]);
+        }
+        sent_until = elapsed;
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }

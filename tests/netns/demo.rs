@@ -15,27 +15,27 @@ use crate::portlane::{PROGRAM, Portlane, ask, eventually, stats};
 
 /// Where a demo is called from: a network namespace and a `/run` of its own, so that what others do is not taken for the
 /// demo's leavings. `ip netns` would show what is in `/run/netns`.
-struct Caller {
+pub(crate) struct Caller {
     namespace: Namespace,
     run: TempDir,
     links: String,
 }
 
 impl Caller {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let namespace = Namespace::new().unwrap();
         let links = links(&namespace);
         Self { namespace, run: TempDir::new().unwrap(), links }
     }
 
-    fn demo(&self, options: &[&str]) -> Portlane {
+    pub(crate) fn demo(&self, options: &[&str]) -> Portlane {
         let run = self.run.path().to_str().unwrap();
         let own_run = ["unshare", "--mount", "sh", "-c", "mount --bind \"$0\" /run && exec \"$@\"", run];
         Portlane::command(&self.namespace, &[&own_run, [PROGRAM, "demo"].as_slice(), options].concat())
     }
 
     /// The caller's interfaces are as they were, and in `/run` there is no more than this.
-    fn assert_left(&self, in_run: &[&str]) {
+    pub(crate) fn assert_left(&self, in_run: &[&str]) {
         assert_eq!(links(&self.namespace), self.links);
         let names = fs::read_dir(&self.run).unwrap().map(|entry| entry.unwrap().file_name());
         assert_eq!(names.collect::<Vec<_>>(), in_run);

@@ -12,6 +12,7 @@ mod capture;
 mod containers;
 mod control;
 mod demo;
+mod demo_host;
 mod endings;
 mod forwarding;
 mod frames;
@@ -202,6 +203,7 @@ fn main() -> ExitCode {
         trial("long_packets_arrive_at_attached_containers", host_many::long_packets),
         trial("a_helper_alone_may_enter_namespaces", host_many::few_privileges),
         trial("the_demo_keeps_its_contract", demo::contract),
+        trial("the_demo_of_a_host_keeps_its_contract", demo_host::contract),
         trial("an_interrupted_demo_leaves_nothing_behind", demo::interrupted),
         trial("a_held_demo_is_asked_as_a_run_is", demo::held),
     ];
