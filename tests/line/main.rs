@@ -10,6 +10,7 @@ mod failures;
 #[path = "../support/ledger.rs"]
 mod ledger;
 mod links;
+mod neighbours;
 mod observe;
 mod readings;
 mod rig;
