@@ -28,6 +28,7 @@ mod cores;
 mod crew;
 mod desk;
 mod duties;
+mod interfaces;
 mod numbers;
 mod outages;
 mod reload;

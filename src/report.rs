@@ -7,18 +7,32 @@ use portlane_rings::{Device, Losses};
 use portlane_shaper::{GroupId, LaneId, LaneParams, Limited, Nanos, NodeId, Shape};
 use portlane_stats::histogram::LaneHistogram;
 use portlane_stats::lane::{ClassReport, LaneReading, LaneReport, LimitedBy, Rate as Average};
-use portlane_stats::live::{AttachedReport, MemoryReport, SocketReport, WorkerReport};
+use portlane_stats::live::{AttachedReport, InterfaceReport, MemoryReport, SocketReport, WorkerReport};
 use portlane_stats::snapshot::{
-    ContainerReport, Directions, GroupReport, Identity, Mode, NodeReport, Snapshot, Totals,
+    ContainerReport, Directions, GroupReport, Identity, Mode, NodeReport, Ports, Snapshot, Totals,
 };
 
-use crate::config::Plan;
+use crate::attach::names;
+use crate::config::{Container, Plan};
 use crate::line::Line;
 use crate::line::places::{Place, Places};
 use crate::reading::Reading;
 use crate::workers::Owners;
 
 mod settings;
+
+/// Verdicts upon frames of an attached container that then are dropped, and that its interface does not count as such.
+const STOPPED: [&str; 9] = [
+    "foreign_port",
+    "foreign_address",
+    "without_ports",
+    "other_protocol",
+    "other_queue",
+    "malformed",
+    "lost_fragment",
+    "not_heard",
+    "over_limit",
+];
 
 /// What a report says besides the counters.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +49,8 @@ pub struct Context {
     pub steering: BTreeMap<String, BTreeMap<String, u64>>,
     /// The interfaces of attached containers, by name.
     pub attached: BTreeMap<String, AttachedReport>,
+    /// What the kernel counts at the interfaces of attached containers, by the names of the host's ends.
+    pub interfaces: BTreeMap<String, InterfaceReport>,
     /// The sockets, by interface and queue.
     pub sockets: BTreeMap<String, SocketReport>,
     /// The frames of live traffic.
@@ -88,6 +104,8 @@ pub fn make(readings: &[Reading], owners: &Owners, plan: &Plan, context: &Contex
     let containers = plan.containers.iter().zip(&places.containers).enumerate();
     let containers = containers.map(|(position, (of, &place))| ContainerReport {
         mesos: of.mesos.clone(),
+        ephemeral_ports: of.block(plan.added.pool).map(|block| Ports { begin: block.first(), end: block.last() }),
+        interface: maker.interface(of),
         ..maker.container(&of.id, position, place, &of.lanes)
     });
     let nobodys = places.containers.len();
@@ -208,9 +226,21 @@ impl<'a> Maker<'a> {
             number: place.lane.0,
             group: self.group_name(ingress.group),
             mesos: Identity::default(),
+            ephemeral_ports: None,
+            interface: None,
             ingress: self.lane(Direction::Ingress, position, place, ingress),
             egress: self.lane(Direction::Egress, position, place, egress),
         }
+    }
+
+    /// What is counted at a container's own interface, what the kernel's program stopped there included.
+    fn interface(&self, of: &Container) -> Option<InterfaceReport> {
+        let name = of.netns.as_ref().map(|_| names::container(&of.id))?;
+        let mut interface = *self.context.interfaces.get(&name)?;
+        let verdicts = self.context.steering.get(&name).into_iter().flatten();
+        interface.tx.dropped +=
+            verdicts.filter(|(verdict, _)| STOPPED.contains(&verdict.as_str())).map(|(_, frames)| frames).sum::<u64>();
+        Some(interface)
     }
 
     /// The lane at a position of [`Places::lanes`].

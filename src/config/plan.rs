@@ -114,6 +114,15 @@ pub struct Container {
 /// What a lane is to be.
 pub type LanePlan = LaneParams;
 
+impl Container {
+    /// Its block of the pool that `auto:N` takes from, if it has one.
+    #[must_use]
+    pub fn block(&self, pool: Option<PortRange>) -> Option<PortRange> {
+        let pool = pool?;
+        self.ports.iter().copied().find(|range| pool.shared_with(*range).is_some())
+    }
+}
+
 impl Plan {
     /// The interfaces for live traffic: the network's, and the containers'.
     #[must_use]

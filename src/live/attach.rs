@@ -9,11 +9,12 @@ use portlane_rings::{
     self as rings, Bound, Gate, GateCounters, Interface, Options, Owners, Part, Pool, Rules, Side, Socket, Steering,
     Verdict, VerdictCounters,
 };
-use portlane_stats::live::AttachedReport;
+use portlane_stats::live::{AttachedReport, InterfaceReport};
 use portlane_stats::snapshot::{Directions, Mode};
 
 use super::attached;
 use super::duties::{self, Duty};
+use super::interfaces::Table;
 use super::numbers::mode;
 use crate::attach::names;
 use crate::config::{Io, Plan};
@@ -92,6 +93,8 @@ struct AtGate {
     counters: GateCounters,
     /// The interface by which frames for containers leave.
     delivery: String,
+    /// What the kernel counts at containers' own.
+    interfaces: Table,
 }
 
 /// What the kernel has decided about frames.
@@ -112,7 +115,7 @@ impl Verdicts {
         };
         let sides = Side::ALL.into_iter().zip(&self.interfaces).map(of);
         let mut read = sides.collect::<io::Result<BTreeMap<_, _>>>()?;
-        if let Some(AtGate { counters, delivery }) = &self.at_gate {
+        if let Some(AtGate { counters, delivery, .. }) = &self.at_gate {
             read.insert(delivery.clone(), named(counters.delivery()?, Origin::Elsewhere));
             let attached = counters.attached()?.into_iter();
             read.extend(attached.map(|(name, counted)| (name, named(counted, Origin::Attached))));
@@ -123,6 +126,11 @@ impl Verdicts {
     /// What else is known of attached interfaces.
     pub(super) fn attached(&self) -> io::Result<BTreeMap<String, AttachedReport>> {
         self.at_gate.as_ref().map_or(Ok(BTreeMap::new()), |at_gate| attached::reports(&at_gate.counters))
+    }
+
+    /// What the kernel counts at the interfaces of attached containers, by their names.
+    pub(super) fn interfaces(&self) -> io::Result<BTreeMap<String, InterfaceReport>> {
+        self.at_gate.as_ref().map_or_else(|| Ok(BTreeMap::new()), |gate| gate.interfaces.of_containers())
     }
 }
 
@@ -202,7 +210,13 @@ fn shared(interfaces: &[Interface; 2], plan: &Plan, duties: &[Duty], options: &O
     })?;
     let interfaces = [uplink, container].map(|interface| interface.name.clone());
     let at_gate = open.gate.as_ref().zip(delivery);
-    let at_gate = at_gate.map(|(gate, delivery)| AtGate { counters: gate.counters(), delivery: delivery.name });
+    let at_gate = match at_gate {
+        Some((gate, delivery)) => {
+            let interfaces = Table::open().map_err(Failure::failed)?;
+            Some(AtGate { counters: gate.counters(), delivery: delivery.name, interfaces })
+        }
+        None => None,
+    };
     let (program, rules, gate) = (open.steering, Some(open.rules), open.gate);
     let steered = Steered { program, rules, gate, at_gate, _neighbours: neighbours, interfaces };
     Ok((Some(steered), open.pool, open.queues))

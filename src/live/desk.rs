@@ -103,6 +103,7 @@ impl Scheme {
         let mut context = self.context.clone();
         if let Some(verdicts) = &self.verdicts {
             (context.steering, context.attached) = (verdicts.read()?, verdicts.attached()?);
+            context.interfaces = verdicts.interfaces()?;
         }
         let (mut readings, mut rest, mut spent) = (Vec::new(), Vec::new(), Nanos::ZERO);
         for (number, mut told) in told.into_iter().enumerate() {

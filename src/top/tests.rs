@@ -55,6 +55,8 @@ fn snapshot(seconds: u64, sent: u64, dropped: u64) -> Snapshot {
         number,
         group: group.map(str::to_owned),
         mesos: Identity::default(),
+        ephemeral_ports: None,
+        interface: None,
         ingress: idle(),
         egress,
     };

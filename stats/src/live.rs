@@ -150,3 +150,25 @@ pub struct FrameReport {
     /// In lanes.
     pub queued: u32,
 }
+
+/// What the kernel counts at the interface of an attached container, as seen from the container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceReport {
+    /// What it received.
+    pub rx: Passed,
+    /// What it sent, before its lane took it; of this dropped is also what was not from its own ports.
+    pub tx: Passed,
+}
+
+/// Frames in one direction; bytes are those of Ethernet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    /// Frames.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Frames with errors.
+    pub errors: u64,
+    /// Frames dropped at the interface.
+    pub dropped: u64,
+}

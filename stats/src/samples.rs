@@ -106,7 +106,17 @@ pub(crate) fn grouped() -> Snapshot {
 
 /// A container by its class in the kernel's trees.
 fn container(id: &str, class: u32, ingress: LaneReport, egress: LaneReport) -> ContainerReport {
-    ContainerReport { id: id.to_owned(), number: class - 2, group: None, mesos: Identity::default(), ingress, egress }
+    let (mesos, number) = (Identity::default(), class - 2);
+    ContainerReport {
+        id: id.to_owned(),
+        number,
+        group: None,
+        mesos,
+        ephemeral_ports: None,
+        interface: None,
+        ingress,
+        egress,
+    }
 }
 
 /// The first, live: with a socket and a worker.

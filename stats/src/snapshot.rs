@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::Volume;
 use crate::lane::{ClassReport, HtbReport, LaneReport};
-use crate::live::{AttachedReport, MemoryReport, SocketReport, WorkerReport};
+use crate::live::{AttachedReport, InterfaceReport, MemoryReport, SocketReport, WorkerReport};
 
 mod laws;
 
@@ -248,10 +248,25 @@ pub struct ContainerReport {
     /// What Mesos calls it, where that is not its id.
     #[serde(default, skip_serializing_if = "Identity::is_default")]
     pub mesos: Identity,
+    /// The ports that its programs get which ask for none, where they were given from the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral_ports: Option<Ports>,
+    /// What is counted at its own interface, where portlane has attached it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<InterfaceReport>,
     /// Traffic to it.
     pub ingress: LaneReport,
     /// Traffic from it.
     pub egress: LaneReport,
+}
+
+/// Ports, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ports {
+    /// The first.
+    pub begin: u16,
+    /// The last.
+    pub end: u16,
 }
 
 /// What Mesos calls a container: its executor. What is not given is the container's id, and nothing for the framework's.

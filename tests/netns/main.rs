@@ -19,6 +19,7 @@ mod frames;
 mod host;
 mod host_icmp;
 mod host_many;
+mod host_numbers;
 mod hostile;
 mod idle;
 mod ladder;
@@ -200,6 +201,7 @@ fn main() -> ExitCode {
         trial("what_a_container_has_no_room_for_is_counted", host_icmp::undelivered),
         trial("a_hundred_attached_containers_come_and_go_in_any_order", host_many::in_any_order),
         trial("attached_containers_have_ipv6", host_many::ipv6).with_ignored_flag(forbidden || !has_ipv6),
+        trial("mesos_form_says_what_containers_see", host_numbers::mesos),
         trial("long_packets_arrive_at_attached_containers", host_many::long_packets),
         trial("a_helper_alone_may_enter_namespaces", host_many::few_privileges),
         trial("the_demo_keeps_its_contract", demo::contract),

@@ -5,13 +5,18 @@
 //! was sent on from it: Mesos reads them at the container's veth, behind its egress shaping. A malformed frame has no owner,
 //! so no container has errors.
 //!
+//! Of a container that portlane has attached, packets, bytes and errors are read at its veth, too. There its egress shaping comes
+//! after it: `net_tx_packets` is what it sent, and `net_tx_dropped` of it what was dropped at the interface, for a foreign port, and
+//! by its lane.
+//!
 //! `net_traffic_control_statistics` has the egress elements first, under the ids they always had, then the ingress ones
 //! with the prefix of the later schema. Consumers select by `id`.
 
 use serde::Serialize;
 
 use crate::lane::{HtbReport, LaneReport, LimitReport, TrafficControl};
-use crate::snapshot::{ContainerReport, Snapshot};
+use crate::live::{InterfaceReport, Passed};
+use crate::snapshot::{ContainerReport, Ports, Snapshot};
 use crate::window::{Percentiles, WindowRates};
 
 /// The report as Mesos' monitoring JSON.
@@ -38,6 +43,8 @@ struct Executor<'a> {
 /// The network part of `ResourceStatistics`; the fields are in emission order.
 #[derive(Serialize)]
 struct Statistics<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_ephemeral_ports: Option<Ports>,
     #[serde(skip_serializing_if = "Option::is_none")]
     net_rate_statistics: Option<RateStatistics>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,9 +123,11 @@ struct Element<'a> {
 
 impl<'a> Executor<'a> {
     fn new(container: &'a ContainerReport, timestamp: f64) -> Self {
-        let ContainerReport { id, mesos, ingress, egress, .. } = container;
+        let ContainerReport { id, mesos, ephemeral_ports, interface, ingress, egress, .. } = container;
         let or_id = |given: &'a Option<String>| given.as_ref().unwrap_or(id).as_str();
         let (rx, tx) = (Limits::of(ingress), Limits::of(egress));
+        let passed = |of: fn(&InterfaceReport) -> Passed, lane| passed(interface.as_ref().map(of), lane);
+        let (received, sent) = (passed(|of| of.rx, ingress), passed(|of| of.tx, egress));
         let rates = ingress.rates.as_ref().zip(egress.rates.as_ref());
         Self {
             executor_id: or_id(&mesos.executor_id),
@@ -126,13 +135,14 @@ impl<'a> Executor<'a> {
             framework_id: mesos.framework_id.as_deref().unwrap_or(""),
             source: or_id(&mesos.source),
             statistics: Statistics {
+                net_ephemeral_ports: *ephemeral_ports,
                 net_rate_statistics: rates.map(|(rx, tx)| RateStatistics::new(rx, tx)),
                 net_rx_burst_rate_limit: rx.burst_rate,
                 net_rx_burst_size: rx.burst_size,
-                net_rx_bytes: ingress.sent_bytes,
-                net_rx_dropped: ingress.dropped().packets,
-                net_rx_errors: 0,
-                net_rx_packets: ingress.sent_packets,
+                net_rx_bytes: received.bytes,
+                net_rx_dropped: received.dropped,
+                net_rx_errors: received.errors,
+                net_rx_packets: received.packets,
                 net_rx_rate_limit: rx.rate,
                 net_traffic_control_statistics: [
                     Element::new(egress.bw_limit(), "bw_limit"),
@@ -142,14 +152,23 @@ impl<'a> Executor<'a> {
                 ],
                 net_tx_burst_rate_limit: tx.burst_rate,
                 net_tx_burst_size: tx.burst_size,
-                net_tx_bytes: egress.sent_bytes,
-                net_tx_dropped: egress.dropped().packets,
-                net_tx_errors: 0,
-                net_tx_packets: egress.sent_packets,
+                net_tx_bytes: sent.bytes,
+                net_tx_dropped: sent.dropped,
+                net_tx_errors: sent.errors,
+                net_tx_packets: sent.packets,
                 net_tx_rate_limit: tx.rate,
                 timestamp,
             },
         }
+    }
+}
+
+/// What passed a container's interface, or else its lane; drops are those of both.
+fn passed(interface: Option<Passed>, lane: &LaneReport) -> Passed {
+    let of_lane = lane.dropped().packets;
+    match interface {
+        Some(interface) => Passed { dropped: interface.dropped.saturating_add(of_lane), ..interface },
+        None => Passed { packets: lane.sent_packets, bytes: lane.sent_bytes, errors: 0, dropped: of_lane },
     }
 }
 

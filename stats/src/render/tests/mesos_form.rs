@@ -3,7 +3,9 @@ use serde_json::Value;
 
 use super::super::mesos;
 use crate::lane::{HtbReport, LimitReport};
+use crate::live::{InterfaceReport, Passed};
 use crate::samples;
+use crate::snapshot::Ports;
 
 #[test]
 fn mesos_objects_have_the_agents_keys_in_alphabetical_order() {
@@ -80,4 +82,25 @@ fn a_ceil_that_is_none_is_no_burst_rate() {
     };
     htb.ceil_bits_per_s = HtbReport::NO_CEIL;
     assert!(!mesos::render(&snapshot).contains("net_rx_burst"));
+}
+
+/// Of an attached container what passed its interface; drops are those of its interface and of its lane. The range has both ends.
+#[test]
+fn mesos_counts_at_the_interface_where_there_is_one() {
+    let mut snapshot = samples::snapshot();
+    let passed = |packets, bytes, errors, dropped| Passed { packets, bytes, errors, dropped };
+    let (rx, tx) = (passed(90, 9_000, 1, 2), passed(500, 50_000, 3, 40));
+    snapshot.containers[0].interface = Some(InterfaceReport { rx, tx });
+    snapshot.containers[0].ephemeral_ports = Some(Ports { begin: 32_768, end: 33_791 });
+    let lanes = [&snapshot.containers[0].ingress, &snapshot.containers[0].egress].map(|lane| lane.dropped().packets);
+    let text = mesos::render(&snapshot);
+    assert!(text.contains(r#""statistics":{"net_ephemeral_ports":{"begin":32768,"end":33791},"net_rx_"#), "{text}");
+    let json: Value = serde_json::from_str(&text).unwrap();
+    let counted = |which: &str| {
+        ["packets", "bytes", "errors", "dropped"]
+            .map(|key| json[0]["statistics"][format!("net_{which}_{key}")].as_u64().unwrap())
+    };
+    assert_eq!(counted("rx"), [90, 9_000, 1, 2 + lanes[0]]);
+    assert_eq!(counted("tx"), [500, 50_000, 3, 40 + lanes[1]]);
+    assert!(json[1]["statistics"].get("net_ephemeral_ports").is_none(), "absent, not null");
 }
