@@ -123,9 +123,12 @@ impl Verdicts {
         Ok(read)
     }
 
-    /// What else is known of attached interfaces.
-    pub(super) fn attached(&self) -> io::Result<BTreeMap<String, AttachedReport>> {
-        self.at_gate.as_ref().map_or(Ok(BTreeMap::new()), |at_gate| attached::reports(&at_gate.counters))
+    /// What else is known of attached interfaces, where the kernel has [`counted`](Self::interfaces) this.
+    pub(super) fn attached(
+        &self,
+        counted: &BTreeMap<String, InterfaceReport>,
+    ) -> io::Result<BTreeMap<String, AttachedReport>> {
+        self.at_gate.as_ref().map_or(Ok(BTreeMap::new()), |at_gate| attached::reports(&at_gate.counters, counted))
     }
 
     /// What the kernel counts at the interfaces of attached containers, by their names.

@@ -102,8 +102,8 @@ impl Scheme {
     pub(super) fn make(&self, told: Vec<Told>) -> io::Result<Answer> {
         let mut context = self.context.clone();
         if let Some(verdicts) = &self.verdicts {
-            (context.steering, context.attached) = (verdicts.read()?, verdicts.attached()?);
-            context.interfaces = verdicts.interfaces()?;
+            (context.steering, context.interfaces) = (verdicts.read()?, verdicts.interfaces()?);
+            context.attached = verdicts.attached(&context.interfaces)?;
         }
         let (mut readings, mut rest, mut spent) = (Vec::new(), Vec::new(), Nanos::ZERO);
         for (number, mut told) in told.into_iter().enumerate() {
