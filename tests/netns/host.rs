@@ -22,7 +22,7 @@ use crate::portlane::{PROGRAM, Portlane, eventually, stats};
 use crate::traffic::{Echo, payload, transfer_between, udp};
 
 pub(crate) const WEB: u16 = 7_000;
-const DB: u16 = 8_000;
+pub(crate) const DB: u16 = 8_000;
 
 pub(crate) struct Host {
     pub(crate) client: Namespace,

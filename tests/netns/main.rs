@@ -18,6 +18,7 @@ mod forwarding;
 mod frames;
 mod host;
 mod host_icmp;
+mod host_local;
 mod host_many;
 mod host_numbers;
 mod hostile;
@@ -199,6 +200,8 @@ fn main() -> ExitCode {
         trial("one_containers_pings_leave_room_for_anothers", host_icmp::many_pings),
         trial("attached_containers_ask_for_names", host_icmp::names),
         trial("what_a_container_has_no_room_for_is_counted", host_icmp::undelivered),
+        trial("an_attached_containers_own_ports_are_within", host_local::own_ports),
+        trial("neighbours_of_an_attached_container_hear_nothing_of_it", host_local::others_ports),
         trial("a_hundred_attached_containers_come_and_go_in_any_order", host_many::in_any_order),
         trial("attached_containers_have_ipv6", host_many::ipv6).with_ignored_flag(forbidden || !has_ipv6),
         trial("mesos_form_says_what_containers_see", host_numbers::mesos),
