@@ -9,6 +9,7 @@ mod attach;
 mod bench;
 mod busy;
 mod capture;
+mod connections;
 mod containers;
 mod control;
 mod demo;
@@ -36,12 +37,15 @@ mod queues;
 #[path = "../../rings/tests/steering/frames.rs"]
 mod random_frames;
 mod refusals;
+mod relay;
 mod reloads;
 mod rollback;
 mod scrapes;
 mod service;
 mod soak;
 mod steering;
+#[path = "../support/tables.rs"]
+mod tables;
 mod threads;
 mod traffic;
 mod window;
@@ -161,6 +165,10 @@ fn main() -> ExitCode {
         trial("reloads_between_modes_under_load_lose_nothing", observe::reloads),
         trial("one_container_is_watched_beside_another", observe::one_of_two),
         trial("two_workers_are_captured_in_the_order_of_time", capture::two_workers)
+            .with_ignored_flag(forbidden || !has_tshark),
+        trial("handshakes_take_what_the_kernel_measures", connections::handshakes)
+            .with_ignored_flag(forbidden || !has_tshark),
+        trial("segments_are_sent_again_as_often_as_the_kernel_counts", connections::repetitions)
             .with_ignored_flag(forbidden || !has_tshark),
         trial("prometheus_scrapes_and_answers", prometheus::scrapes).with_ignored_flag(forbidden || !has_prometheus),
         trial("what_is_the_hosts_never_enters", steering::hosts_own),

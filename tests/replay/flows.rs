@@ -1,15 +1,13 @@
 //! `--flows`: what connections did, as Parquet.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use etherparse::PacketBuilder;
-use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
 use crate::packets::{CLIENT, HOST, Packet, from_host, payload, to_host, udp};
 use crate::scene::{Ending, Scene, THREE};
+use crate::tables::{Row, number, rows};
 
 const SECOND: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
@@ -18,29 +16,6 @@ const MS: u64 = 1_000_000;
 const START: u64 = 1_700_000_040 * SECOND;
 
 const TABLES: [&str; 4] = ["vtap_flow", "vtap_flow_edge", "vtap_flow_edge_port", "vtap_flow_port"];
-
-type Row = BTreeMap<String, Field>;
-
-fn rows(store: &Path, table: &str) -> Vec<Row> {
-    let files = fs::read_dir(store.join(table)).unwrap().map(|entry| entry.unwrap().path());
-    let mut rows = Vec::new();
-    for file in files {
-        assert_eq!(file.extension().unwrap(), "parquet");
-        let reader = SerializedFileReader::new(fs::File::open(file).unwrap()).unwrap();
-        rows.extend(reader.get_row_iter(None).unwrap().map(|row| row.unwrap().into_columns().into_iter().collect()));
-    }
-    rows
-}
-
-fn number(row: &Row, name: &str) -> u64 {
-    match row[name] {
-        Field::ULong(number) => number,
-        Field::UShort(number) => number.into(),
-        Field::UByte(number) => number.into(),
-        Field::TimestampMicros(time) => u64::try_from(time).unwrap() / 1_000_000,
-        ref other => panic!("{name} is {other:?}"),
-    }
-}
 
 fn text<'a>(row: &'a Row, name: &str) -> &'a str {
     let Field::Str(text) = &row[name] else { panic!("{name} is {:?}", row[name]) };

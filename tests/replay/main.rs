@@ -15,6 +15,8 @@ mod packets;
 mod percentiles;
 mod refusals;
 mod scene;
+#[path = "../support/tables.rs"]
+mod tables;
 mod traffic;
 mod tree;
 mod wireshark;
