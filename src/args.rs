@@ -105,6 +105,33 @@ pub enum Command {
     /// state). A change is checked as a file is, takes effect between two turns, and loses no packet.
     #[command(subcommand)]
     Container(Container),
+    /// Create a label for a running portlane's meters
+    ///
+    /// Labels, and rules that say which packets count for them, come beside those of the configuration file, and are kept over a
+    /// restart: see docs/meters.md. Commands and tables are those of Neutron's command line.
+    #[command(name = "meter-label-create")]
+    MeterLabelCreate(NewMeterLabel),
+    /// Show the labels of meters
+    #[command(name = "meter-label-list")]
+    MeterLabelList(Target),
+    /// Show a label of meters
+    #[command(name = "meter-label-show")]
+    MeterLabelShow(MeterLabel),
+    /// Delete a label of meters that has no rules
+    #[command(name = "meter-label-delete")]
+    MeterLabelDelete(MeterLabel),
+    /// Create a rule: which packets count for a label, or do not
+    #[command(name = "meter-label-rule-create")]
+    MeterLabelRuleCreate(NewMeterRule),
+    /// Show the rules of meters
+    #[command(name = "meter-label-rule-list")]
+    MeterLabelRuleList(Target),
+    /// Show a rule of meters
+    #[command(name = "meter-label-rule-show")]
+    MeterLabelRuleShow(MeterRule),
+    /// Delete a rule of meters
+    #[command(name = "meter-label-rule-delete")]
+    MeterLabelRuleDelete(MeterRule),
     /// Have a running portlane read its configuration again, as SIGHUP does
     Reload(Target),
     /// Have a running portlane take nothing more, send what waits for as long as `drain` says, and end, as SIGTERM does
@@ -343,6 +370,74 @@ pub enum Container {
         #[command(flatten)]
         target: Target,
     },
+}
+
+/// Arguments of `meter-label-create`.
+#[derive(Debug, Args)]
+pub struct NewMeterLabel {
+    /// Its name; need not be unique
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Of no meaning to portlane
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub description: String,
+    /// Nobody's in particular
+    #[arg(long)]
+    pub shared: bool,
+    /// Who it is for: told with what was counted
+    #[arg(long = "project-id", visible_alias = "tenant-id", value_name = "ID", default_value = "")]
+    pub project_id: String,
+    /// Of whom
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// A label of meters.
+#[derive(Debug, Args)]
+pub struct MeterLabel {
+    /// Its id, or its name if no other has that
+    #[arg(value_name = "LABEL")]
+    pub label: String,
+    /// Of whom
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Arguments of `meter-label-rule-create`.
+#[derive(Debug, Args)]
+pub struct NewMeterRule {
+    /// The label's id, or its name if no other has that
+    #[arg(value_name = "LABEL")]
+    pub label: String,
+    /// Of the far end's addresses: the source of ingress, the destination of egress
+    #[arg(value_name = "REMOTE_IP_PREFIX")]
+    pub remote_ip_prefix: Option<String>,
+    /// Of the packets, as seen from the containers: ingress or egress
+    #[arg(long, value_name = "DIRECTION", default_value = "ingress")]
+    pub direction: String,
+    /// What it names does not count, whatever other rules of the label say
+    #[arg(long)]
+    pub excluded: bool,
+    /// Of the packets' sources
+    #[arg(long, value_name = "PREFIX")]
+    pub source_ip_prefix: Option<String>,
+    /// Of the packets' destinations
+    #[arg(long, value_name = "PREFIX")]
+    pub destination_ip_prefix: Option<String>,
+    /// Of whom
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// A rule of meters.
+#[derive(Debug, Args)]
+pub struct MeterRule {
+    /// Its id
+    #[arg(value_name = "RULE")]
+    pub rule: String,
+    /// Of whom
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// Keys of a container.

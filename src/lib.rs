@@ -24,6 +24,7 @@ pub mod flows;
 pub mod line;
 #[cfg(feature = "af-xdp")]
 pub mod live;
+pub mod meters;
 #[cfg(feature = "af-xdp")]
 pub mod neighbours;
 #[cfg(feature = "af-xdp")]

@@ -16,6 +16,7 @@ use portlane_shaper::{Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, 
 use portlane_stats::histogram::{Histograms, LaneHistogram};
 
 use crate::capture::Tap;
+use crate::meters::Meter;
 
 pub mod change;
 pub mod places;
@@ -97,6 +98,8 @@ pub struct Line<D> {
     owners: Vec<Owner>,
     /// Frames that go straight through; empty between turns.
     leaving: Vec<Frame>,
+    /// Counts by prefixes, if anything is to be counted.
+    pub(crate) meter: Option<Meter>,
     /// By [`Line::histogram`]: packets that had gone straight through when sojourn times were forgotten.
     forgotten: Vec<u64>,
 }
@@ -132,6 +135,7 @@ impl<D: Device> Line<D> {
             batch: Vec::with_capacity(BATCH),
             owners: Vec::with_capacity(BATCH),
             leaving: Vec::with_capacity(BATCH),
+            meter: None,
             forgotten: vec![0; lanes],
         }
     }
@@ -163,6 +167,9 @@ impl<D: Device> Line<D> {
             let received = self.receive(port);
             watch.passed(Stage::Receive);
             self.classify(port, now);
+            if self.meter.is_some() {
+                self.meter();
+            }
             watch.passed(Stage::Classify);
             moved += self.batch.len();
             watch.turns_to_port(port);
@@ -238,6 +245,14 @@ impl<D: Device> Line<D> {
             }
             Ok(found)
         }));
+    }
+
+    /// Counts the packets of the batch for meters.
+    #[inline(never)]
+    fn meter(&mut self) {
+        if let Some(meter) = &mut self.meter {
+            meter.count(&self.pool, &self.batch, &self.owners);
+        }
     }
 
     /// A packet leaves; false if the device's ring is full, and the packet goes back.

@@ -17,6 +17,7 @@ use crate::config::{Checksums, Idle, Plan, Running};
 use crate::control::questions::{Inbox, Question, Reload, Reloaded, Request};
 use crate::failure::Failure;
 use crate::line::{Line, Port};
+use crate::meters::{Meter, Meters};
 use crate::report::Context;
 use crate::workers::{self, Owners};
 
@@ -114,6 +115,14 @@ impl Live {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.scheme.plan
+    }
+
+    /// Has all workers count what there is to count by prefixes.
+    pub fn meter(&mut self, meters: &Arc<Meters>) {
+        let plan = Arc::clone(&self.scheme.plan);
+        for worker in self.all_mut() {
+            worker.line.meter = Some(Meter::new(Arc::clone(meters), &plan, &worker.line.places));
+        }
     }
 
     /// What the kernel chooses by, once, if it chooses: for who reloads.

@@ -134,6 +134,8 @@ pub fn make(readings: &[Reading], owners: &Owners, plan: &Plan, context: &Contex
             egress: maker.lane(Direction::Egress, nobodys, nobody, &plan.unmatched),
         },
         leaving: leaving.collect(),
+        // Who serves it knows.
+        meters: Vec::new(),
     }
 }
 

@@ -26,6 +26,7 @@ use crate::control::questions::{Beats, Pulse, Reload, Reloaded, Request, Request
 use crate::failure::{self, Failure};
 use crate::line::change::Change;
 use crate::live;
+use crate::meters::Meters;
 use crate::privileges;
 
 mod interfaces;
@@ -64,6 +65,8 @@ pub struct Charge {
     pub attachments: Option<Attachments>,
     /// The containers that were added.
     pub registry: Registry,
+    /// What is counted by prefixes.
+    pub meters: Arc<Meters>,
     /// Changes that are wanted: the bell is `hangups`.
     pub orders: mpsc::Receiver<Order>,
     /// Ends the run.
@@ -247,9 +250,13 @@ impl Shift {
 
     fn try_reload(&mut self) -> Result<Change, Failure> {
         let (registry, plan) = self.charge.registry.reopen(&self.charge.config).map_err(Failure::refused)?;
-        let warnings = plan.warnings.clone();
+        let (mut warnings, meters) = (plan.warnings.clone(), Arc::clone(&plan.meters));
         let change = self.install(plan)?;
         self.charge.registry = registry;
+        match self.charge.meters.reload(&meters) {
+            Ok(left_out) => warnings.extend(left_out),
+            Err(why) => warnings.push(format!("meters are as before: {why}")),
+        }
         warnings.iter().for_each(|warning| failure::tell(format!("warning: {warning}")));
         Ok(change)
     }

@@ -11,13 +11,14 @@ use proc_macro2::{TokenStream, TokenTree};
 use serde_json::Value;
 
 /// Each package of the workspace, and the others that it may use.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     (
         "portlane",
         &[
             "portlane-classify",
             "portlane-floor",
             "portlane-flows",
+            "portlane-meters",
             "portlane-pcap",
             "portlane-rings",
             "portlane-shaper",
@@ -31,8 +32,17 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("portlane-hint", &[]),
     (
         "portlane-instructions",
-        &["portlane", "portlane-classify", "portlane-pcap", "portlane-rings", "portlane-shaper", "portlane-stats"],
+        &[
+            "portlane",
+            "portlane-classify",
+            "portlane-meters",
+            "portlane-pcap",
+            "portlane-rings",
+            "portlane-shaper",
+            "portlane-stats",
+        ],
     ),
+    ("portlane-meters", &[]),
     ("portlane-pcap", &["portlane-rings"]),
     ("portlane-peers", &["portlane-rings"]),
     ("portlane-rings", &[]),

@@ -6,6 +6,7 @@ mod classify;
 mod codel;
 mod histogram;
 mod line;
+mod meters;
 mod packets;
 mod ring;
 mod shaper;
@@ -41,7 +42,7 @@ fn one_by_one<T: 'static>(over: Vec<T>, mut each: impl FnMut(&T) + 'static) -> B
 type Make = fn() -> Box<dyn Element>;
 
 /// All elements by name.
-pub(crate) const ELEMENTS: [(&str, Make); 27] = [
+pub(crate) const ELEMENTS: [(&str, Make); 29] = [
     ("parse/ipv4", classify::parse_ipv4),
     ("parse/vlan", classify::parse_vlan),
     ("parse/ipv6", classify::parse_ipv6),
@@ -67,6 +68,8 @@ pub(crate) const ELEMENTS: [(&str, Make); 27] = [
     ("turn/default", line::default),
     ("turn/overload", line::overload),
     ("turn/device", line::device),
+    ("turn/metered", meters::turn),
+    ("meters/find", meters::find_ipv4),
     ("reading/container", line::reading),
     ("change/container", change::one_of_many),
 ];

@@ -63,7 +63,7 @@ pub use fragments::{DEFAULT_FRAGMENT_LIFETIME_NS, Fragments};
 pub use headers::{Addresses, Fragment, Headers, Ports};
 pub use link::Link;
 pub use malformed::Malformed;
-pub use packet::Packet;
+pub use packet::{Packet, ends};
 pub use parse::parse;
 pub use port_range::{PortRange, PortRangeError};
 pub use rule::{Rule, RuleError};

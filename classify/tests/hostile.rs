@@ -4,7 +4,8 @@
 
 use etherparse::PacketBuilder;
 use portlane_classify::{
-    Arriving, Classifier, DEFAULT_FRAGMENT_LIFETIME_NS, FlowKey, Found, Fragments, Headers, Link, Rule, Table, parse,
+    Arriving, Classifier, DEFAULT_FRAGMENT_LIFETIME_NS, FlowKey, Found, Fragments, Headers, Link, Packet, Rule, Table,
+    ends, parse,
 };
 use proptest::prelude::*;
 
@@ -87,6 +88,9 @@ proptest! {
                 for wire_len in [0, len, len.saturating_add(more % 300), u32::MAX] {
                     if let Ok(headers) = parse(link, frame, wire_len) {
                         check(&headers, frame)?;
+                    }
+                    if let Ok(Some(packet)) = Packet::read(link, frame, wire_len) {
+                        prop_assert_eq!(ends(link, frame, wire_len), Some((packet.addresses, packet.len)));
                     }
                 }
             }

@@ -1,5 +1,7 @@
 //! A line in front of a [`Source`], and the virtual time that it runs in.
 
+use std::sync::Arc;
+
 use portlane_classify::Arriving;
 use portlane_rings::{Device, Layout, Pool};
 use portlane_shaper::{DropReason, LaneId, Nanos};
@@ -12,6 +14,7 @@ use super::{MAX_CONTAINERS, Options};
 use crate::build;
 use crate::failure::Failure;
 use crate::line::{BATCH, Line, Port, Watch};
+use crate::meters::{Meter, Meters};
 
 /// Bytes of a frame, from one to the next; see `replay`.
 pub(super) const FRAME_SIZE: u32 = 2_112;
@@ -70,6 +73,18 @@ impl Scenario {
         let port = Port { device, arriving: Arriving::Egress };
         let line = build::line(&plan(containers, &setup)?, pool, vec![port], [0, 0], KEY, Nanos::ZERO);
         Ok(Self::of(line, setup))
+    }
+
+    /// The same, whose packets are all counted for labels of meters.
+    ///
+    /// # Errors
+    ///
+    /// As of [`new`](Self::new).
+    pub fn metered(options: &Options, meters: &Arc<Meters>) -> Result<Self, Failure> {
+        let mut scenario = Self::new(options)?;
+        let plan = plan(options.containers, &scenario.setup)?;
+        scenario.line.meter = Some(Meter::new(Arc::clone(meters), &plan, &scenario.line.places));
+        Ok(scenario)
     }
 
     /// A scenario of a line whose devices are sources.

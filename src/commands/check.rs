@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::iter;
 
 use portlane_classify::Direction;
+use portlane_meters::IpNet;
 use portlane_shaper::{
     Aqm, FqParams, Framing, GroupId, LaneId, LaneParams, Limiter, LinkParams, Nanos, NodeId, NodeReading, QueueParams,
     Rate, Shape, Shaper, Size, codel,
@@ -14,6 +15,7 @@ use crate::args::Check;
 use crate::build::shaper;
 use crate::config::{self, Added, Mode, Nic, Plan, Running};
 use crate::failure::Failure;
+use crate::meters::Settings;
 
 /// Runs the command.
 ///
@@ -52,6 +54,7 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     write_rates(out, plan)?;
     writeln!(out, "control         {}", plan.socket.display())?;
     write_pool(out, &plan.added)?;
+    write_meters(out, &plan.meters)?;
     for warning in &plan.warnings {
         writeln!(out, "\nwarning: {warning}")?;
     }
@@ -74,6 +77,33 @@ fn write_pool(out: &mut impl fmt::Write, added: &Added) -> fmt::Result {
     let Some(pool) = added.pool else { return Ok(()) };
     let rest = added.rest;
     writeln!(out, "ephemeral ports {pool}: blocks for containers that are added; those given back rest for {rest}")
+}
+
+/// Labels with their rules, and how what they count is told.
+fn write_meters(out: &mut impl fmt::Write, meters: &Settings) -> fmt::Result {
+    if meters.book.is_empty() {
+        return Ok(());
+    }
+    let (measure, report) = (meters.measure.as_secs(), meters.report.as_secs());
+    let apart = if meters.granular { ", containers apart" } else { "" };
+    let output = meters.sinks.output.as_ref();
+    let to = output.map_or_else(|| "nowhere".to_owned(), |path| path.display().to_string());
+    writeln!(
+        out,
+        "meters          measured every {measure} s, told every {report} s by {} to {to}{apart}",
+        meters.host
+    )?;
+    for label in meters.book.labels() {
+        writeln!(out, "  label {:?} {}", label.name, label.id)?;
+        for rule in meters.book.rules().iter().filter(|rule| rule.label_id == label.id) {
+            let (source, destination) = rule.prefixes.ends(rule.direction);
+            let end =
+                |name: &str, prefix: Option<IpNet>| prefix.map(|net| format!(" {name} {net}")).unwrap_or_default();
+            let but = if rule.excluded { "but not" } else { "counts" };
+            writeln!(out, "    {but} {}{}{}", rule.direction, end("from", source), end("to", destination))?;
+        }
+    }
+    Ok(())
 }
 
 /// The window of rates, with the memory that all lanes' take.

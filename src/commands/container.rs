@@ -81,7 +81,7 @@ fn ask(socket: &Path, method: &Method, id: &str, body: Option<&Value>) -> Result
 }
 
 /// A byte of a name in a path (RFC 3986, section 2.1).
-fn escaped(byte: u8) -> String {
+pub(super) fn escaped(byte: u8) -> String {
     if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
         char::from(byte).to_string()
     } else {

@@ -5,6 +5,7 @@ pub mod capture;
 pub mod check;
 pub mod container;
 pub mod import_mesos;
+pub mod meters;
 pub(crate) mod outputs;
 pub mod replay;
 #[cfg(feature = "af-xdp")]

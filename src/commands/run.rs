@@ -14,6 +14,7 @@ use crate::containers::{Orders, Registry};
 use crate::control::server::Server;
 use crate::failure::{self, Failure};
 use crate::live::Live;
+use crate::meters::{Agent, Meters, Sinks};
 use crate::offloads::Offloads;
 use crate::privileges;
 use crate::supervisor::{Charge, Supervisor, notify, reload_on_hangup};
@@ -29,13 +30,18 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     for warning in &plan.warnings {
         failure::tell(format!("warning: {warning}"));
     }
+    let (meters, left_out) = Meters::open(&plan.meters).map_err(Failure::refused)?;
+    left_out.iter().for_each(|why| failure::tell(format!("warning: {why}")));
+    let (meters, settings) = (Arc::new(meters), Arc::clone(&plan.meters));
+    let sinks = Sinks::open(&settings.sinks)?;
     let (stop, (hangups, bell)) = (stop_on_signals()?, reload_on_hangup()?);
     let (ordered, orders) = Orders::new(bell);
-    let (server, (requests, inbox)) = Server::start(&plan, Some(ordered))?;
+    let (server, (requests, inbox)) = Server::start(&plan, Some(ordered), Some(Arc::clone(&meters)))?;
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
     let mut attachments = Attachments::start(&plan)?;
     let mut offloads = Offloads::before_attaching(&plan);
     let mut live = Live::open(plan)?;
+    live.meter(&meters);
     if let (Some(attachments), Some(gate)) = (&mut attachments, live.take_gate()) {
         let left_out = attachments.open(gate, live.plan());
         left_out.iter().for_each(|why| failure::tell(format!("warning: {why}")));
@@ -54,12 +60,14 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
         rules,
         attachments,
         registry,
+        meters: Arc::clone(&meters),
         orders,
         stop: stopped,
         cores: live.cores(),
     };
     server.keep_off(&live.cores());
     let supervisor = Supervisor::start(charge)?;
+    let agent = Agent::start(&settings, meters, sinks, live.cores())?;
     privileges::give_up()?;
     for mode in live.modes() {
         outputs::print(&format!("{mode}\n"))?;
@@ -75,6 +83,8 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let ended = worked.and_then(|()| live.drain(&inbox));
     // Whoever still waits for the worker learns that it is gone.
     drop(inbox);
+    // Nothing is counted any more.
+    drop(agent);
     drop(server);
     let attachments = supervisor.end();
     let reported = live.snapshot().and_then(|end| outputs::print(&Format::Text.render(&end)));

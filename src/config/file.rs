@@ -14,6 +14,7 @@ use super::bounded::{Core, Number};
 use super::error::Problem;
 use super::interfaces::{Containers, Queues};
 use super::later;
+use super::meters;
 use super::mode::Mode;
 use super::node::{Direction, Queue};
 use super::running::{Checksums, Idle, InterfaceDown, Io, Switching};
@@ -54,8 +55,7 @@ pub(crate) struct File {
     pub(crate) worker: List<Worker>,
     #[expect(dead_code, reason = "refused")]
     flows: Option<later::FlowsTable>,
-    #[expect(dead_code, reason = "refused")]
-    meters: Option<later::MetersTable>,
+    pub(crate) meters: Option<meters::Written>,
 }
 
 #[derive(Debug, Default, Clone, Deserialize)]

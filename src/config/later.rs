@@ -19,5 +19,4 @@ macro_rules! later {
 
 later! {
     FlowsTable = "[flows]",
-    MetersTable = "[meters]",
 }

@@ -13,6 +13,7 @@ mod groups;
 mod interfaces;
 mod later;
 mod limiter;
+mod meters;
 mod mode;
 mod namespaces;
 mod node;

@@ -17,6 +17,7 @@ use super::file::{self, File};
 use super::groups::{Names, groups};
 use super::interfaces::{Nic, Wire, nic, wire};
 use super::limiter::{self, check_default, framing, share};
+use super::meters::meters;
 use super::mode::Mode;
 use super::namespaces;
 use super::node;
@@ -25,6 +26,7 @@ use super::rates::rates;
 use super::running::{Running, drain, io};
 use super::values::Text;
 use super::workers::{Worker, workers};
+use crate::meters::Settings;
 
 /// Where a running portlane listens for control, if the configuration does not say.
 pub const DEFAULT_SOCKET: &str = "/run/portlane/control.sock";
@@ -68,6 +70,8 @@ pub struct Plan {
     pub socket: PathBuf,
     /// Containers that are added at run time.
     pub added: Added,
+    /// What is counted by prefixes.
+    pub meters: Arc<Settings>,
     /// What is allowed but probably not meant.
     pub warnings: Vec<String>,
 }
@@ -197,6 +201,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         host_addresses: file.host.addresses.0.into_iter().map(|Text(address)| address).collect(),
         rates: rates(&file.http)?,
         listen: file.http.listen.0,
+        meters: Arc::new(meters(file.meters, &added.state)?),
         added,
         socket: socket(file.control.socket)?,
         warnings,

@@ -12,6 +12,7 @@ use axum::routing::{MethodRouter, get};
 use super::answers::Answers;
 use super::forms::{Form, Forms};
 use super::handed::Handed;
+use super::meters;
 use super::negotiation;
 use super::problem::Problem;
 use super::questions::Pulse;
@@ -107,7 +108,7 @@ fn silent() -> Problem {
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    let (path, known) = (uri.path(), PATHS.join(", "));
+    let (path, known) = (uri.path(), [&PATHS[..], &[meters::PATH]].concat().join(", "));
     Problem::new(StatusCode::NOT_FOUND, format!("there is no {path}; there are {known}"))
 }
 

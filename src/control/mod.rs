@@ -24,6 +24,8 @@ mod forms;
 #[cfg(feature = "af-xdp")]
 mod handed;
 #[cfg(feature = "af-xdp")]
+mod meters;
+#[cfg(feature = "af-xdp")]
 mod problem;
 #[cfg(feature = "af-xdp")]
 mod socket;

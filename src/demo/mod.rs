@@ -41,7 +41,7 @@ pub fn run(arguments: &Demo) -> Result<(), Failure> {
     let plan = plan()?;
     let topology = Topology::of_wire(plan.containers.len()).map_err(|cause| cannot_build(&cause))?;
     if arguments.hold {
-        let (_server, questions) = Server::start(&plan, None)?;
+        let (_server, questions) = Server::start(&plan, None, None)?;
         let listen = plan.listen;
         outputs::print(&format!(
             "traffic flows until Ctrl-C; numbers on http://{listen}/stats.json, by `portlane stats`\n"

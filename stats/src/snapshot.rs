@@ -68,6 +68,27 @@ pub struct Snapshot {
     /// Containers that the configuration no longer has, and that still have packets.
     #[serde(default)]
     pub leaving: Vec<ContainerReport>,
+    /// What was counted for the labels of meters. None in replay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meters: Vec<MeterReport>,
+}
+
+/// What was counted for a label of meters since the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeterReport {
+    /// The label's.
+    pub label_id: String,
+    /// Its name.
+    pub label: String,
+    /// Its project.
+    pub project_id: String,
+    /// Of this container alone; all of them together otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes, from the IP header on.
+    pub bytes: u64,
 }
 
 /// Packets of lanes that are gone.

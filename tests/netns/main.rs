@@ -29,6 +29,7 @@ mod ladder;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod meters;
 mod observe;
 mod offer;
 mod portlane;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
     let has_memory_groups = refusals::MemoryGroup::new().is_ok();
     let has_prometheus = Command::new("prometheus").arg("--version").output().is_ok();
     let has_tshark = Command::new("tshark").arg("--version").output().is_ok();
+    let has_nftables = Command::new("nft").arg("--version").output().is_ok();
     let has_bpftool = Command::new("bpftool").arg("version").output().is_ok();
     let trial = |name: &'static str, test: fn()| {
         let run = move || -> Result<(), Failed> {
@@ -170,6 +172,8 @@ fn main() -> ExitCode {
             .with_ignored_flag(forbidden || !has_tshark),
         trial("segments_are_sent_again_as_often_as_the_kernel_counts", connections::repetitions)
             .with_ignored_flag(forbidden || !has_tshark),
+        trial("meters_count_as_nftables_does", meters::as_nftables).with_ignored_flag(forbidden || !has_nftables),
+        trial("labels_and_rules_come_and_go", meters::commands),
         trial("prometheus_scrapes_and_answers", prometheus::scrapes).with_ignored_flag(forbidden || !has_prometheus),
         trial("what_is_the_hosts_never_enters", steering::hosts_own),
         trial("what_is_a_containers_is_shaped", steering::containers_own),

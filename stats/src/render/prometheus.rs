@@ -12,6 +12,7 @@
 mod exposition;
 mod lanes;
 mod live;
+mod meters;
 mod neighbours;
 mod nodes;
 
@@ -68,6 +69,7 @@ fn write_all(out: &mut Writer, snapshot: &Snapshot, options: Options) -> fmt::Re
     nodes::write(out, snapshot)?;
     lanes::write(out, snapshot)?;
     live::write(out, snapshot)?;
+    meters::write(out, snapshot)?;
     neighbours::write_qdiscs(out, snapshot)?;
     if options.cadvisor { neighbours::write_cadvisor(out, snapshot) } else { Ok(()) }
 }
