@@ -267,12 +267,16 @@ impl Shift {
         let steers = self.charge.rules.is_some() && plan.nic.is_some();
         let prepared = steers.then(|| NewRules::prepare(&live::owners(&plan))).transpose().map_err(refused)?;
         let plan = Arc::new(plan);
+        let mut unmeant = Vec::new();
         if let Some(attachments) = &mut self.charge.attachments {
-            attachments.extend(&plan).map_err(Failure::refused)?;
+            unmeant = attachments.extend(&plan).map_err(Failure::refused)?;
         }
         let followed = self.follow_with(Arc::clone(&plan), prepared);
         match (&mut self.charge.attachments, &followed) {
-            (Some(attachments), Ok(_)) => attachments.shrink(&plan),
+            (Some(attachments), Ok(_)) => {
+                attachments.shrink(&plan);
+                unmeant.iter().for_each(|warning| failure::tell(format!("warning: {warning}")));
+            }
             (Some(attachments), Err(_)) => attachments.restore(),
             (None, _) => {}
         }

@@ -9,6 +9,8 @@ use portlane_classify::PortRange;
 use portlane_rings::Gate;
 
 use super::helper::Helper;
+use super::listeners;
+use super::local_ports::LocalPorts;
 use super::wanted::{Joined, Wanted};
 use crate::config::{Container, Plan};
 use crate::failure::Failure;
@@ -26,6 +28,8 @@ pub struct Attachments {
     gate: Option<Gate>,
     /// What was asked for last. Those of it that could not be had are not in `joined`.
     asked: Members,
+    /// The ports that `auto:N` takes blocks of, as asked for last.
+    pool: Option<PortRange>,
     joined: BTreeMap<String, (Wanted, Joined)>,
     /// The interface that each port is given to; 0: none.
     given: Vec<u32>,
@@ -47,13 +51,22 @@ impl Attachments {
     ///
     /// # Errors
     ///
-    /// Refused if the gate cannot be made.
+    /// Refused if the gate cannot be made, or the host's own programs may get ports of the containers, or of the pool.
     pub fn start(plan: &Plan) -> Result<Option<Self>, Failure> {
         let Some(nic) = plan.nic.as_ref().filter(|nic| nic.attached) else { return Ok(None) };
+        check_apart(plan.added.pool, &members(plan)).map_err(Failure::refused)?;
         let (mut helper, uplink) = (Helper::start()?, nic.interface.clone());
         helper.make_gate(&uplink).map_err(Failure::refused)?;
         let given = vec![0; PORTS];
-        Ok(Some(Self { helper, uplink, gate: None, asked: Members::new(), joined: BTreeMap::new(), given }))
+        Ok(Some(Self {
+            helper,
+            uplink,
+            gate: None,
+            asked: Members::new(),
+            pool: plan.added.pool,
+            joined: BTreeMap::new(),
+            given,
+        }))
     }
 
     /// Attaches the plan's containers by a gate that is open. What is left of earlier runs is gone on with, or removed. Who cannot be
@@ -70,16 +83,21 @@ impl Attachments {
             }
         }
         told.extend(self.give_ports(&[&self.asked.clone()]).err());
+        told.extend(heard_by_others(&self.asked));
         told
     }
 
-    /// Attaches what is new in a plan, and gives it its ports; what is no more stays until [`shrink`](Self::shrink).
+    /// Attaches what is new in a plan, and gives it its ports; what is no more stays until [`shrink`](Self::shrink). Returns what is
+    /// probably not meant.
     ///
     /// # Errors
     ///
-    /// What of it cannot be attached; all is as it was.
-    pub fn extend(&mut self, plan: &Plan) -> Result<(), String> {
+    /// What of it cannot be attached, or may not have its ports; all is as it was.
+    pub fn extend(&mut self, plan: &Plan) -> Result<Vec<String>, String> {
         let members = members(plan);
+        let new = members.iter().filter(|(id, member)| self.asked.get(*id).is_none_or(|had| had.ports != member.ports));
+        let new: Members = new.map(|(id, member)| (id.clone(), member.clone())).collect();
+        check_apart(plan.added.pool.filter(|pool| self.pool != Some(*pool)), &new)?;
         for (id, member) in &members {
             let is_known = self.asked.get(id) == Some(member);
             let moved =
@@ -96,12 +114,13 @@ impl Attachments {
                 return Err(why);
             }
         }
-        self.give_ports(&[&self.asked.clone(), &members]).inspect_err(|_| self.restore())
+        self.give_ports(&[&self.asked.clone(), &members]).inspect_err(|_| self.restore())?;
+        Ok(heard_by_others(&new))
     }
 
     /// Detaches what is not in a plan that was [extended](Self::extend) to.
     pub fn shrink(&mut self, plan: &Plan) {
-        self.asked = members(plan);
+        (self.asked, self.pool) = (members(plan), plan.added.pool);
         self.restore();
     }
 
@@ -198,6 +217,29 @@ impl Drop for Attachments {
             let _ = self.helper.sweep(&self.uplink, Vec::new());
         }
         let _ = self.helper.remove_gate(&self.uplink);
+    }
+}
+
+/// Neither the pool nor these members have ports that the host's own programs may get.
+fn check_apart(pool: Option<PortRange>, members: &Members) -> Result<(), String> {
+    if pool.is_none() && members.is_empty() {
+        return Ok(());
+    }
+    let of_host = LocalPorts::read()?;
+    pool.map_or(Ok(()), |pool| of_host.check("ephemeral_ports", pool))?;
+    members.iter().try_for_each(|(id, Member { ports, .. })| {
+        ports.iter().try_for_each(|&range| of_host.check(&format!("ports of container {id:?}:"), range))
+    })
+}
+
+/// Of whose ports programs of the host listen at.
+fn heard_by_others(members: &Members) -> Vec<String> {
+    if members.is_empty() {
+        return Vec::new();
+    }
+    match listeners::all() {
+        Ok(found) => members.iter().filter_map(|(id, member)| listeners::warning(id, &member.ports, &found)).collect(),
+        Err(cause) => vec![format!("who listens at ports of containers on the host cannot be told: {cause}")],
     }
 }
 

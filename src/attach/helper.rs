@@ -18,7 +18,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::error::AttachError;
 use super::gate::{make_gate, remove_gate};
-use super::wanted::{Joined, Wanted, join, part, sweep};
+use super::wanted::{Joined, Wanted, join, part, sharable, sweep};
 use crate::failure::Failure;
 use crate::privileges;
 
@@ -118,7 +118,7 @@ pub fn serve() -> Result<(), Failure> {
         let Ok(order) = order else { break };
         let order = serde_json::from_str(&order).map_err(Failure::failed)?;
         let answered = match order {
-            Order::MakeGate { uplink } => answer(&mut answers, make_gate(&uplink)),
+            Order::MakeGate { uplink } => answer(&mut answers, sharable(&uplink).and_then(|()| make_gate(&uplink))),
             Order::RemoveGate { uplink } => answer(&mut answers, remove_gate(&uplink)),
             Order::Join(wanted) => answer(&mut answers, join(wanted)),
             Order::Part { uplink, id } => answer(&mut answers, part(&uplink, &id)),

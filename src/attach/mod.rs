@@ -20,6 +20,10 @@ mod gate;
 #[cfg(feature = "af-xdp")]
 mod helper;
 #[cfg(feature = "af-xdp")]
+mod listeners;
+#[cfg(feature = "af-xdp")]
+mod local_ports;
+#[cfg(feature = "af-xdp")]
 mod making;
 #[cfg(feature = "af-xdp")]
 mod namespace;

@@ -5,9 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
@@ -60,14 +58,14 @@ impl Netlink {
     /// Changes or deletes something.
     pub(super) fn change(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
         self.0.send(message, NLM_F_REQUEST | NLM_F_ACK | flags)?;
-        self.answers(|_| ())
+        self.0.answers(|_| ())
     }
 
     /// All that there is of a kind.
     pub(super) fn all(&mut self, question: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
         let mut found = Vec::new();
         self.0.send(question, NLM_F_REQUEST | NLM_F_DUMP)?;
-        self.answers(|answer| found.push(answer))?;
+        self.0.answers(|answer| found.push(answer))?;
         Ok(found)
     }
 
@@ -83,7 +81,7 @@ impl Netlink {
         question.attributes.push(LinkAttribute::IfName(name.to_owned()));
         self.0.send(RouteNetlinkMessage::GetLink(question), NLM_F_REQUEST | NLM_F_ACK)?;
         let mut found = None;
-        match self.answers(|answer| found = found.take().or_else(|| Link::of(answer))) {
+        match self.0.answers(|answer| found = found.take().or_else(|| Link::of(answer))) {
             Err(error) if error.raw_os_error() == Some(ENODEV) => Ok(None),
             answered => answered.map(|()| found),
         }
@@ -147,7 +145,7 @@ impl Netlink {
         question.attributes.push(NsidAttribute::Fd(descriptor));
         self.0.send(RouteNetlinkMessage::GetNsId(question), NLM_F_REQUEST | NLM_F_ACK)?;
         let mut number = None;
-        self.answers(|answer| {
+        self.0.answers(|answer| {
             if let RouteNetlinkMessage::NewNsId(answer) = answer {
                 number = answer.attributes.iter().find_map(|attribute| match attribute {
                     NsidAttribute::Id(number) => Some(*number),
@@ -156,28 +154,6 @@ impl Netlink {
             }
         })?;
         Ok(number.filter(|&number| number >= 0))
-    }
-
-    /// Reads until the kernel has said that this was all. What cannot be read (a later kernel may say more) is passed over.
-    fn answers(&mut self, mut take: impl FnMut(RouteNetlinkMessage)) -> io::Result<()> {
-        loop {
-            let datagram = self.0.datagram()?;
-            let mut rest = &datagram[..];
-            while let Some(length) = rest.first_chunk::<4>().map(|&length| u32::from_ne_bytes(length) as usize) {
-                let Some(bytes) = rest.get(..length).filter(|_| length > 0) else { break };
-                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-                let Ok(answer) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else { continue };
-                if !self.0.is_answer(&answer) {
-                    continue;
-                }
-                match answer.payload {
-                    NetlinkPayload::InnerMessage(message) => take(message),
-                    NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
-                    NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => return Ok(()),
-                    _ => {}
-                }
-            }
-        }
     }
 }
 

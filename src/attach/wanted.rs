@@ -10,6 +10,7 @@ use super::error::AttachError;
 use super::making::{Making, is_of};
 use super::names;
 use super::netlink::{Link, Netlink};
+use super::uplink::Uplink;
 
 /// What is wanted: that a container shares an interface of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,16 @@ fn mark(uplink: &str, id: &str) -> String {
 /// What the marks of all containers on an uplink begin with.
 fn mark_of_all(uplink: &str) -> String {
     format!("portlane container on {uplink}: ")
+}
+
+/// Whether there is something to share: an interface with an address.
+///
+/// # Errors
+///
+/// [`AttachError::NoUplink`], [`AttachError::NoAddress`].
+pub(super) fn sharable(uplink: &str) -> Result<(), AttachError> {
+    let failed = |cause| AttachError::of_kernel(format!("ask for the addresses of {uplink}"), cause);
+    Uplink::of(&mut Netlink::open().map_err(failed)?, uplink).map(drop)
 }
 
 /// Has a container share an interface of the host, which is the network namespace of the calling thread. One that does already is

@@ -60,6 +60,8 @@ impl Topology {
         let containers = (0..clients).map(container).collect::<io::Result<_>>()?;
         let topology = Self::with_clients(clients, ETHERNET, containers, &[ETHERNET])?;
         end_host(&topology.line, SERVER)?;
+        // Ports of the host's own, apart from the containers'.
+        topology.line.set("ipv4/ip_local_port_range", "49152 60999")?;
         Ok(topology)
     }
 

@@ -24,6 +24,9 @@ use crate::traffic::{Echo, payload, transfer_between, udp};
 pub(crate) const WEB: u16 = 7_000;
 pub(crate) const DB: u16 = 8_000;
 
+/// The ports that the host's own programs get: none of a container's, nor of the pool.
+pub(crate) const HOSTS_OWN: &str = "49152 60999";
+
 pub(crate) struct Host {
     pub(crate) client: Namespace,
     pub(crate) host: Namespace,
@@ -42,6 +45,7 @@ impl Host {
             let as_on_a_cable = ["-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "gro", "off"];
             namespace.command("ethtool", &as_on_a_cable).unwrap();
         }
+        host.set("ipv4/ip_local_port_range", HOSTS_OWN).unwrap();
         let mut host = Self { client, host, web, db, folder: TempDir::new().unwrap(), before: String::new() };
         host.before = host.state();
         host
@@ -67,7 +71,7 @@ impl Host {
         self.folder.path().join(name)
     }
 
-    fn config(&self, containers: &str) -> PathBuf {
+    pub(crate) fn config(&self, containers: &str) -> PathBuf {
         let (path, socket) = (self.path("host.toml"), self.path("control.sock"));
         let text = format!(
             "{containers}[nic]\ninterface = \"eth0\"\ncontainers = \"attached\"\n\
@@ -126,7 +130,7 @@ impl Host {
     }
 
     /// The same of one that has said something.
-    fn end_telling(&self, portlane: Portlane) {
+    pub(crate) fn end_telling(&self, portlane: Portlane) {
         portlane.signal(Signal::SIGTERM);
         let ended = portlane.ended();
         assert_eq!(ended.code, Some(0), "{ended:?}");

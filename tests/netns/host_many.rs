@@ -16,7 +16,7 @@ use crate::traffic::{Echo, Flood, payload, transfer_between};
 
 /// They come and go in no order while one of them gets all it can; those that are there have their ports, and none is left.
 pub(crate) fn in_any_order() {
-    const MANY: usize = 100;
+    const MANY: usize = 200;
     let host = Host::new();
     let portlane = host.start(&host.both(""));
     let others: Vec<_> = (0..MANY).map(|_| quiet_namespace()).collect();

@@ -22,6 +22,7 @@ mod host_icmp;
 mod host_local;
 mod host_many;
 mod host_numbers;
+mod host_refusals;
 mod hostile;
 mod idle;
 mod ladder;
@@ -200,6 +201,10 @@ fn main() -> ExitCode {
         trial("a_process_that_had_a_container_is_not_taken_for_another", host::of_process),
         trial("a_container_without_namespace_keeps_nobody_from_starting", host::lost_namespace),
         trial("attaching_that_is_refused_leaves_nothing", host::refused),
+        trial("ports_of_the_hosts_own_programs_are_no_containers", host_refusals::the_hosts_own_ports),
+        trial("listeners_of_the_host_at_containers_ports_are_told_of", host_refusals::listeners),
+        trial("what_a_run_cannot_attach_is_refused", host_refusals::of_a_run),
+        trial("a_host_without_address_attaches_nobody", host_refusals::no_address),
         trial("attached_containers_ping_and_hear_their_answers", host_icmp::pings),
         trial("attached_containers_ping_over_ipv6", host_icmp::pings_over_ipv6)
             .with_ignored_flag(forbidden || !has_ipv6),
@@ -214,7 +219,7 @@ fn main() -> ExitCode {
         trial("what_a_container_has_no_room_for_is_counted", host_icmp::undelivered),
         trial("an_attached_containers_own_ports_are_within", host_local::own_ports),
         trial("neighbours_of_an_attached_container_hear_nothing_of_it", host_local::others_ports),
-        trial("a_hundred_attached_containers_come_and_go_in_any_order", host_many::in_any_order),
+        trial("two_hundred_attached_containers_come_and_go_in_any_order", host_many::in_any_order),
         trial("attached_containers_have_ipv6", host_many::ipv6).with_ignored_flag(forbidden || !has_ipv6),
         trial("mesos_form_says_what_containers_see", host_numbers::mesos),
         trial("long_packets_arrive_at_attached_containers", host_many::long_packets),
