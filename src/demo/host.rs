@@ -1,11 +1,14 @@
-//! `portlane demo --host`: containers in namespaces of their own, on a host's address, and one of them a bad neighbour.
+//! `portlane demo --host`: containers in namespaces of their own, on a host's address, and one of them a bad neighbour: by what it may
+//! not send, or by more than it may.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::print::HostRounds;
 use super::topology::Topology;
+use super::traffic::Flood;
 use super::{cannot_build, print, round};
 use crate::args::Demo;
 use crate::commands::outputs;
@@ -15,16 +18,13 @@ use crate::failure::Failure;
 /// What the demo configures, but for the namespaces.
 const CONFIG: &str = include_str!("../../examples/demo-host.toml");
 
-/// The container that floods: by its position.
-const FLOODS: usize = 2;
+/// Container `free` floods from the first port of container `fast`.
+const FOREIGN: Flood = Flood { container: 2, port: 31_744, per_ms: 100, bytes: 64 };
 
-/// The port that it floods from: the first of container `fast`.
-const FOREIGN: u16 = 31_744;
+/// Container `slow` sends eight times what it may, from a port of its own: its queue is full.
+const TOO_MUCH: Flood = Flood { container: 1, port: 32_778, per_ms: 20, bytes: 1_000 };
 
-/// Datagrams of the flood each millisecond.
-const PER_MS: u64 = 100;
-
-/// Runs both rounds: without the flood and with it.
+/// Runs all rounds: without bad neighbours, and with one of either kind.
 ///
 /// # Errors
 ///
@@ -43,18 +43,21 @@ pub(super) fn run(arguments: &Demo, stop: &AtomicBool) -> Result<(), Failure> {
     let (seconds, window) = (arguments.seconds, Duration::from_secs(arguments.seconds));
     if !arguments.json {
         outputs::print(&format!(
-            "Two rounds of real TCP (cubic) and UDP, {seconds} s each, of containers on one host's address ...\n"
+            "Three rounds of real TCP (cubic) and UDP, {seconds} s each, of containers on one host's address ...\n"
         ))?;
     }
     let without = round::run_with(&topology, plan(), window, stop, |traffic| traffic.outwards(&topology))?;
-    let with = round::run_with(&topology, plan(), window, stop, |traffic| {
-        traffic.outwards(&topology)?;
-        traffic.flood(&topology, FLOODS, FOREIGN, PER_MS)
-    })?;
+    let beside = |flood| {
+        round::run_with(&topology, plan(), window, stop, |traffic| {
+            traffic.outwards(&topology)?;
+            traffic.flood(&topology, flood)
+        })
+    };
+    let rounds = HostRounds { without, flood: beside(FOREIGN)?, full: beside(TOO_MUCH)?, fills: TOO_MUCH.container };
     let after = topology.state().map_err(Failure::failed)?;
     if after != before {
         return Err(Failure::failed(format!("something is left behind.\nBefore:\n{before}\nAfter:\n{after}")));
     }
     let print = if arguments.json { print::host_json } else { print::host_text };
-    outputs::print(&print(&without, &with))
+    outputs::print(&print(&rounds))
 }

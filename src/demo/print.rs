@@ -67,9 +67,23 @@ pub(super) fn text(with: &Measured, without: &Measured) -> String {
     )
 }
 
-/// Both rounds with attached containers: without a flood, and with one.
-pub(super) fn host_json(without: &Measured, with: &Measured) -> String {
-    let modes = serde_json::to_value(&with.end.mode).expect("modes are plain data");
+/// The rounds with attached containers.
+#[derive(Debug)]
+pub(super) struct HostRounds {
+    /// All keep to what they may.
+    pub(super) without: Measured,
+    /// One floods from a foreign port.
+    pub(super) flood: Measured,
+    /// One fills its own queue.
+    pub(super) full: Measured,
+    /// Which: by its position.
+    pub(super) fills: usize,
+}
+
+/// Egress figures of all rounds, and their totals.
+pub(super) fn host_json(rounds: &HostRounds) -> String {
+    let HostRounds { without, flood, full, .. } = rounds;
+    let modes = serde_json::to_value(&flood.end.mode).expect("modes are plain data");
     let attached = |round: &Measured| {
         let mut containers = containers(round);
         for (container, report) in containers.iter_mut().zip(&round.end.containers) {
@@ -79,31 +93,38 @@ pub(super) fn host_json(without: &Measured, with: &Measured) -> String {
     };
     let object = json!({
         "containers": attached(without),
-        "with_flood": attached(with),
+        "with_flood": attached(flood),
+        "with_full_queue": attached(full),
         "totals": without.end.totals,
-        "totals_with_flood": with.end.totals,
+        "totals_with_flood": flood.end.totals,
+        "totals_with_full_queue": full.end.totals,
         "mode": modes,
     });
     format!("{object:#}\n")
 }
 
-/// The same as tables, with how far rates are from limits, and what the flood has changed.
-pub(super) fn host_text(without: &Measured, with: &Measured) -> String {
-    let modes: Vec<_> = with.end.mode.iter().map(|(name, mode)| format!("{name} {}", mode.as_str())).collect();
+/// The same as tables, with how far rates are from limits, and what the bad neighbours have changed.
+pub(super) fn host_text(rounds: &HostRounds) -> String {
+    let HostRounds { without, flood, full, fills } = rounds;
+    let modes: Vec<_> = flood.end.mode.iter().map(|(name, mode)| format!("{name} {}", mode.as_str())).collect();
     let books = |round: &Measured| {
         let Totals { received, sent, dropped, queued, .. } = round.end.totals;
         format!("received {received} = sent {sent} + dropped {dropped} + queued {queued}")
     };
     format!(
-        "Mode: {}\n\nWithout a flood:\n{}\nWith a flood of `free` from a port of `fast`:\n{}\n{}\n\
-         Without: {}\nWith:    {} (what comes from foreign ports never enters)\n\
+        "Mode: {}\n\nWithout bad neighbours:\n{}\nWith a flood of `free` from a port of `fast`:\n{}\n{}\n\
+         With `slow` sending eight times what it may, from a port of its own:\n{}\n{}\n\
+         Without:    {}\nFlood:      {} (what comes from foreign ports never enters)\nFull queue: {}\n\
          Nothing is left: the interfaces of the host and of the containers are as they were before.\n",
         modes.join(", "),
         table(without) + &ports(without),
-        table(with) + &ports(with),
-        changes(without, with),
+        table(flood) + &ports(flood),
+        changes("the flood", without, flood, None),
+        table(full),
+        changes("the full queue", without, full, Some(*fills)),
         books(without),
-        books(with),
+        books(flood),
+        books(full),
     )
 }
 
@@ -124,15 +145,16 @@ fn steering(round: &Measured, id: &str) -> BTreeMap<String, u64> {
     round.end.steering.get(&names::container(id)).cloned().unwrap_or_default()
 }
 
-/// What limited containers got in the second round, beside the first.
-fn changes(first: &Measured, second: &Measured) -> String {
+/// What limited containers got in the second round, with a bad neighbour, beside the first; but for the neighbour itself, if it
+/// has a limit.
+fn changes(neighbour: &str, first: &Measured, second: &Measured, but_for: Option<usize>) -> String {
     let mut text = String::new();
     for (number, (one, other)) in first.window.containers.iter().zip(&second.window.containers).enumerate() {
-        let Some(limit) = limit_bps(&one.egress) else { continue };
+        let Some(limit) = limit_bps(&one.egress).filter(|_| but_for != Some(number)) else { continue };
         let [bps, then] = [first, second].map(|round| round.egress_bps[number]);
         let [p99, later] = [one, other].map(|container| container.egress.sojourn_ns.p99);
         text += &format!(
-            "  {:<10} {} and {} of its limit; the flood changes its rate by {}, and its p99 from {} to {}\n",
+            "  {:<10} {} and {} of its limit; {neighbour} changes its rate by {}, and its p99 from {} to {}\n",
             one.id,
             difference(bps, limit),
             difference(then, limit),

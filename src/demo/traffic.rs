@@ -24,8 +24,8 @@ const ECHO: u16 = 3;
 const CLIENTS_UPLOAD: u16 = 9_000;
 const CLIENTS_ECHO: u16 = 9_001;
 
-/// Bytes of a datagram of a flood.
-const FLOOD_BYTES: usize = 64;
+/// Where nobody listens (the discard protocol's, RFC 863).
+const CLIENTS_DISCARD: u16 = 9;
 
 /// A congestion control that fills queues, which is what is to be shown; the machine's default may not (BBR). The second
 /// is in every kernel.
@@ -112,10 +112,10 @@ impl Traffic {
         Ok(())
     }
 
-    /// Has a container send `per_ms` datagrams each millisecond from a port that is not its own.
-    pub(super) fn flood(&mut self, topology: &Topology, container: usize, port: u16, per_ms: u64) -> io::Result<()> {
-        let to = SocketAddr::from((Ipv4Addr::from(client_address(container)), CLIENTS_ECHO));
-        self.spawn_in(topology.servers_of(container), move |stop| flood(port, to, per_ms, &stop))
+    /// Has a container send its client what nobody there waits for.
+    pub(super) fn flood(&mut self, topology: &Topology, flood: Flood) -> io::Result<()> {
+        let to = SocketAddr::from((Ipv4Addr::from(client_address(flood.container)), CLIENTS_DISCARD));
+        self.spawn_in(topology.servers_of(flood.container), move |stop| flood.run(to, &stop))
     }
 
     /// Stops everything, and returns the first failure that was not the end of a connection.
@@ -257,21 +257,36 @@ fn ask(server: SocketAddr, stop: &AtomicBool) -> io::Result<()> {
     })
 }
 
-/// Sends at a pace that does not depend on how long sending takes, nor, within limits, on how late the thread wakes.
-fn flood(port: u16, to: SocketAddr, per_ms: u64, stop: &AtomicBool) -> io::Result<()> {
-    /// Milliseconds that a late flood makes up for.
-    const MOST_AT_ONCE: u64 = 5;
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
-    socket.connect(to)?;
-    let (started, mut sent_until) = (Instant::now(), 0);
-    while !stop.load(Ordering::Relaxed) {
-        let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        for _ in 0..(elapsed - sent_until).min(MOST_AT_ONCE) * per_ms {
-            // A full buffer is no reason to stop, nor is what the kernel tells of datagrams that never arrived.
-            let _ = socket.send(&[0; FLOOD_BYTES]);
+/// Datagrams that heed nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flood {
+    /// Who sends them: by its position.
+    pub(super) container: usize,
+    /// From this port.
+    pub(super) port: u16,
+    /// So many each millisecond.
+    pub(super) per_ms: u64,
+    /// Of so many bytes.
+    pub(super) bytes: usize,
+}
+
+impl Flood {
+    /// Sends at a pace that does not depend on how long sending takes, nor, within limits, on how late the thread wakes.
+    fn run(self, to: SocketAddr, stop: &AtomicBool) -> io::Result<()> {
+        /// Milliseconds that a late flood makes up for.
+        const MOST_AT_ONCE: u64 = 5;
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, self.port))?;
+        socket.connect(to)?;
+        let (started, mut sent_until, datagram) = (Instant::now(), 0, vec![0; self.bytes]);
+        while !stop.load(Ordering::Relaxed) {
+            let elapsed = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            for _ in 0..(elapsed - sent_until).min(MOST_AT_ONCE) * self.per_ms {
+                // A full buffer is no reason to stop, nor is what the kernel tells of datagrams that never arrived.
+                let _ = socket.send(&datagram);
+            }
+            sent_until = elapsed;
+            thread::sleep(Duration::from_millis(1));
         }
-        sent_until = elapsed;
-        thread::sleep(Duration::from_millis(1));
+        Ok(())
     }
-    Ok(())
 }
