@@ -1,12 +1,12 @@
 # What is missing is installed first, by name and only when missing: see scripts/setup.
 
-.PHONY: demo demo-host peers test soak scrapes changes lint loom replay instructions instructions-record
+.PHONY: demo demo-host peers test soak scrapes changes attached lint loom replay instructions instructions-record
 
 # Real TCP and UDP of three containers through AF_XDP; without root a replay of the bundled capture.
 demo:
 	@scripts/demo
 
-# Containers on one host's address, each behind an interface of its own, and what one that floods changes for the others (root).
+# Containers on one host's address, each behind an interface of its own, and what bad neighbours change for the others (root).
 demo-host:
 	@scripts/demo --host
 
@@ -36,6 +36,11 @@ scrapes:
 changes:
 	@scripts/setup test
 	PORTLANE_CHANGES=long cargo test --profile soak -p portlane --test netns -- a_thousand_containers --nocapture
+
+# What 1,000 attached containers cost the packets of ten of them, over veth (root): three minutes, and a build.
+attached:
+	@scripts/setup test
+	PORTLANE_ATTACHED=long cargo test --profile soak -p portlane --test netns -- many_attached --nocapture
 
 # Every interleaving of the rings that are shared with the kernel.
 loom:

@@ -152,6 +152,34 @@ pub fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
+/// Has the service manager wait for a start that goes on: it would end one that takes longer than it has been told
+/// (`TimeoutStartSec`).
+#[derive(Debug)]
+pub struct Patience {
+    asked: Instant,
+}
+
+impl Patience {
+    /// Each time so much is asked for, and so often.
+    const LONGER: Duration = Duration::from_secs(30);
+    const EVERY: Duration = Duration::from_secs(5);
+
+    /// The start begins.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { asked: Instant::now() }
+    }
+
+    /// The start goes on.
+    pub fn ask(&mut self) {
+        if self.asked.elapsed() >= Self::EVERY {
+            self.asked = Instant::now();
+            let micros = u32::try_from(Self::LONGER.as_micros()).unwrap_or(u32::MAX);
+            notify(&[NotifyState::ExtendTimeoutUsec(micros)]);
+        }
+    }
+}
+
 /// The supervisor at work.
 struct Shift {
     charge: Charge,
@@ -192,12 +220,12 @@ impl Shift {
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
             self.watched.iter_mut().filter_map(Watched::look).for_each(failure::tell);
+            if let Some(attachments) = &mut self.charge.attachments {
+                let mut going_on = || feed(&mut self.watchdog, &self.charge.pulse);
+                attachments.follow_addresses(&mut going_on).into_iter().for_each(failure::tell);
+            }
         }
-        if let Some(watchdog) = &mut self.watchdog
-            && watchdog.is_fed_by(self.charge.pulse.beats(), Instant::now())
-        {
-            notify(&[NotifyState::Watchdog]);
-        }
+        feed(&mut self.watchdog, &self.charge.pulse);
     }
 
     fn carry_out(&mut self, wanted: Wanted) -> Result<Value, Refusal> {
@@ -269,15 +297,17 @@ impl Shift {
         let plan = Arc::new(plan);
         let mut unmeant = Vec::new();
         if let Some(attachments) = &mut self.charge.attachments {
-            unmeant = attachments.extend(&plan).map_err(Failure::refused)?;
+            let mut going_on = || feed(&mut self.watchdog, &self.charge.pulse);
+            unmeant = attachments.extend(&plan, &mut going_on).map_err(Failure::refused)?;
         }
         let followed = self.follow_with(Arc::clone(&plan), prepared);
+        let mut going_on = || feed(&mut self.watchdog, &self.charge.pulse);
         match (&mut self.charge.attachments, &followed) {
             (Some(attachments), Ok(_)) => {
-                attachments.shrink(&plan);
+                attachments.shrink(&plan, &mut going_on);
                 unmeant.iter().for_each(|warning| failure::tell(format!("warning: {warning}")));
             }
-            (Some(attachments), Err(_)) => attachments.restore(),
+            (Some(attachments), Err(_)) => attachments.restore(&mut going_on),
             (None, _) => {}
         }
         followed
@@ -300,6 +330,15 @@ impl Shift {
         let silent = || Failure::failed("the worker does not answer");
         self.charge.requests.send(Request::Reload(Box::new(Reload { plan, answer }))).map_err(|_| silent())?;
         answered.blocking_recv().map_err(|_| silent())?.map_err(Failure::refused)
+    }
+}
+
+/// Tells the watchdog if it is time and all workers take turns: also time and again while something takes long.
+fn feed(watchdog: &mut Option<Watchdog>, pulse: &Pulse) {
+    if let Some(watchdog) = watchdog
+        && watchdog.is_fed_by(pulse.beats(), Instant::now())
+    {
+        notify(&[NotifyState::Watchdog]);
     }
 }
 

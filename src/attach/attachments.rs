@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use nix::net::if_::if_indextoname;
+use nix::net::if_::{if_indextoname, if_nametoindex};
 use portlane_classify::PortRange;
 use portlane_rings::Gate;
 
 use super::helper::Helper;
 use super::listeners;
 use super::local_ports::LocalPorts;
+use super::names;
+use super::uplink::{Seen, Watched};
 use super::wanted::{Joined, Wanted};
 use crate::config::{Container, Plan};
 use crate::failure::Failure;
@@ -18,8 +20,11 @@ use crate::failure::Failure;
 /// All ports of all protocols.
 const PORTS: usize = 1 << 16;
 
+/// So many interfaces are removed in one go: it takes part of a second.
+const AT_ONCE: usize = 128;
+
 /// The gate's interfaces, and who makes those of containers. Dropped, all of them are removed; but of a run that never began only
-/// the gate, for the rest was there before.
+/// what it has made.
 #[derive(Debug)]
 pub struct Attachments {
     helper: Helper,
@@ -31,6 +36,10 @@ pub struct Attachments {
     /// The ports that `auto:N` takes blocks of, as asked for last.
     pool: Option<PortRange>,
     joined: BTreeMap<String, (Wanted, Joined)>,
+    /// Those of them that were not there before: until the run has begun.
+    made: Vec<String>,
+    /// The host's addresses, as containers have them.
+    addresses: Watched,
     /// The interface that each port is given to; 0: none.
     given: Vec<u32>,
 }
@@ -46,39 +55,53 @@ struct Member {
 }
 
 impl Attachments {
-    /// Starts the process that does it, and makes the gate, in the network namespace of the calling thread. `None` if the plan does
-    /// not attach containers.
+    /// Starts the process that does it, makes the gate and the plan's interfaces, in the network namespace of the calling thread: so
+    /// nothing that takes its time is left for when frames come. `going_on` hears of it time and again. `None` if the plan does not
+    /// attach containers.
     ///
     /// # Errors
     ///
     /// Refused if the gate cannot be made, or the host's own programs may get ports of the containers, or of the pool.
-    pub fn start(plan: &Plan) -> Result<Option<Self>, Failure> {
+    pub fn start(plan: &Plan, going_on: &mut dyn FnMut()) -> Result<Option<Self>, Failure> {
         let Some(nic) = plan.nic.as_ref().filter(|nic| nic.attached) else { return Ok(None) };
-        check_apart(plan.added.pool, &members(plan)).map_err(Failure::refused)?;
+        let asked = members(plan);
+        check_apart(plan.added.pool, &asked).map_err(Failure::refused)?;
         let (mut helper, uplink) = (Helper::start()?, nic.interface.clone());
         helper.make_gate(&uplink).map_err(Failure::refused)?;
-        let given = vec![0; PORTS];
-        Ok(Some(Self {
-            helper,
-            uplink,
-            gate: None,
-            asked: Members::new(),
-            pool: plan.added.pool,
-            joined: BTreeMap::new(),
-            given,
-        }))
+        let addresses = Watched::begin(&uplink).map_err(|cause| {
+            // What cannot be removed now the next run finds.
+            let _ = helper.remove_gate(&uplink);
+            Failure::refused(format!("the addresses of {uplink} cannot be asked for: {cause}"))
+        })?;
+        let (pool, given) = (plan.added.pool, vec![0; PORTS]);
+        let (joined, made) = (BTreeMap::new(), Vec::new());
+        let mut starting = Self { helper, uplink, gate: None, asked, pool, joined, made, addresses, given };
+        for member in starting.asked.clone().into_values() {
+            going_on();
+            let wanted = once_asked(member.wanted);
+            let is_new = if_nametoindex(&*names::container(&wanted.id)).is_err();
+            // Who cannot be is tried again, and told of, when all else is open.
+            if starting.join(&wanted).is_ok() && is_new {
+                starting.made.push(wanted.id);
+            }
+        }
+        Ok(Some(starting))
     }
 
-    /// Attaches the plan's containers by a gate that is open. What is left of earlier runs is gone on with, or removed. Who cannot be
+    /// Lets the containers' frames in, by a gate that is open. What is left of earlier runs is gone on with, or removed. Who cannot be
     /// attached is told of, and left out: it is tried again with each change.
-    pub fn open(&mut self, gate: Gate, plan: &Plan) -> Vec<String> {
+    pub fn open(&mut self, gate: Gate) -> Vec<String> {
         self.gate = Some(gate);
-        self.asked = members(plan);
+        self.made.clear();
         let kept = self.asked.keys().cloned().collect();
         let mut told: Vec<_> = self.helper.sweep(&self.uplink, kept).err().into_iter().collect();
         for member in self.asked.clone().into_values() {
             let wanted = once_asked(member.wanted);
-            if let Err(why) = self.join(&wanted) {
+            let opened = match self.joined.remove(&wanted.id) {
+                Some((_, joined)) => self.let_in(&wanted, joined, None),
+                None => self.join(&wanted),
+            };
+            if let Err(why) = opened {
                 told.push(format!("container {:?} is not attached: {why}", wanted.id));
             }
         }
@@ -93,12 +116,13 @@ impl Attachments {
     /// # Errors
     ///
     /// What of it cannot be attached, or may not have its ports; all is as it was.
-    pub fn extend(&mut self, plan: &Plan) -> Result<Vec<String>, String> {
+    pub fn extend(&mut self, plan: &Plan, going_on: &mut dyn FnMut()) -> Result<Vec<String>, String> {
         let members = members(plan);
         let new = members.iter().filter(|(id, member)| self.asked.get(*id).is_none_or(|had| had.ports != member.ports));
         let new: Members = new.map(|(id, member)| (id.clone(), member.clone())).collect();
         check_apart(plan.added.pool.filter(|pool| self.pool != Some(*pool)), &new)?;
         for (id, member) in &members {
+            going_on();
             let is_known = self.asked.get(id) == Some(member);
             let moved =
                 self.joined.get(id).filter(|(had, _)| had.namespace != member.wanted.namespace && self.is_there(id));
@@ -110,29 +134,31 @@ impl Attachments {
                 None => self.join(&wanted),
             };
             if let Err(why) = joined.or_else(|why| if is_known { Ok(()) } else { Err(why) }) {
-                self.restore();
+                self.restore(going_on);
                 return Err(why);
             }
         }
-        self.give_ports(&[&self.asked.clone(), &members]).inspect_err(|_| self.restore())?;
+        self.give_ports(&[&self.asked.clone(), &members]).inspect_err(|_| self.restore(going_on))?;
         Ok(heard_by_others(&new))
     }
 
     /// Detaches what is not in a plan that was [extended](Self::extend) to.
-    pub fn shrink(&mut self, plan: &Plan) {
+    pub fn shrink(&mut self, plan: &Plan, going_on: &mut dyn FnMut()) {
         (self.asked, self.pool) = (members(plan), plan.added.pool);
-        self.restore();
+        self.restore(going_on);
     }
 
     /// Takes an [extension](Self::extend) back.
-    pub fn restore(&mut self) {
+    pub fn restore(&mut self, going_on: &mut dyn FnMut()) {
         let asked = self.asked.clone();
         // The map has a place for each port: nothing is refused.
         let _ = self.give_ports(&[&asked]);
         let ids: Vec<_> = self.joined.keys().cloned().collect();
+        let mut gone = Vec::new();
         for id in ids {
+            going_on();
             match asked.get(&id).map(|member| &member.wanted) {
-                None => self.part(&id),
+                None => gone.push(id),
                 // Its programs get the ports again that they got before. If its namespace is gone, there are none.
                 Some(wanted) if self.joined.get(&id).is_some_and(|(had, _)| had.local_ports != wanted.local_ports) => {
                     let _ = self.join(&once_asked(wanted.clone()));
@@ -140,11 +166,48 @@ impl Attachments {
                 Some(_) => {}
             }
         }
+        self.part(&gone, going_on);
+    }
+
+    /// Gives the containers the addresses that the host has now, if those are others than at the last look; what to tell of it.
+    pub fn follow_addresses(&mut self, going_on: &mut dyn FnMut()) -> Vec<String> {
+        let uplink = &self.uplink;
+        match self.addresses.look() {
+            Seen::Same => return Vec::new(),
+            Seen::None => {
+                return vec![format!(
+                    "interface {uplink} has no address any more: containers keep theirs until it has one"
+                )];
+            }
+            Seen::Others => {}
+        }
+        let mut told = vec![format!("interface {uplink} has other addresses now: containers get them")];
+        for member in self.asked.clone().into_values() {
+            going_on();
+            let wanted = once_asked(member.wanted);
+            // Who was not attached is not now.
+            if !self.is_there(&wanted.id) {
+                continue;
+            }
+            if let Err(why) = self.join(&wanted) {
+                told.push(format!(
+                    "container {:?} has not the addresses of {uplink}: {why}",
+                    wanted.id,
+                    uplink = self.uplink
+                ));
+            }
+        }
+        told
     }
 
     fn join(&mut self, wanted: &Wanted) -> Result<(), String> {
         let joined = self.helper.join(wanted)?;
         let had = self.joined.get(&wanted.id).map(|(_, had)| had.index);
+        self.let_in(wanted, joined, had)
+    }
+
+    /// Lets in what comes by an interface, once there is a gate; `had` is the index of the one that the container had before.
+    fn let_in(&mut self, wanted: &Wanted, joined: Joined, had: Option<u32>) -> Result<(), String> {
         let is_new = had != Some(joined.index);
         if let Some(gate) = &mut self.gate {
             had.filter(|_| is_new).into_iter().for_each(|index| gate.detach(index));
@@ -160,14 +223,26 @@ impl Attachments {
         Ok(())
     }
 
-    fn part(&mut self, id: &str) {
-        if let Some((_, joined)) = self.joined.remove(id)
-            && let Some(gate) = &mut self.gate
-        {
-            gate.detach(joined.index);
+    /// Removes containers' interfaces: many at once, since the kernel waits for all of its cores each time.
+    fn part(&mut self, ids: &[String], going_on: &mut dyn FnMut()) {
+        for some in ids.chunks(AT_ONCE) {
+            going_on();
+            for id in some {
+                if let Some((_, joined)) = self.joined.remove(id)
+                    && let Some(gate) = &mut self.gate
+                {
+                    gate.detach(joined.index);
+                }
+            }
+            // What is somebody else's now is not ours to remove.
+            let _ = match some {
+                [id] => self.helper.part(&self.uplink, id),
+                _ => {
+                    let kept = self.asked.keys().chain(self.joined.keys()).cloned().collect();
+                    self.helper.sweep(&self.uplink, kept).map(drop)
+                }
+            };
         }
-        // What is somebody else's now is not ours to remove.
-        let _ = self.helper.part(&self.uplink, id);
     }
 
     /// Whether a container's interface is there: it goes with its namespace.
@@ -215,6 +290,9 @@ impl Drop for Attachments {
         if self.gate.is_some() {
             // The interfaces go all at once, and programs with them.
             let _ = self.helper.sweep(&self.uplink, Vec::new());
+        }
+        for id in &self.made {
+            let _ = self.helper.part(&self.uplink, id);
         }
         let _ = self.helper.remove_gate(&self.uplink);
     }

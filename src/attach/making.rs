@@ -227,8 +227,14 @@ impl Making {
     fn give_addresses(&mut self) -> Result<(), AttachError> {
         let [_, inside] = self.ends.unwrap_or_default();
         let has_ipv6 = self.has_ipv6();
+        // First those that the host has no more: with an IPv4 address go others of its subnet that came later.
+        let taken = self
+            .uplink
+            .superfluous(&mut self.inside, inside)
+            .and_then(|superfluous| superfluous.into_iter().try_for_each(|address| self.inside.change(address, 0)));
+        taken.map_err(|cause| self.failed("take addresses from eth0 that the host has no more", cause))?;
         for address in self.uplink.addresses.iter().filter(|address| address.address.is_ipv4() || has_ipv6) {
-            let given = self.inside.create(address.message(inside), Present::Replace);
+            let given = self.inside.create(address.given(inside), Present::Replace);
             given.map_err(|cause| self.failed(&format!("give eth0 the address {}", address.address), cause))?;
         }
         Ok(())

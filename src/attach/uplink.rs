@@ -1,5 +1,6 @@
 //! What containers take over from the interface that they share with the host.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 
@@ -20,6 +21,8 @@ pub(super) struct Uplink {
     pub(super) hardware: [u8; 6],
     pub(super) mtu: u32,
     pub(super) addresses: Vec<Address>,
+    /// Those that nothing new is to begin from: a container that has them keeps them.
+    deprecated: Vec<IpAddr>,
     /// Of the link alone: a container has such by itself.
     link_addresses: Vec<IpAddr>,
     pub(super) routes: Vec<DefaultRoute>,
@@ -30,6 +33,7 @@ pub(super) struct Uplink {
 pub(super) struct Address {
     pub(super) address: IpAddr,
     prefix: u8,
+    is_deprecated: bool,
 }
 
 /// The way to everywhere.
@@ -50,13 +54,28 @@ impl Uplink {
         })?;
         let asked = |cause| AttachError::of_kernel(format!("ask for the addresses and routes of {name}"), cause);
         let scope = |host: &mut Netlink, scope| addresses(host, interface.index, scope).map_err(asked);
-        let addresses = scope(host, AddressScope::Universe)?;
-        let link_addresses = scope(host, AddressScope::Link)?.into_iter().map(|address| address.address).collect();
+        let (deprecated, addresses): (Vec<_>, Vec<_>) =
+            scope(host, AddressScope::Universe)?.into_iter().partition(|address| address.is_deprecated);
+        let of = |addresses: Vec<Address>| addresses.into_iter().map(|address| address.address).collect();
+        let (deprecated, link_addresses) = (of(deprecated), of(scope(host, AddressScope::Link)?));
         if addresses.is_empty() {
             return Err(AttachError::NoAddress { uplink: name.to_owned() });
         }
         let routes = routes(host, interface.index).map_err(asked)?;
-        Ok(Self { hardware: interface.address, mtu: interface.mtu, addresses, link_addresses, routes })
+        Ok(Self { hardware: interface.address, mtu: interface.mtu, addresses, deprecated, link_addresses, routes })
+    }
+
+    /// What takes from a container's interface the addresses that the host has no more. `inside` asks about its namespace.
+    pub(super) fn superfluous(&self, inside: &mut Netlink, interface: u32) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let is_hosts = |had: &Address| {
+            self.addresses.iter().any(|address| (address.address, address.prefix) == (had.address, had.prefix))
+                || self.deprecated.contains(&had.address)
+        };
+        let had = addresses(inside, interface, AddressScope::Universe)?.into_iter();
+        Ok(had
+            .filter(|had| !is_hosts(had))
+            .map(|had| RouteNetlinkMessage::DelAddress(had.message(interface)))
+            .collect())
     }
 
     /// The addresses that a container may send from: those that it is given, and on the link the host's and the one that the kernel
@@ -65,11 +84,55 @@ impl Uplink {
         let [a, b, c, d, e, f] = self.hardware;
         let own = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f];
         let mut sources: Vec<_> = self.addresses.iter().map(|address| address.address).collect();
-        sources.extend(&self.link_addresses);
+        sources.extend(self.deprecated.iter().chain(&self.link_addresses));
         sources.push(own.into());
         sources.sort_unstable();
         sources.dedup();
         sources
+    }
+}
+
+/// The addresses that containers share, looked at now and then.
+pub(super) struct Watched {
+    host: Netlink,
+    interface: u32,
+    seen: Vec<Address>,
+}
+
+/// What a look has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// What there was at the last look.
+    Same,
+    /// Others.
+    Others,
+    /// None any more.
+    None,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { interface, seen, .. } = self;
+        f.debug_struct("Watched").field("interface", interface).field("seen", seen).finish_non_exhaustive()
+    }
+}
+
+impl Watched {
+    /// Of the interface called `name` in the calling thread's network namespace.
+    pub(super) fn begin(name: &str) -> io::Result<Self> {
+        let mut watched = Self { host: Netlink::open()?, interface: Interface::query(name)?.index, seen: Vec::new() };
+        watched.look();
+        Ok(watched)
+    }
+
+    /// One dump of the host's addresses. Who cannot tell has nothing new to tell.
+    pub(super) fn look(&mut self) -> Seen {
+        let Ok(now) = addresses(&mut self.host, self.interface, AddressScope::Universe) else { return Seen::Same };
+        if now == self.seen {
+            return Seen::Same;
+        }
+        self.seen = now;
+        if self.seen.is_empty() { Seen::None } else { Seen::Others }
     }
 }
 
@@ -80,7 +143,7 @@ fn addresses(host: &mut Netlink, interface: u32, scope: AddressScope) -> io::Res
         let RouteNetlinkMessage::NewAddress(message) = answer else { return None };
         let AddressMessage { header, attributes, .. } = message;
         let is_wanted = header.index == interface && header.scope == scope;
-        let unusable = AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed | AddressHeaderFlags::Deprecated;
+        let unusable = AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed;
         if !is_wanted || header.flags.intersects(unusable) {
             return None;
         }
@@ -88,7 +151,8 @@ fn addresses(host: &mut Netlink, interface: u32, scope: AddressScope) -> io::Res
         let find = |choose: fn(&AddressAttribute) -> Option<IpAddr>| attributes.iter().find_map(choose);
         let local = find(|attribute| if let AddressAttribute::Local(it) = attribute { Some(*it) } else { None });
         let any = find(|attribute| if let AddressAttribute::Address(it) = attribute { Some(*it) } else { None });
-        Some(Address { address: local.or(any)?, prefix: header.prefix_len })
+        let is_deprecated = header.flags.contains(AddressHeaderFlags::Deprecated);
+        Some(Address { address: local.or(any)?, prefix: header.prefix_len, is_deprecated })
     };
     Ok(answers.into_iter().filter_map(address).collect())
 }
@@ -121,7 +185,11 @@ fn routes(host: &mut Netlink, interface: u32) -> io::Result<Vec<DefaultRoute>> {
 
 impl Address {
     /// What gives it to an interface. Nobody looks whether another has it: the host has.
-    pub(super) fn message(self, interface: u32) -> RouteNetlinkMessage {
+    pub(super) fn given(self, interface: u32) -> RouteNetlinkMessage {
+        RouteNetlinkMessage::NewAddress(self.message(interface))
+    }
+
+    fn message(self, interface: u32) -> AddressMessage {
         let mut message = AddressMessage::default();
         let is_ipv4 = self.address.is_ipv4();
         message.header.family = if is_ipv4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
@@ -131,7 +199,7 @@ impl Address {
         if !is_ipv4 {
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
-        RouteNetlinkMessage::NewAddress(message)
+        message
     }
 }
 

@@ -17,7 +17,7 @@ use crate::live::Live;
 use crate::meters::{Agent, Meters, Sinks};
 use crate::offloads::Offloads;
 use crate::privileges;
-use crate::supervisor::{Charge, Supervisor, notify, reload_on_hangup};
+use crate::supervisor::{Charge, Patience, Supervisor, notify, reload_on_hangup};
 
 /// Runs the command.
 ///
@@ -38,12 +38,13 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let (ordered, orders) = Orders::new(bell);
     let (server, (requests, inbox)) = Server::start(&plan, Some(ordered), Some(Arc::clone(&meters)))?;
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
-    let mut attachments = Attachments::start(&plan)?;
+    let mut patience = Patience::begin();
+    let mut attachments = Attachments::start(&plan, &mut || patience.ask())?;
     let mut offloads = Offloads::before_attaching(&plan);
     let mut live = Live::open(plan)?;
     live.meter(&meters);
     if let (Some(attachments), Some(gate)) = (&mut attachments, live.take_gate()) {
-        let left_out = attachments.open(gate, live.plan());
+        let left_out = attachments.open(gate);
         left_out.iter().for_each(|why| failure::tell(format!("warning: {why}")));
     }
     offloads.attached(live.attached())?;

@@ -107,14 +107,14 @@ impl LineThread {
 
 /// Opens the interfaces, and attaches the plan's containers, where it does attach them.
 fn open(plan: Plan) -> Result<(Option<Attachments>, Live), Failure> {
-    let mut attachments = Attachments::start(&plan)?;
+    // Added, as by `portlane container add`: what a start finds in `/proc` it does not take for the process it was.
+    let nobody = Plan { containers: Vec::new(), ..plan.clone() };
+    let mut attachments = Attachments::start(&nobody, &mut || ())?;
     let mut live = Live::open(plan)?;
     if let (Some(attachments), Some(gate)) = (&mut attachments, live.take_gate()) {
-        // Added, as by `portlane container add`: what a start finds in `/proc` it does not take for the process it was.
-        let nobody = Plan { containers: Vec::new(), ..live.plan().clone() };
-        attachments.open(gate, &nobody).into_iter().map(Failure::failed).try_for_each(Err)?;
-        attachments.extend(live.plan()).map_err(Failure::failed)?;
-        attachments.shrink(live.plan());
+        attachments.open(gate).into_iter().map(Failure::failed).try_for_each(Err)?;
+        attachments.extend(live.plan(), &mut || ()).map_err(Failure::failed)?;
+        attachments.shrink(live.plan(), &mut || ());
     }
     Ok((attachments, live))
 }

@@ -161,10 +161,7 @@ impl Bench {
 
     /// The server's Ethernet address.
     pub(crate) fn server_hardware(&self) -> [u8; 6] {
-        let links = self.server.command("ip", &["-brief", "link", "show", "eth0"]).unwrap();
-        let text = links.split_ascii_whitespace().nth(2).unwrap();
-        let mut bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap());
-        std::array::from_fn(|_| bytes.next().unwrap())
+        hardware(&self.server, "eth0")
     }
 
     /// Both books of the same moment.
@@ -191,6 +188,14 @@ pub(crate) fn settled(look: impl Fn() -> (Snapshot, KernelCount)) -> (Snapshot, 
         before = (snapshot, count);
     }
     panic!("the line does not come to rest: {:?}", before.0.totals);
+}
+
+/// An interface's Ethernet address.
+pub(crate) fn hardware(namespace: &Namespace, interface: &str) -> [u8; 6] {
+    let links = namespace.command("ip", &["-brief", "link", "show", interface]).unwrap();
+    let text = links.split_ascii_whitespace().nth(2).unwrap();
+    let mut bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap());
+    std::array::from_fn(|_| bytes.next().unwrap())
 }
 
 /// Three echo requests, all of which must be answered.

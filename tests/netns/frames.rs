@@ -103,13 +103,13 @@ pub(crate) fn checksums() {
 }
 
 /// Raw access to the far end of the line, and another interface that it takes for that.
-struct Raw {
+pub(crate) struct Raw {
     pool: Pool,
     ends: [Socket; 2],
 }
 
 impl Raw {
-    fn open(namespace: &Namespace) -> Self {
+    pub(crate) fn open(namespace: &Namespace) -> Self {
         let options = Options { frames: 2_048, ring_size: 512, ..Options::default() };
         let (mut pool, mut ends) = namespace.within(|| open_wire(["eth0", "spare"], &options)).unwrap().unwrap();
         // The kernel is given frames for what arrives before anybody asks for it.
@@ -117,14 +117,14 @@ impl Raw {
         Self { pool, ends }
     }
 
-    fn send(&mut self, packet: &[u8]) {
+    pub(crate) fn send(&mut self, packet: &[u8]) {
         let mut frame = self.pool.take().unwrap();
         self.pool.write(&mut frame, packet).unwrap();
         self.ends[0].send(frame).unwrap();
         self.ends[0].flush().unwrap();
     }
 
-    fn receives(&mut self, packet: &[u8]) -> bool {
+    pub(crate) fn receives(&mut self, packet: &[u8]) -> bool {
         let (deadline, mut batch) = (Instant::now() + Duration::from_secs(5), Vec::new());
         while Instant::now() < deadline {
             wait(self.ends.each_mut(), None, Duration::from_millis(10)).unwrap();

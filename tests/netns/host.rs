@@ -108,7 +108,7 @@ impl Host {
         self.stats().steering[interface][verdict]
     }
 
-    fn command(&self, words: &[&str]) -> Output {
+    pub(crate) fn command(&self, words: &[&str]) -> Output {
         Command::new(PROGRAM).args(words).arg("--socket").arg(self.path("control.sock")).output().unwrap()
     }
 
@@ -139,7 +139,7 @@ impl Host {
 }
 
 /// A path that outlives no process of the trial's, as a name in `/run/netns` does.
-fn link(host: &Host, id: &str, namespace: &Namespace) -> PathBuf {
+pub(crate) fn link(host: &Host, id: &str, namespace: &Namespace) -> PathBuf {
     let path = host.path(&format!("{id}.ns"));
     if !path.exists() {
         std::os::unix::fs::symlink(namespace.path(), &path).unwrap();

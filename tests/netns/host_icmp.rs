@@ -21,7 +21,7 @@ use crate::traffic::{Echo, udp};
 const IDENTIFIERS: [&str; 3] = ["4242", "7000", "7100"];
 
 /// Gives the host and the client IPv6, and what is attached later, too.
-fn with_ipv6(host: &Host) -> [Ipv6Addr; 2] {
+pub(crate) fn with_ipv6(host: &Host) -> [Ipv6Addr; 2] {
     let addresses = [Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2), Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1)];
     for (namespace, address) in [&host.client, &host.host].into_iter().zip(addresses) {
         namespace.set("ipv6/conf/eth0/disable_ipv6", "0").unwrap();

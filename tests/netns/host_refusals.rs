@@ -85,7 +85,7 @@ pub(crate) fn listeners() {
     let held = host.host.within(inside).unwrap();
     let portlane = host.start(&host.both(""));
     let said = || portlane.stderr();
-    let lines = |count: usize| eventually(|| said().lines().count() >= count, &said);
+    let lines = |count: usize| eventually(|| said().lines().count() >= count, said);
     lines(1);
     assert!(
         said()

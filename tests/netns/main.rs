@@ -18,11 +18,14 @@ mod endings;
 mod forwarding;
 mod frames;
 mod host;
+mod host_addresses;
+mod host_edges;
 mod host_icmp;
 mod host_local;
 mod host_many;
 mod host_numbers;
 mod host_refusals;
+mod host_scale;
 mod hostile;
 mod idle;
 mod ladder;
@@ -222,6 +225,18 @@ fn main() -> ExitCode {
         trial("two_hundred_attached_containers_come_and_go_in_any_order", host_many::in_any_order),
         trial("attached_containers_have_ipv6", host_many::ipv6).with_ignored_flag(forbidden || !has_ipv6),
         trial("mesos_form_says_what_containers_see", host_numbers::mesos),
+        trial("many_attached_containers_cost_the_few_little", host_scale::many_beside_few),
+        trial("many_are_attached_at_once_and_the_watchdog_is_fed", host_scale::many_at_once),
+        trial("attached_containers_follow_the_hosts_addresses", host_addresses::followed),
+        trial("attached_containers_follow_the_hosts_ipv6_addresses", host_addresses::followed_over_ipv6)
+            .with_ignored_flag(forbidden || !has_ipv6),
+        trial("ranges_of_attached_containers_end_where_they_say", host_edges::ranges),
+        trial("ranges_of_attached_containers_end_where_they_say_over_ipv6", host_edges::ranges_over_ipv6)
+            .with_ignored_flag(forbidden || !has_ipv6),
+        trial("attached_containers_learn_the_paths_mtu", host_edges::path_mtu)
+            .with_ignored_flag(forbidden || !has_ipv6),
+        trial("tagged_frames_find_attached_containers", host_edges::tagged),
+        trial("a_kill_at_any_moment_of_coming_and_going_is_made_good", host_edges::killed_at_any_moment),
         trial("long_packets_arrive_at_attached_containers", host_many::long_packets),
         trial("a_helper_alone_may_enter_namespaces", host_many::few_privileges),
         trial("the_demo_keeps_its_contract", demo::contract),

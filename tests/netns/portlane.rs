@@ -51,8 +51,14 @@ impl Portlane {
 
     /// Waits until both interfaces are open, which is when their modes are printed.
     pub(crate) fn wait_until_open(&self) {
+        self.wait_until_open_for(PATIENCE);
+    }
+
+    /// The same where there is more to do.
+    pub(crate) fn wait_until_open_for(&self, patience: Duration) {
         let modes = || self.stdout().lines().filter(|line| line.contains(": ")).count();
-        eventually(|| modes() >= 2, || format!("it is not open: {}{}", self.stdout(), text(&self.stderr)));
+        let otherwise = || format!("it is not open: {}{}", self.stdout(), text(&self.stderr));
+        within(patience, || modes() >= 2, otherwise);
     }
 
     pub(crate) fn stdout(&self) -> String {
@@ -111,7 +117,11 @@ impl Ended {
 
 /// Waits until something is so.
 pub(crate) fn eventually(is_so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
-    let deadline = Instant::now() + PATIENCE;
+    within(PATIENCE, is_so, otherwise);
+}
+
+fn within(patience: Duration, is_so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
+    let deadline = Instant::now() + patience;
     while !is_so() {
         assert!(Instant::now() < deadline, "{}", otherwise());
         thread::sleep(Duration::from_millis(2));

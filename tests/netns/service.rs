@@ -151,13 +151,21 @@ pub(crate) fn runs_unprivileged() {
     assert!(!socket.exists());
 }
 
-/// The unit in `dist`, of the program that this is a test of.
+/// The unit in `dist`, of the program that this is a test of, and with what is added for attached containers.
 pub(crate) fn unit_is_valid() {
     let unit = include_str!("../../dist/portlane.service").replace("/usr/local/bin/portlane", PROGRAM);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("portlane.service");
     fs::write(&path, unit).unwrap();
-    let verified = Command::new("systemd-analyze").arg("verify").arg(&path).output().unwrap();
+    verify(&path);
+    let added = folder.path().join("portlane.service.d");
+    fs::create_dir(&added).unwrap();
+    fs::write(added.join("attached.conf"), include_str!("../../dist/portlane-attached.conf")).unwrap();
+    verify(&path);
+}
+
+fn verify(path: &Path) {
+    let verified = Command::new("systemd-analyze").arg("verify").arg(path).output().unwrap();
     let said = String::from_utf8_lossy(&verified.stderr);
     // Of other units on the machine there may be something to say too.
     assert!(verified.status.success() && !said.contains("portlane"), "{said}");
