@@ -55,9 +55,9 @@ struct Member {
 }
 
 impl Attachments {
-    /// Starts the process that does it, makes the gate and the plan's interfaces, in the network namespace of the calling thread: so
-    /// nothing that takes its time is left for when frames come. `going_on` hears of it time and again. `None` if the plan does not
-    /// attach containers.
+    /// Starts the process that does it, makes the gate, and those of the plan's interfaces that are not there yet, in the network
+    /// namespace of the calling thread: what takes its time is over before frames are taken from the card. `going_on` hears of it
+    /// time and again. `None` if the plan does not attach containers.
     ///
     /// # Errors
     ///
@@ -79,9 +79,10 @@ impl Attachments {
         for member in starting.asked.clone().into_values() {
             going_on();
             let wanted = once_asked(member.wanted);
-            let is_new = if_nametoindex(&*names::container(&wanted.id)).is_err();
-            // Who cannot be is tried again, and told of, when all else is open.
-            if starting.join(&wanted).is_ok() && is_new {
+            // What a killed run has left has connections, which the host's kernel ends if it hears of them: it is not waited for. Who
+            // cannot be is tried again, and told of, when all else is open.
+            let is_there = if_nametoindex(&*names::container(&wanted.id)).is_ok();
+            if !is_there && starting.join(&wanted).is_ok() {
                 starting.made.push(wanted.id);
             }
         }
@@ -90,12 +91,13 @@ impl Attachments {
 
     /// Lets the containers' frames in, by a gate that is open. What is left of earlier runs is gone on with, or removed. Who cannot be
     /// attached is told of, and left out: it is tried again with each change.
-    pub fn open(&mut self, gate: Gate) -> Vec<String> {
+    pub fn open(&mut self, gate: Gate, going_on: &mut dyn FnMut()) -> Vec<String> {
         self.gate = Some(gate);
         self.made.clear();
         let kept = self.asked.keys().cloned().collect();
         let mut told: Vec<_> = self.helper.sweep(&self.uplink, kept).err().into_iter().collect();
         for member in self.asked.clone().into_values() {
+            going_on();
             let wanted = once_asked(member.wanted);
             let opened = match self.joined.remove(&wanted.id) {
                 Some((_, joined)) => self.let_in(&wanted, joined, None),
@@ -182,6 +184,7 @@ impl Attachments {
             Seen::Others => {}
         }
         let mut told = vec![format!("interface {uplink} has other addresses now: containers get them")];
+        let mut failed = 0;
         for member in self.asked.clone().into_values() {
             going_on();
             let wanted = once_asked(member.wanted);
@@ -190,12 +193,15 @@ impl Attachments {
                 continue;
             }
             if let Err(why) = self.join(&wanted) {
-                told.push(format!(
-                    "container {:?} has not the addresses of {uplink}: {why}",
-                    wanted.id,
-                    uplink = self.uplink
-                ));
+                failed += 1;
+                // What is wrong with one is mostly wrong with all.
+                if failed == 1 {
+                    told.push(format!("container {:?} did not get them: {why}", wanted.id));
+                }
             }
+        }
+        if failed > 1 {
+            told.push(format!("nor did {} others", failed - 1));
         }
         told
     }

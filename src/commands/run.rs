@@ -44,7 +44,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let mut live = Live::open(plan)?;
     live.meter(&meters);
     if let (Some(attachments), Some(gate)) = (&mut attachments, live.take_gate()) {
-        let left_out = attachments.open(gate);
+        let left_out = attachments.open(gate, &mut || patience.ask());
         left_out.iter().for_each(|why| failure::tell(format!("warning: {why}")));
     }
     offloads.attached(live.attached())?;

@@ -112,7 +112,7 @@ fn open(plan: Plan) -> Result<(Option<Attachments>, Live), Failure> {
     let mut attachments = Attachments::start(&nobody, &mut || ())?;
     let mut live = Live::open(plan)?;
     if let (Some(attachments), Some(gate)) = (&mut attachments, live.take_gate()) {
-        attachments.open(gate).into_iter().map(Failure::failed).try_for_each(Err)?;
+        attachments.open(gate, &mut || ()).into_iter().map(Failure::failed).try_for_each(Err)?;
         attachments.extend(live.plan(), &mut || ()).map_err(Failure::failed)?;
         attachments.shrink(live.plan(), &mut || ());
     }

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use etherparse::{PacketBuilder, VlanId};
+use nix::sys::signal::Signal;
 use portlane::netns::Namespace;
 use socket2::{Domain, Socket, Type};
 
@@ -208,7 +209,7 @@ pub(crate) fn killed_at_any_moment() {
                 });
             }
             thread::sleep(Duration::from_millis(7 * round));
-            portlane.signal(nix::sys::signal::Signal::SIGKILL);
+            portlane.signal(Signal::SIGKILL);
         });
         drop(portlane);
         portlane = host.start(&host.both(""));
@@ -227,5 +228,19 @@ pub(crate) fn killed_at_any_moment() {
         Echo::between(&host.client, &host.db, (SERVER, DB)).ask(b"and you?");
         assert!(!portlane.stderr().contains("warning"), "{}", portlane.stderr());
     }
+    host.end_telling(portlane);
+}
+
+/// A container that has another name after a kill gets the namespace of the one that it was.
+pub(crate) fn renamed_after_a_kill() {
+    let host = Host::new();
+    let portlane = host.start(&host.both(""));
+    portlane.signal(Signal::SIGKILL);
+    assert_eq!(portlane.ended().code, None);
+    let portlane = host.start(&host.both("").replace("id = \"web\"", "id = \"other\""));
+    assert!(!portlane.stderr().contains("warning"), "{}", portlane.stderr());
+    Echo::between(&host.client, &host.web, (SERVER, WEB)).ask(b"by another name?");
+    Echo::between(&host.client, &host.db, (SERVER, DB)).ask(b"and you?");
+    assert!(!host.state().contains("plc-web"), "{}", host.state());
     host.end_telling(portlane);
 }

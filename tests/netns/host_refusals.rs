@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::process::Command;
 
 use nix::sys::signal::Signal;
+use portlane::netns::Namespace;
 
 use crate::bench::{SERVER, quiet_namespace};
 use crate::host::{DB, HOSTS_OWN, Host, WEB};
@@ -175,4 +178,50 @@ pub(crate) fn no_address() {
     let portlane = host.start(&host.both(""));
     assert_eq!(interface(), left, "it is the same");
     host.end_telling(portlane);
+}
+
+/// Interfaces are made before sockets are open: if those cannot be, they go again.
+pub(crate) fn not_open() {
+    let host = Host::new();
+    let config = host.config(&host.both(""));
+    let without = ["setpriv", "--bounding-set=-all,+bpf,+net_admin,+sys_admin,+ipc_lock"];
+    Portlane::launch(&host.host, &without, &config).ended().assert_refused(&["no permission to"]);
+    host.assert_untouched();
+    let portlane = host.start(&host.both(""));
+    Echo::between(&host.client, &host.web, (SERVER, WEB)).ask(b"now?");
+    host.end(portlane);
+}
+
+/// As the service unit starts it with what is added for attached containers: another user, with few capabilities. (CAP_IPC_LOCK is
+/// for what LimitMEMLOCK does there.)
+pub(crate) fn few_capabilities() {
+    const NOBODY: u32 = 65_534;
+    let host = Host::new();
+    // Descriptors of the trial's, by which it has its namespaces, others may not open, unlike `/run/netns` and processes'.
+    let other = quiet_namespace();
+    let sleep = |namespace: &Namespace| namespace.within(|| Command::new("sleep").arg("60").spawn()).unwrap().unwrap();
+    let mut sleepers = [&host.web, &host.db, &other].map(sleep);
+    for (name, sleeper) in ["web.ns", "db.ns"].iter().zip(&sleepers) {
+        symlink(format!("/proc/{}/ns/net", sleeper.id()), host.path(name)).unwrap();
+    }
+    let config = host.config(&host.both(""));
+    let folder = config.parent().unwrap();
+    // The control socket, and what was added, are in a folder of the service's.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    let capabilities = "+net_admin,+net_raw,+bpf,+sys_admin,+sys_ptrace,+ipc_lock";
+    let [inherited, ambient] = ["inh", "ambient"].map(|set| format!("--{set}-caps={capabilities}"));
+    let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"];
+    let portlane = Portlane::launch(&host.host, &[&user[..], &[&inherited, &ambient]].concat(), &config);
+    portlane.wait_until_open();
+    assert_eq!(portlane.stderr(), "");
+    Echo::between(&host.client, &host.web, (SERVER, WEB)).ask(b"whoever serves you?");
+    host.said(&["container", "add", "other", "--ports", "9000-9010", "--pid", &sleepers[2].id().to_string()]);
+    Echo::between(&host.client, &other, (SERVER, 9_000)).ask(b"and you?");
+    host.said(&["container", "remove", "other"]);
+    for sleeper in &mut sleepers {
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+    }
+    host.end(portlane);
 }
