@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::bench::{CLIENT, NOBODYS, SERVER, hardware, quiet_namespace};
 use crate::frames::Raw;
-use crate::host::{DB, Host, WEB};
+use crate::host::{DB, Host, WEB, link};
 use crate::host_icmp::with_ipv6;
 use crate::portlane::eventually;
 use crate::traffic::{Echo, payload, transfer_between, udp};
@@ -192,20 +192,26 @@ pub(crate) fn tagged() {
 pub(crate) fn killed_at_any_moment() {
     let host = Host::new();
     let namespaces: Vec<_> = (0..3).map(|_| quiet_namespace()).collect();
+    // By a name that lasts: what is at a process's may be another's after a kill.
+    let paths: Vec<_> = (0..)
+        .zip(&namespaces)
+        .map(|(number, namespace): (usize, _)| link(&host, &format!("c{number}"), namespace))
+        .collect();
     let port = |number: usize| 9_100 + 100 * u16::try_from(number).unwrap();
     let mut portlane = host.start(&host.both(""));
     for round in 0..12_u64 {
         thread::scope(|scope| {
-            for (number, namespace) in namespaces.iter().enumerate() {
-                let (host, ports) = (&host, format!("{}-{}", port(number), port(number) + 9));
+            for (number, path) in paths.iter().enumerate() {
+                let (host, path) = (&host, path.to_str().unwrap());
+                let ports = format!("{}-{}", port(number), port(number) + 9);
                 scope.spawn(move || {
                     let id = format!("c{number}");
                     // Which of them are answered depends on the moment.
                     for _ in 0..2 {
-                        host.command(&["container", "add", &id, "--ports", &ports, "--netns", &namespace.path()]);
+                        host.command(&["container", "add", &id, "--ports", &ports, "--netns", path]);
                         host.command(&["container", "remove", &id]);
                     }
-                    host.command(&["container", "add", &id, "--ports", &ports, "--netns", &namespace.path()]);
+                    host.command(&["container", "add", &id, "--ports", &ports, "--netns", path]);
                 });
             }
             thread::sleep(Duration::from_millis(7 * round));
