@@ -133,6 +133,14 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever there is instead is refused, and named.
+        #[test]
+        fn anything_is_read_or_refused(range in "[0-9 \\t\\n-]{0,16}|.{0,16}", reserved in "[0-9,-]{0,24}|.{0,16}") {
+            if let Err(why) = LocalPorts::parse(&range, &reserved) {
+                prop_assert!(why.contains(RANGE) || why.contains(RESERVED), "{why}");
+            }
+        }
+
         /// What is said to be in common is what a port by port look finds first, up to the next that is not.
         #[test]
         fn shared_ports_are_those_that_both_have(
