@@ -172,11 +172,18 @@ impl Patience {
 
     /// The start goes on.
     pub fn ask(&mut self) {
-        if self.asked.elapsed() >= Self::EVERY {
-            self.asked = Instant::now();
+        if self.is_due(Instant::now()) {
             let micros = u32::try_from(Self::LONGER.as_micros()).unwrap_or(u32::MAX);
             notify(&[NotifyState::ExtendTimeoutUsec(micros)]);
         }
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = now.duration_since(self.asked) >= Self::EVERY;
+        if is_due {
+            self.asked = now;
+        }
+        is_due
     }
 }
 
@@ -375,6 +382,16 @@ impl Watchdog {
 mod tests {
     use super::*;
     use crate::control::questions::Beat;
+
+    #[test]
+    fn a_long_start_asks_for_time_now_and_then() {
+        let mut patience = Patience::begin();
+        let begun = patience.asked;
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let due: Vec<_> = (0..=20).filter(|&second| patience.is_due(at(second))).collect();
+        assert_eq!(due, [5, 10, 15, 20]);
+        assert!(Patience::LONGER > 2 * Patience::EVERY, "one that is late does no harm");
+    }
 
     #[test]
     fn the_watchdog_hears_of_workers_that_take_turns() {

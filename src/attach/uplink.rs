@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope,
+};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -34,7 +36,12 @@ pub(super) struct Address {
     pub(super) address: IpAddr,
     prefix: u8,
     is_deprecated: bool,
+    /// Given by portlane.
+    is_given: bool,
 }
+
+/// Who gave an address (`IFA_PROTO`, Linux 5.18): those below 4 are the kernel's, the others for whoever wants one.
+const GIVEN: AddressProtocol = AddressProtocol::Other(b'p');
 
 /// The way to everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +72,8 @@ impl Uplink {
         Ok(Self { hardware: interface.address, mtu: interface.mtu, addresses, deprecated, link_addresses, routes })
     }
 
-    /// What takes from a container's interface the addresses that the host has no more. `inside` asks about its namespace.
+    /// What takes from a container's interface the addresses that it was given and that the host has no more. `inside` asks about its
+    /// namespace.
     pub(super) fn superfluous(&self, inside: &mut Netlink, interface: u32) -> io::Result<Vec<RouteNetlinkMessage>> {
         let is_hosts = |had: &Address| {
             self.addresses.iter().any(|address| (address.address, address.prefix) == (had.address, had.prefix))
@@ -73,7 +81,7 @@ impl Uplink {
         };
         let had = addresses(inside, interface, AddressScope::Universe)?.into_iter();
         Ok(had
-            .filter(|had| !is_hosts(had))
+            .filter(|had| had.is_given && !is_hosts(had))
             .map(|had| RouteNetlinkMessage::DelAddress(had.message(interface)))
             .collect())
     }
@@ -151,8 +159,9 @@ fn addresses(host: &mut Netlink, interface: u32, scope: AddressScope) -> io::Res
         let find = |choose: fn(&AddressAttribute) -> Option<IpAddr>| attributes.iter().find_map(choose);
         let local = find(|attribute| if let AddressAttribute::Local(it) = attribute { Some(*it) } else { None });
         let any = find(|attribute| if let AddressAttribute::Address(it) = attribute { Some(*it) } else { None });
+        let is_given = attributes.contains(&AddressAttribute::Protocol(GIVEN));
         let is_deprecated = header.flags.contains(AddressHeaderFlags::Deprecated);
-        Some(Address { address: local.or(any)?, prefix: header.prefix_len, is_deprecated })
+        Some(Address { address: local.or(any)?, prefix: header.prefix_len, is_deprecated, is_given })
     };
     Ok(answers.into_iter().filter_map(address).collect())
 }
@@ -186,7 +195,9 @@ fn routes(host: &mut Netlink, interface: u32) -> io::Result<Vec<DefaultRoute>> {
 impl Address {
     /// What gives it to an interface. Nobody looks whether another has it: the host has.
     pub(super) fn given(self, interface: u32) -> RouteNetlinkMessage {
-        RouteNetlinkMessage::NewAddress(self.message(interface))
+        let mut message = self.message(interface);
+        message.attributes.push(AddressAttribute::Protocol(GIVEN));
+        RouteNetlinkMessage::NewAddress(message)
     }
 
     fn message(self, interface: u32) -> AddressMessage {
