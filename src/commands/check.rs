@@ -86,8 +86,10 @@ fn write_meters(out: &mut impl fmt::Write, meters: &Settings) -> fmt::Result {
     }
     let (measure, report) = (meters.measure.as_secs(), meters.report.as_secs());
     let apart = if meters.granular { ", containers apart" } else { "" };
-    let output = meters.sinks.output.as_ref();
-    let to = output.map_or_else(|| "nowhere".to_owned(), |path| path.display().to_string());
+    let output = meters.sinks.output.as_ref().map(|path| path.display().to_string());
+    let post = meters.sinks.post.as_ref().map(ToString::to_string);
+    let to = output.into_iter().chain(post).collect::<Vec<_>>().join(" and ");
+    let to = if to.is_empty() { "nowhere" } else { &to };
     writeln!(
         out,
         "meters          measured every {measure} s, told every {report} s by {} to {to}{apart}",

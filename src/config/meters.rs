@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portlane_meters::{Book, Direction, Label, Prefixes, Refusal, Rule, Uuid};
-use portlane_shaper::Nanos;
+use portlane_shaper::{Nanos, Size};
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::Problem;
-use super::values::{List, Listed, Text};
-use crate::meters::{Settings, SinkConfig};
+use super::values::{List, Listed, Text, Written as OfText};
+use crate::meters::{SPOOL_LIMIT, Settings, SinkConfig, Url};
 
 /// Neutron's own (`measure_interval`, `report_interval`).
 const MEASURE: Duration = Duration::from_secs(30);
@@ -33,6 +33,9 @@ pub(crate) struct Written {
     granular: bool,
     host: Option<String>,
     output: Option<PathBuf>,
+    post: Option<Text<Url>>,
+    spool: Option<Spanned<PathBuf>>,
+    spool_limit: Option<Spanned<Text<Size>>>,
     #[serde(default)]
     label: List<WrittenLabel>,
 }
@@ -65,6 +68,10 @@ pub(crate) struct WrittenRule {
     excluded: bool,
 }
 
+impl OfText for Url {
+    const EXPECTED: &'static str = "the URL of a receiver, as in \"http://collector:8080/meters\"";
+}
+
 impl Listed for WrittenLabel {
     const EXPECTED: &'static str = "labels in double brackets: [[meters.label]]";
 }
@@ -82,6 +89,7 @@ pub(super) fn meters(written: Option<Written>, state: &Path) -> Result<Settings,
         let problem = Problem::at(place.span(), "report_interval is shorter than measure_interval");
         return Err(problem.help("report as often as is measured, or more rarely"));
     }
+    let sinks = sinks(written.output, written.post, written.spool.as_ref(), written.spool_limit.as_ref())?;
     let mut book = Book::default();
     for label in &written.label.0 {
         add(&mut book, label)?;
@@ -93,8 +101,24 @@ pub(super) fn meters(written: Option<Written>, state: &Path) -> Result<Settings,
         granular: written.granular,
         host: written.host.unwrap_or_else(host),
         state: state.with_file_name("meters.json"),
-        sinks: SinkConfig { output: written.output },
+        sinks,
     })
+}
+
+fn sinks(
+    output: Option<PathBuf>,
+    post: Option<Text<Url>>,
+    spool: Option<&Spanned<PathBuf>>,
+    limit: Option<&Spanned<Text<Size>>>,
+) -> Result<SinkConfig, Problem> {
+    let places = [("spool", spool.map(Spanned::span)), ("spool_limit", limit.map(Spanned::span))];
+    if let (None, Some((key, Some(place)))) = (&post, places.into_iter().find(|(_, place)| place.is_some())) {
+        let problem = Problem::at(place, format!("{key} without post"));
+        return Err(problem.help("a spool is for a receiver: add one, as in post = \"http://collector:8080/meters\""));
+    }
+    let spool_limit = limit.map_or(SPOOL_LIMIT, |limit| limit.get_ref().0);
+    let (post, spool) = (post.map(|Text(url)| url), spool.map(|path| path.get_ref().clone()));
+    Ok(SinkConfig { output, post, spool, spool_limit })
 }
 
 fn interval(key: &str, written: Option<&Spanned<Text<Nanos>>>, default: Duration) -> Result<Duration, Problem> {

@@ -14,7 +14,7 @@ pub(super) fn check(old: &Plan, new: &Plan) -> Result<(), String> {
         ("[http] rate_window or rate_interval", old.rates != new.rates),
         ("[control] socket", old.socket != new.socket),
         ("idle, to or from \"busy-poll\",", polls(old) != polls(new)),
-        ("[meters] intervals, host or output", old.meters.tells_otherwise(&new.meters)),
+        ("[meters] intervals, host, output or post", old.meters.tells_otherwise(&new.meters)),
         ("offloads", old.running.offloads != new.running.offloads),
     ];
     match fixed.into_iter().find(|&(_, changes)| changes) {

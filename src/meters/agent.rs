@@ -49,6 +49,7 @@ impl Agent {
             if !goes_on {
                 return;
             }
+            sinks.begin();
             let (mut next, mut reported) = (Instant::now() + measure, Instant::now());
             loop {
                 let wait = next.saturating_duration_since(Instant::now());
@@ -160,6 +161,7 @@ impl Ledger {
             payload: Payload { host: self.host.clone(), ..payload },
             publisher_id: format!("metering.{}", self.host),
             timestamp: now,
+            message_id: Uuid::new_v4().to_string(),
         };
         let labels = self.entries.iter().filter(|((_, container), _)| container.is_none());
         if self.granular {

@@ -13,6 +13,8 @@ pub struct Event {
     pub publisher_id: String,
     /// When it was told, in seconds since the epoch.
     pub timestamp: u64,
+    /// Of this event alone: a receiver that gets it twice knows it by that.
+    pub message_id: String,
 }
 
 /// Its figures. Times are in seconds, and since the epoch where they are points in time.

@@ -13,6 +13,7 @@ mod event;
 mod page;
 mod settings;
 mod shared;
+#[cfg(feature = "af-xdp")]
 mod sinks;
 mod state;
 
@@ -20,7 +21,9 @@ mod state;
 pub use agent::Agent;
 pub use event::Event;
 pub use page::Meter;
-pub use settings::Settings;
+pub(crate) use settings::SPOOL_LIMIT;
+pub use settings::{Settings, SinkConfig, Url};
 pub use shared::{Change, Counted, Meters, Unchanged};
-pub use sinks::{SinkConfig, Sinks};
+#[cfg(feature = "af-xdp")]
+pub use sinks::Sinks;
 pub use state::State;

@@ -1,23 +1,23 @@
-//! Where reports go: JSON lines in a file or on standard output.
+//! Where reports go: JSON lines in a file or on standard output, and an HTTP receiver.
 
-use std::fs::{File, OpenOptions};
+mod post;
+mod spool;
+
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::event::Event;
+use super::settings::SinkConfig;
 use crate::failure::{self, Failure};
-
-/// Where reports are to go.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SinkConfig {
-    /// A file, to which a line is added for each event; `-` is standard output.
-    pub output: Option<PathBuf>,
-}
+use post::Post;
 
 /// Where reports go.
 #[derive(Debug)]
 pub struct Sinks {
-    output: Option<(PathBuf, Option<File>)>,
+    output: Option<Output>,
+    post: Option<Post>,
 }
 
 impl Sinks {
@@ -25,32 +25,67 @@ impl Sinks {
     ///
     /// # Errors
     ///
-    /// Refused if the file cannot be opened.
+    /// Refused if the file cannot be opened, or the folder of the spool not be had.
     pub fn open(config: &SinkConfig) -> Result<Self, Failure> {
-        let output = config.output.as_ref().map(|path| match path.to_str() {
-            Some("-") => Ok((path.clone(), None)),
-            _ => append(path).map(|file| (path.clone(), Some(file))).map_err(|cause| {
-                Failure::refused(format!(
-                    "[meters] output {}: {cause}: name a file that can be written",
-                    path.display()
-                ))
-            }),
-        });
-        Ok(Self { output: output.transpose()? })
+        let output = config.output.as_deref().map(Output::open).transpose()?;
+        let post = config.post.as_ref().map(|url| Post::open(url, config.spool.as_deref(), config.spool_limit));
+        Ok(Self { output, post: post.transpose()? })
     }
 
-    /// Tells of events.
+    /// Begins to post, by a thread that has the cores and capabilities of the calling one.
+    pub(super) fn begin(&mut self) {
+        if let Some(Err(cause)) = self.post.as_mut().map(Post::begin) {
+            failure::tell(format!("reports of meters are not posted: {cause}"));
+            self.post = None;
+        }
+    }
+
+    /// Tells of events. Nobody waits for a receiver.
     pub fn publish(&mut self, events: &[Event]) {
-        let Some((path, file)) = &mut self.output else { return };
+        if events.is_empty() {
+            return;
+        }
+        if let Some(output) = &mut self.output {
+            output.write(events);
+        }
+        if let Some(post) = &self.post {
+            post.publish(events);
+        }
+    }
+}
+
+/// A file that may be moved away and made anew, as logrotate does.
+#[derive(Debug)]
+struct Output {
+    path: PathBuf,
+    /// `None`: standard output.
+    file: Option<File>,
+}
+
+impl Output {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let file = if path == Path::new("-") { None } else { Some(append(path)) };
+        let file = file.transpose().map_err(|cause| {
+            Failure::refused(format!("[meters] output {}: {cause}: name a file that can be written", path.display()))
+        })?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    fn write(&mut self, events: &[Event]) {
         let lines: String =
             events.iter().filter_map(|event| serde_json::to_string(event).ok()).map(|line| line + "\n").collect();
-        let written = match file {
-            Some(file) => file.write_all(lines.as_bytes()),
-            None => io::stdout().lock().write_all(lines.as_bytes()),
-        };
-        if let Err(cause) = written {
-            failure::tell(format!("{} events of meters are lost: {}: {cause}", events.len(), path.display()));
+        if let Err(cause) = self.try_write(lines.as_bytes()) {
+            failure::tell(format!("{} events of meters are not in {}: {cause}", events.len(), self.path.display()));
         }
+    }
+
+    fn try_write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return io::stdout().lock().write_all(lines) };
+        let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        if fs::metadata(&self.path).map(place).ok() != Some(place(file.metadata()?)) {
+            *file = append(&self.path)?;
+        }
+        file.write_all(lines)
     }
 }
 
