@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use portlane_classify::{Link, Malformed, Packet, Ports};
 
+use crate::application::Message;
+
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +48,8 @@ pub struct Digest {
     pub l4_bytes: u32,
     /// What else matters.
     pub kind: Kind,
+    /// The question or answer of an application that it begins.
+    pub message: Option<Message>,
 }
 
 /// What matters of a packet besides endpoints and lengths.
@@ -151,7 +155,10 @@ impl Digest {
     }
 
     fn of(packet: &Packet, frame: &[u8], wire_len: u32, time_ns: u64) -> Self {
-        let (kind, l4_header) = kind(packet, frame.get(packet.payload_offset..).unwrap_or_default());
+        let payload = frame.get(packet.payload_offset..).unwrap_or_default();
+        // Padding is none of it.
+        let payload = payload.get(..usize::try_from(packet.payload_len).unwrap_or(usize::MAX)).unwrap_or(payload);
+        let (kind, l4_header) = kind(packet, payload);
         let ports = packet.ports.filter(|_| matches!(packet.protocol, TCP | UDP)).unwrap_or(Ports::new(0, 0));
         let end = |address, port| Endpoint { address, port, owner: None };
         Self {
@@ -163,6 +170,7 @@ impl Digest {
             l3_bytes: packet.payload_len,
             l4_bytes: packet.payload_len.saturating_sub(l4_header),
             kind,
+            message: message(&kind, payload.get(l4_header as usize..).unwrap_or_default(), ports),
         }
     }
 }
@@ -183,6 +191,16 @@ fn kind(packet: &Packet, payload: &[u8]) -> (Kind, u32) {
             (Kind::Icmp { echo_reply: payload.first() == Some(&reply) }, packet.payload_len)
         }
         _ => (Kind::Other, 0),
+    }
+}
+
+/// What a packet with ports begins, by what is behind the header of TCP or UDP.
+fn message(kind: &Kind, payload: &[u8], ports: Ports) -> Option<Message> {
+    let ports = [ports.source(), ports.destination()];
+    match kind {
+        Kind::Tcp(_) => Message::of_segment(payload, ports),
+        Kind::Udp => Message::of_datagram(payload, ports),
+        Kind::Icmp { .. } | Kind::Other => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! One flow, while it lives.
 
+use crate::application::Questions;
 use crate::close::CloseType;
 use crate::digest::{Digest, Endpoint, Flags, Kind};
 use crate::meter::{Meter, Side};
@@ -58,6 +59,8 @@ pub(crate) struct Flow {
     packets: [u64; 2],
     /// The second of what is counted and not yet told.
     second: u64,
+    /// What applications have asked.
+    questions: Questions,
     /// What was counted in it; `None` if nothing was.
     meter: Option<Meter>,
 }
@@ -78,6 +81,7 @@ impl Flow {
             deadline_ns: 0,
             packets: [0; 2],
             second: digest.time_ns / SECOND,
+            questions: Questions::default(),
             meter: Some(Meter { new_flow: 1, ..Meter::default() }),
         }
     }
@@ -113,12 +117,19 @@ impl Flow {
         meter.byte.add(side, u64::from(digest.frame_bytes));
         meter.l3_byte.add(side, u64::from(digest.l3_bytes));
         meter.l4_byte.add(side, u64::from(digest.l4_bytes));
-        match (&mut self.protocol, &digest.kind) {
+        let is_new = match (&mut self.protocol, &digest.kind) {
             (Protocol::Tcp(connection), Kind::Tcp(segment)) => {
-                connection.packet(segment, digest.l4_bytes, side, digest.time_ns, meter);
+                connection.packet(segment, digest.l4_bytes, side, digest.time_ns, meter)
             }
-            (Protocol::Udp(exchange), Kind::Udp) => exchange.datagram(digest.l4_bytes, side, digest.time_ns, meter),
-            _ => {}
+            (Protocol::Udp(exchange), Kind::Udp) => {
+                exchange.datagram(digest.l4_bytes, side, digest.time_ns, meter);
+                true
+            }
+            _ => false,
+        };
+        if let Some(message) = digest.message.filter(|_| is_new) {
+            let over_tcp = matches!(self.protocol, Protocol::Tcp(_));
+            self.questions.message(message, over_tcp, digest.time_ns, meter);
         }
         self.last_ns = self.last_ns.max(digest.time_ns);
         self.deadline_ns = self.last_ns.saturating_add(timeouts.get(self.timeout()));
@@ -134,8 +145,10 @@ impl Flow {
     /// Its end.
     pub(crate) fn end(&self) -> Record {
         let mut meter = Meter::default();
+        self.questions.end(&mut meter);
+        let answered = self.questions.are_answered_well();
         meter.closes.count(match &self.protocol {
-            Protocol::Tcp(connection) => connection.close_type(self.packets[1]),
+            Protocol::Tcp(connection) => connection.close_type(self.packets[1], answered),
             Protocol::Udp(_) | Protocol::Other => CloseType::Finish,
         });
         Record { flow: self.id, second: self.deadline_ns / SECOND, meter }

@@ -1,6 +1,7 @@
 //! How connections fare: flow metrics from the headers of packets.
 //!
-//! A [`Digest`] is what is kept of a packet: time, lengths, endpoints, and the fields of its TCP header. A [`Table`] joins
+//! A [`Digest`] is what is kept of a packet: time, lengths, endpoints, the fields of its TCP header, and the [`Message`] of an
+//! application that it begins. A [`Table`] joins
 //! digests to flows, follows each one's TCP state, and tells a [`Sink`] once a second what a flow did in that second: a
 //! [`Record`], with a [`Meter`] of what was counted, and at its end a [`CloseType`] that says how it ended. [`Rows`] are a sink
 //! that adds records up, by container, server port and pair, for each second and each minute.
@@ -36,6 +37,7 @@
 
 #![forbid(unsafe_code)]
 
+mod application;
 mod close;
 mod digest;
 mod flow;
@@ -46,9 +48,10 @@ mod table;
 mod tcp;
 mod timeouts;
 
+pub use application::{Answer, Application, Message};
 pub use close::{CloseType, Closes};
 pub use digest::{Digest, Endpoint, Flags, Kind, Segment};
-pub use meter::{Meter, Pair, Side, Timing};
+pub use meter::{Dialogue, Meter, Pair, Side, Timing};
 pub use record::{FlowId, Record, Sink};
 pub use rows::{Batch, EdgeRow, Grain, Observation, Rows, SingleRow};
 pub use table::{Config, Counters, Table, Volume};

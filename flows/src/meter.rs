@@ -2,6 +2,7 @@
 
 use std::ops::AddAssign;
 
+use crate::application::Application;
 use crate::close::Closes;
 
 /// Who sent a packet of a flow.
@@ -91,6 +92,42 @@ impl AddAssign for Timing {
     }
 }
 
+/// Questions and answers of an application. In 32 bits, for every flow has two of these; what does not fit is not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dialogue {
+    /// Questions.
+    pub request: u32,
+    /// Answers.
+    pub response: u32,
+    /// Answers that say that the question was wrong.
+    pub client_error: u32,
+    /// Answers that say that it could not be answered.
+    pub server_error: u32,
+    /// Questions that were not answered, or too late.
+    pub timeout: u32,
+    /// From questions to their answers.
+    pub rrt: Timing,
+}
+
+impl Dialogue {
+    /// Answers of errors.
+    #[must_use]
+    pub const fn error(&self) -> u32 {
+        self.client_error.saturating_add(self.server_error)
+    }
+}
+
+impl AddAssign for Dialogue {
+    fn add_assign(&mut self, other: Self) {
+        self.request = self.request.saturating_add(other.request);
+        self.response = self.response.saturating_add(other.response);
+        self.client_error = self.client_error.saturating_add(other.client_error);
+        self.server_error = self.server_error.saturating_add(other.server_error);
+        self.timeout = self.timeout.saturating_add(other.timeout);
+        self.rrt += other.rrt;
+    }
+}
+
 /// What flows did in some time. All of it adds up; of the longest times, the longest counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meter {
@@ -130,9 +167,28 @@ pub struct Meter {
     pub ooo: Pair,
     /// Packets with a window of 0, but SYN, SYN+ACK of a SYN that was seen, and RST.
     pub zero_win: Pair,
+    /// Of DNS.
+    pub dns: Dialogue,
+    /// Of HTTP/1.
+    pub http: Dialogue,
 }
 
 impl Meter {
+    pub(crate) fn dialogue(&mut self, of: Application) -> &mut Dialogue {
+        match of {
+            Application::Dns => &mut self.dns,
+            Application::Http => &mut self.http,
+        }
+    }
+
+    /// Of all applications together.
+    #[must_use]
+    pub fn applications(&self) -> Dialogue {
+        let mut sum = self.dns;
+        sum += self.http;
+        sum
+    }
+
     /// The same from the server's point of view: `tx` is what it sent.
     #[must_use]
     pub const fn swapped(self) -> Self {
@@ -169,5 +225,7 @@ impl AddAssign<&Meter> for Meter {
         self.retrans_synack += other.retrans_synack;
         self.ooo += other.ooo;
         self.zero_win += other.zero_win;
+        self.dns += other.dns;
+        self.http += other.http;
     }
 }

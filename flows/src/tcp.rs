@@ -43,8 +43,15 @@ impl Connection {
         }
     }
 
-    /// A packet with `payload` bytes of data, at `now_ns`.
-    pub(crate) fn packet(&mut self, segment: &Segment, payload: u32, side: Side, now_ns: u64, meter: &mut Meter) {
+    /// A packet with `payload` bytes of data, at `now_ns`. False if that is data which was seen before, or is older than other.
+    pub(crate) fn packet(
+        &mut self,
+        segment: &Segment,
+        payload: u32,
+        side: Side,
+        now_ns: u64,
+        meter: &mut Meter,
+    ) -> bool {
         let seen = &mut self.flags[side as usize];
         *seen = seen.with(segment.flags);
         (self.state, self.timeout) = self.state.next(segment.flags, side);
@@ -52,17 +59,21 @@ impl Connection {
         meter.syn_count += u64::from(role == Role::Syn);
         meter.synack_count += u64::from(role == Role::SynAck);
         match role {
-            Role::None => self.times.disturbed(),
+            Role::None => {
+                self.times.disturbed();
+                true
+            }
             // Nothing can be measured by times that run backwards.
-            _ if now_ns < self.last_ns => {}
+            _ if now_ns < self.last_ns => false,
             role => {
                 self.last_ns = now_ns;
-                self.measure(role, segment, payload, side, meter);
+                self.measure(role, segment, payload, side, meter)
             }
         }
     }
 
-    fn measure(&mut self, role: Role, segment: &Segment, payload: u32, side: Side, meter: &mut Meter) {
+    fn measure(&mut self, role: Role, segment: &Segment, payload: u32, side: Side, meter: &mut Meter) -> bool {
+        let mut is_new = true;
         match role {
             Role::None => {}
             Role::Syn => {
@@ -79,23 +90,33 @@ impl Connection {
                 }
                 self.times.syn_ack(segment, side, self.last_ns, meter);
             }
-            Role::Data if !self.data(segment, payload, side, meter) => return self.times.forget_question(),
-            Role::Data | Role::Other => self.times.packet(segment, payload, side, self.last_ns, meter),
+            Role::Data => match self.data(segment, payload, side, meter) {
+                Arrival::Overlap => {
+                    self.times.forget_question();
+                    return false;
+                }
+                arrival => {
+                    is_new = arrival != Arrival::Again;
+                    self.times.packet(segment, payload, side, self.last_ns, meter);
+                }
+            },
+            Role::Other => self.times.packet(segment, payload, side, self.last_ns, meter),
         }
         if segment.window == 0 && !self.times.in_handshake() {
             meter.zero_win.add(side, 1);
         }
+        is_new
     }
 
-    /// Whether data fits what was seen before.
-    fn data(&mut self, segment: &Segment, payload: u32, side: Side, meter: &mut Meter) -> bool {
-        match self.received[side as usize].segment(segment.seq, payload) {
-            Arrival::New => {}
+    /// How data fits what was seen before.
+    fn data(&mut self, segment: &Segment, payload: u32, side: Side, meter: &mut Meter) -> Arrival {
+        let arrival = self.received[side as usize].segment(segment.seq, payload);
+        match arrival {
+            Arrival::New | Arrival::Overlap => {}
             Arrival::Again => meter.retrans.add(side, 1),
             Arrival::OutOfOrder => meter.ooo.add(side, 1),
-            Arrival::Overlap => return false,
         }
-        true
+        arrival
     }
 
     /// How long it may be silent now.
@@ -103,8 +124,9 @@ impl Connection {
         self.timeout
     }
 
-    /// How it ended, now that it has been silent for too long. `from_server` is how many packets the server has sent.
-    pub(crate) fn close_type(&self, from_server: u64) -> CloseType {
+    /// How it ended, now that it has been silent for too long. `from_server` is how many packets the server has sent, and `answered`
+    /// whether all that it said of applications was well.
+    pub(crate) fn close_type(&self, from_server: u64, answered: bool) -> CloseType {
         /// More packets than the SYN+ACK and two repetitions of it.
         const GAVE_UP: u64 = 3;
         let server_reset = self.flags[1].contains(Flags::RST);
@@ -127,6 +149,8 @@ impl Connection {
             }
             State::Syn1 | State::PortReuse => CloseType::ClientSourcePortReuse,
             State::Reset if server_reset => CloseType::ServerReset,
+            // Who has got an answer may hang up.
+            State::Reset if answered => CloseType::Probe,
             State::Reset => CloseType::ClientReset,
             State::EstablishReset | State::OpeningReset if server_reset => CloseType::ServerEstablishReset,
             State::EstablishReset | State::OpeningReset => CloseType::ClientEstablishReset,

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use portlane_flows::{CloseType, EdgeRow, Endpoint, FlowId, Meter, Observation, Pair, Side, SingleRow, Timing};
+use portlane_flows::{
+    CloseType, Dialogue, EdgeRow, Endpoint, FlowId, Meter, Observation, Pair, Side, SingleRow, Timing,
+};
 
 /// The traffic of a virtual network: what all of this is, in `FlowMetrics`.
 const VIRTUAL_NETWORK: u8 = 3;
@@ -111,6 +113,19 @@ macro_rules! timing {
     };
 }
 
+macro_rules! dialogue {
+    ($cells:expr, $name:literal, $rrt:literal, $dialogue:expr) => {
+        let dialogue: Dialogue = $dialogue;
+        $cells.cell(concat!($name, "_request"), Cell::Count(dialogue.request.into()));
+        $cells.cell(concat!($name, "_response"), Cell::Count(dialogue.response.into()));
+        $cells.cell(concat!($name, "_client_error"), Cell::Count(dialogue.client_error.into()));
+        $cells.cell(concat!($name, "_server_error"), Cell::Count(dialogue.server_error.into()));
+        $cells.cell(concat!($name, "_error"), Cell::Count(dialogue.error().into()));
+        $cells.cell(concat!($name, "_timeout"), Cell::Count(dialogue.timeout.into()));
+        timing!($cells, $rrt, dialogue.rrt);
+    };
+}
+
 fn metrics(meter: &Meter, flow_load: u64, cells: &mut impl Cells) {
     pair!(cells, "packet", meter.packet);
     pair!(cells, "byte", meter.byte);
@@ -131,6 +146,9 @@ fn metrics(meter: &Meter, flow_load: u64, cells: &mut impl Cells) {
     cells.cell("retrans_synack", Cell::Count(meter.retrans_synack));
     pair!(cells, "ooo", meter.ooo);
     pair!(cells, "zero_win", meter.zero_win);
+    dialogue!(cells, "l7", "rrt", meter.applications());
+    dialogue!(cells, "http", "http_rrt", meter.http);
+    dialogue!(cells, "dns", "dns_rrt", meter.dns);
     // How connections ended, but for those that finished, which are among `closed_flow` alone.
     let harmless = [CloseType::Unknown, CloseType::Finish, CloseType::Probe];
     for close in CloseType::ALL.into_iter().filter(|close| !harmless.contains(close)) {

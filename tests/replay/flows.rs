@@ -99,6 +99,22 @@ fn a_connection_is_in_all_tables() {
 }
 
 #[test]
+fn questions_and_answers_are_in_the_tables() {
+    let mut packets = conversation();
+    packets[3] = tcp(20, true, "PA", 101, 501, b"GET /nothing HTTP/1.1\r\nHost: here\r\n\r\n       ");
+    let answer = |text: &str| [text.as_bytes(), &vec![b' '; 500 - text.len()]].concat();
+    packets[5] = tcp(30, false, "PA", 501, 151, &answer("HTTP/1.1 404 Not Found\r\n\r\n"));
+    packets[6] = tcp(35, false, "PA", 501, 151, &answer("HTTP/1.1 404 Not Found\r\n\r\n"));
+    let scene = Scene::new(THREE, &packets);
+    assert_eq!(scene.end(&["--flows", "store"]), quiet());
+    let edges = rows(&scene.path("store"), "vtap_flow_edge_port.1m");
+    let names = ["http_request", "http_response", "http_client_error", "l7_error", "l7_timeout", "dns_request"];
+    // What came again says nothing new.
+    assert_eq!(names.map(|name| sum(&edges, name)), [1, 1, 1, 1, 0, 0]);
+    assert_eq!(["http_rrt_sum", "rrt_max", "rrt_count"].map(|name| sum(&edges, name)), [10_000, 10_000, 1]);
+}
+
+#[test]
 fn tables_have_what_lanes_have() {
     let mut packets = conversation();
     // UDP in both directions, to and from other containers, and what nobody owns.

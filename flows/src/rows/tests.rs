@@ -154,6 +154,7 @@ fn digests() -> impl Strategy<Value = Vec<Digest>> {
                 l3_bytes: len + 20,
                 l4_bytes: len,
                 kind: if is_udp { Kind::Udp } else { Kind::Tcp(segment) },
+                message: None,
             }
         };
         packets.into_iter().map(digest).collect()

@@ -32,6 +32,7 @@ fn udp(time_ms: u64, source: Endpoint, destination: Endpoint) -> Digest {
         l3_bytes,
         l4_bytes,
         kind: Kind::Udp,
+        message: None,
     }
 }
 

@@ -112,7 +112,7 @@ fn close_of(packets: &[(Side, Flags)]) -> CloseType {
         connection.packet(&Segment { seq: 0, ack: 0, window: 1, flags }, 0, side, 0, &mut Meter::default());
         from_server += u64::from(side == Server);
     }
-    connection.close_type(from_server)
+    connection.close_type(from_server, false)
 }
 
 #[test]
