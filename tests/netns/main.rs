@@ -177,6 +177,8 @@ fn main() -> ExitCode {
         trial("segments_are_sent_again_as_often_as_the_kernel_counts", connections::repetitions)
             .with_ignored_flag(forbidden || !has_tshark),
         trial("meters_count_as_nftables_does", meters::as_nftables).with_ignored_flag(forbidden || !has_nftables),
+        trial("two_workers_meter_as_one_does", meters::by_two_workers)
+            .with_ignored_flag(forbidden || !has_nftables || threads::cores().len() < 2),
         trial("labels_and_rules_come_and_go", meters::commands),
         trial("prometheus_scrapes_and_answers", prometheus::scrapes).with_ignored_flag(forbidden || !has_prometheus),
         trial("what_is_the_hosts_never_enters", steering::hosts_own),

@@ -92,8 +92,7 @@ table inet meters {
 }
 "#;
 
-fn bench() -> Bench {
-    let bench = Bench::new();
+fn prepared(bench: Bench) -> Bench {
     for address in FAR {
         bench.client.command("ip", &["address", "add", &format!("{address}/32"), "dev", "eth0"]).unwrap();
         bench.server.command("ip", &["route", "add", &format!("{address}/32"), "dev", "eth0"]).unwrap();
@@ -182,20 +181,28 @@ fn told(output: &Path, event_type: &str, of: &str) -> BTreeMap<String, [u64; 2]>
 
 /// Packets and bytes are those of nftables, in reports too; a label that comes and goes is counted while it is there.
 pub(crate) fn as_nftables() {
-    let bench = bench();
+    count(&prepared(Bench::new()));
+}
+
+/// The same where two workers count.
+pub(crate) fn by_two_workers() {
+    count(&prepared(Bench::with_queues(2)));
+}
+
+fn count(bench: &Bench) {
     let output = bench.path("meters.jsonl");
     let labels = LABELS.replace("OUTPUT", &format!("output = {output:?}"));
     let portlane = bench.start(&format!("{FREE_CONTAINER}{labels}"));
-    talk(&bench);
-    transfer(&bench, FREE, Direction::Ingress, &payload(400_000));
-    transfer(&bench, FREE, Direction::Egress, &payload(300_000));
+    talk(bench);
+    transfer(bench, FREE, Direction::Ingress, &payload(400_000));
+    transfer(bench, FREE, Direction::Egress, &payload(300_000));
 
-    let before = counters(&bench)["late"];
-    said(&bench, &["meter-label-create", "late", "--tenant-id", "guest"]);
-    said(&bench, &["meter-label-rule-create", "late", "198.51.100.0/24"]);
-    talk(&bench);
+    let before = counters(bench)["late"];
+    said(bench, &["meter-label-create", "late", "--tenant-id", "guest"]);
+    said(bench, &["meter-label-rule-create", "late", "198.51.100.0/24"]);
+    talk(bench);
     let (snapshot, _) = bench.settled_books();
-    let kernels = counters(&bench);
+    let kernels = counters(bench);
     let during = [0, 1].map(|figure| kernels["late"][figure] - before[figure]);
     println!("{:>10} {:>22} {:>22}", "", "nftables", "portlane");
     let all = [0, 1].map(|figure| kernels["all_in"][figure] + kernels["all_out"][figure]);
@@ -212,7 +219,7 @@ pub(crate) fn as_nftables() {
         of_container.iter().map(|meter| meter.packets).sum::<u64>(),
         all[0] + kernels["near"][0] + kernels["answers"][0] + during[0]
     );
-    let metrics = said(&bench, &["stats", "--format", "prometheus"]);
+    let metrics = said(bench, &["stats", "--format", "prometheus"]);
     let series = format!(
         "portlane_meter_bytes_total{{label_id=\"{}\",label=\"late\",project_id=\"guest\"}} {}",
         id(&snapshot, "late"),
@@ -221,10 +228,10 @@ pub(crate) fn as_nftables() {
     assert!(metrics.contains(&series), "{series}");
 
     // A last measurement is made when a label goes, and at the end.
-    let rules = said(&bench, &["meter-label-rule-list"]);
+    let rules = said(bench, &["meter-label-rule-list"]);
     let late = rules.lines().find(|line| line.contains("198.51.100.0/24") && line.contains("ingress")).unwrap();
-    said(&bench, &["meter-label-rule-delete", late.split('|').nth(1).unwrap().trim()]);
-    said(&bench, &["meter-label-delete", "late"]);
+    said(bench, &["meter-label-rule-delete", late.split('|').nth(1).unwrap().trim()]);
+    said(bench, &["meter-label-delete", "late"]);
     portlane.signal(Signal::SIGTERM);
     assert_eq!(portlane.ended().code, Some(0));
     let by_label = told(&output, "l3.meter.label", "label_name");
