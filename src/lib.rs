@@ -32,6 +32,8 @@ mod netlink;
 #[cfg(feature = "af-xdp")]
 pub mod netns;
 #[cfg(feature = "af-xdp")]
+pub mod netstat;
+#[cfg(feature = "af-xdp")]
 pub mod offloads;
 #[cfg(feature = "af-xdp")]
 pub mod privileges;

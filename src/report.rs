@@ -136,6 +136,7 @@ pub fn make(readings: &[Reading], owners: &Owners, plan: &Plan, context: &Contex
         leaving: leaving.collect(),
         // Who serves it knows.
         meters: Vec::new(),
+        netstat: BTreeMap::new(),
     }
 }
 

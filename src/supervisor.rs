@@ -27,6 +27,7 @@ use crate::failure::{self, Failure};
 use crate::line::change::Change;
 use crate::live;
 use crate::meters::Meters;
+use crate::netstat::Latest;
 use crate::privileges;
 
 mod interfaces;
@@ -35,6 +36,10 @@ use interfaces::Watched;
 
 /// How often there is a look at everything, if nothing asks for one before.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How often the kernel's counters of containers are read, and of how many in a tick: each takes a part of a millisecond.
+const READ: Duration = Duration::from_secs(5);
+const AT_A_TIME: usize = 8;
 
 /// How often interfaces are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -65,6 +70,8 @@ pub struct Charge {
     pub attachments: Option<Attachments>,
     /// The containers that were added.
     pub registry: Registry,
+    /// Where the kernel's counters of containers go.
+    pub netstat: Latest,
     /// What is counted by prefixes.
     pub meters: Arc<Meters>,
     /// Changes that are wanted: the bell is `hangups`.
@@ -192,6 +199,8 @@ struct Shift {
     charge: Charge,
     watched: Vec<Watched>,
     looked: Instant,
+    /// When the kernel's counters began to be read last.
+    read: Option<Instant>,
     watchdog: Option<Watchdog>,
 }
 
@@ -199,7 +208,7 @@ impl Shift {
     fn new(mut charge: Charge) -> Self {
         let watched = charge.interfaces.drain(..).map(Watched::new).collect();
         let watchdog = sd_notify::watchdog_enabled().map(|patience| Watchdog::new(patience, charge.pulse.beats()));
-        Self { charge, watched, looked: Instant::now(), watchdog }
+        Self { charge, watched, looked: Instant::now(), read: None, watchdog }
     }
 
     /// Waits for a tick, or less: whether it was told of a SIGHUP, or of several. `None`: it is to end.
@@ -232,7 +241,20 @@ impl Shift {
                 attachments.follow_addresses(&mut going_on).into_iter().for_each(failure::tell);
             }
         }
+        self.read_counters();
         feed(&mut self.watchdog, &self.charge.pulse);
+    }
+
+    /// Reads some of what the kernel counts for containers, once in a while all of it.
+    fn read_counters(&mut self) {
+        let Some(attachments) = &mut self.charge.attachments else { return };
+        if attachments.have_read_all() {
+            if self.read.is_some_and(|read| read.elapsed() < READ) {
+                return;
+            }
+            self.read = Some(Instant::now());
+        }
+        attachments.read_counters(AT_A_TIME, &self.charge.netstat);
     }
 
     fn carry_out(&mut self, wanted: Wanted) -> Result<Value, Refusal> {

@@ -1,6 +1,7 @@
 //! The containers that are attached, and following the plan with them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use super::uplink::{Seen, Watched};
 use super::wanted::{Joined, Wanted};
 use crate::config::{Container, Plan};
 use crate::failure::Failure;
+use crate::netstat::Latest;
 
 /// All ports of all protocols.
 const PORTS: usize = 1 << 16;
@@ -42,6 +44,8 @@ pub struct Attachments {
     addresses: Watched,
     /// The interface that each port is given to; 0: none.
     given: Vec<u32>,
+    /// Whose counters were read last; `None`: it begins anew.
+    read_last: Option<String>,
 }
 
 /// Containers that are to be attached, by their names.
@@ -75,7 +79,8 @@ impl Attachments {
         })?;
         let (pool, given) = (plan.added.pool, vec![0; PORTS]);
         let (joined, made) = (BTreeMap::new(), Vec::new());
-        let mut starting = Self { helper, uplink, gate: None, asked, pool, joined, made, addresses, given };
+        let mut starting =
+            Self { helper, uplink, gate: None, asked, pool, joined, made, addresses, given, read_last: None };
         for member in starting.asked.clone().into_values() {
             going_on();
             let wanted = once_asked(member.wanted);
@@ -204,6 +209,30 @@ impl Attachments {
             told.push(format!("nor did {} others", failed - 1));
         }
         told
+    }
+
+    /// Reads what the kernel counts in the namespaces of some containers, the next in turn. One that cannot be read keeps what was
+    /// read of it last, until it is gone.
+    pub fn read_counters(&mut self, most: usize, latest: &Latest) {
+        let behind = |last: &String| (Bound::Excluded(last.clone()), Bound::Unbounded);
+        let range = self.read_last.as_ref().map_or((Bound::Unbounded, Bound::Unbounded), behind);
+        let next = self.joined.range(range).take(most);
+        let next: Vec<_> = next.map(|(id, (wanted, _))| (id.clone(), wanted.namespace.clone())).collect();
+        self.read_last = if next.len() < most { None } else { next.last().map(|(id, _)| id.clone()) };
+        for (id, namespace) in &next {
+            if let Ok(files) = self.helper.read(namespace) {
+                latest.put(id, files.values());
+            }
+        }
+        if self.read_last.is_none() {
+            latest.keep(|id| self.joined.contains_key(id));
+        }
+    }
+
+    /// Whether all containers have been read since it was begun anew.
+    #[must_use]
+    pub fn have_read_all(&self) -> bool {
+        self.read_last.is_none()
     }
 
     fn join(&mut self, wanted: &Wanted) -> Result<(), String> {

@@ -3,10 +3,12 @@
 //! It is this program again, started while privileges are there. Orders come on its standard input, a socket, as lines of JSON;
 //! each is answered by one. It ends with the socket, and then leaves all as it is: a run that was killed is gone on with by the next.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,8 +20,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::error::AttachError;
 use super::gate::{make_gate, remove_gate};
+use super::namespace;
 use super::wanted::{Joined, Wanted, join, part, sharable, sweep};
 use crate::failure::Failure;
+use crate::netstat::Files;
 use crate::privileges;
 
 /// What it takes to enter a container's namespace, and to make interfaces there.
@@ -35,6 +39,7 @@ enum Order {
     Join(Wanted),
     Part { uplink: String, id: String },
     Sweep { uplink: String, kept: Vec<String> },
+    Read { namespace: PathBuf },
 }
 
 /// The helper, as its employer sees it. It ends when this is dropped.
@@ -80,6 +85,11 @@ impl Helper {
         self.ask(&Order::Sweep { uplink: uplink.to_owned(), kept })
     }
 
+    /// What the kernel counts in a namespace.
+    pub(super) fn read(&mut self, namespace: &Path) -> Result<Files, String> {
+        self.ask(&Order::Read { namespace: namespace.to_owned() })
+    }
+
     fn ask<T: DeserializeOwned>(&mut self, order: &Order) -> Result<T, String> {
         let mut ask = || -> io::Result<Result<T, String>> {
             write_line(self.orders.get_mut(), order)?;
@@ -123,6 +133,7 @@ pub fn serve() -> Result<(), Failure> {
             Order::Join(wanted) => answer(&mut answers, join(wanted)),
             Order::Part { uplink, id } => answer(&mut answers, part(&uplink, &id)),
             Order::Sweep { uplink, kept } => answer(&mut answers, sweep(&uplink, &kept)),
+            Order::Read { namespace } => answer(&mut answers, counters(&namespace)),
         };
         if answered.is_err() {
             // Nobody waits for it any more.
@@ -130,6 +141,14 @@ pub fn serve() -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The kernel's files of a namespace.
+fn counters(namespace: &Path) -> Result<Files, AttachError> {
+    let read = |name: &str| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
+    let all = || Files { snmp: read("snmp"), snmp6: read("snmp6"), netstat: read("netstat") };
+    let failed = |cause| AttachError::of_kernel(format!("read what is counted in {}", namespace.display()), cause);
+    namespace::open(namespace)?.within(all).map_err(failed)
 }
 
 fn check_privileges() -> Result<(), Failure> {

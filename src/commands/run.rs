@@ -15,6 +15,7 @@ use crate::control::server::Server;
 use crate::failure::{self, Failure};
 use crate::live::Live;
 use crate::meters::{Agent, Meters, Sinks};
+use crate::netstat::Latest;
 use crate::offloads::Offloads;
 use crate::privileges;
 use crate::supervisor::{Charge, Patience, Supervisor, notify, reload_on_hangup};
@@ -36,7 +37,8 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let sinks = Sinks::open(&settings.sinks)?;
     let (stop, (hangups, bell)) = (stop_on_signals()?, reload_on_hangup()?);
     let (ordered, orders) = Orders::new(bell);
-    let (server, (requests, inbox)) = Server::start(&plan, Some(ordered), Some(Arc::clone(&meters)))?;
+    let netstat = Latest::default();
+    let (server, (requests, inbox)) = Server::start(&plan, Some(ordered), Some(Arc::clone(&meters)), netstat.clone())?;
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
     let mut patience = Patience::begin();
     let mut attachments = Attachments::start(&plan, &mut || patience.ask())?;
@@ -62,6 +64,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
         attachments,
         registry,
         meters: Arc::clone(&meters),
+        netstat,
         orders,
         stop: stopped,
         cores: live.cores(),

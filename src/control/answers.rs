@@ -12,6 +12,7 @@ use tokio::time::{self, Instant};
 use super::forms::Forms;
 use super::questions::{self, Question};
 use crate::meters::Meters;
+use crate::netstat::Latest;
 
 /// How long the worker may take to answer. It does so between two turns, but may have to wait for its core.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,6 +22,15 @@ const TAKEN_IN: usize = 16;
 
 /// The worker has to spend no more than a fiftieth of its time on sampling.
 const WORKERS_SHARE: u32 = 50;
+
+/// What is told beside what workers count.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    /// By prefixes.
+    pub(super) meters: Option<Arc<Meters>>,
+    /// By the kernel, for containers.
+    pub(super) netstat: Latest,
+}
 
 /// A snapshot in all its forms; nothing if the worker did not answer.
 type Answer = Option<Arc<Forms>>;
@@ -42,10 +52,10 @@ impl Answers {
     /// The task is not a request's own: a request that is given up after its question was asked would leave no answer to
     /// share, and whoever asks and leaves would get a snapshot built each time.
     ///
-    /// `rates`: the window of each lane, if percentiles of rate are wanted. `meters`: what is counted by prefixes.
-    pub(super) fn start(questions: questions::Requests, rates: Option<Sampling>, meters: Option<Arc<Meters>>) -> Self {
+    /// `rates`: the window of each lane, if percentiles of rate are wanted.
+    pub(super) fn start(questions: questions::Requests, rates: Option<Sampling>, beside: Beside) -> Self {
         let (sender, requests) = mpsc::channel(TAKEN_IN);
-        let asker = Asker { questions, estimators: Estimators::new(rates), meters };
+        let asker = Asker { questions, estimators: Estimators::new(rates), beside };
         tokio::spawn(answer_in_turn(requests, asker, sampled_every(rates)));
         Self(sender)
     }
@@ -98,7 +108,7 @@ async fn answer_in_turn(mut requests: mpsc::Receiver<Request>, mut asker: Asker,
 struct Asker {
     questions: questions::Requests,
     estimators: Estimators,
-    meters: Option<Arc<Meters>>,
+    beside: Beside,
 }
 
 impl Asker {
@@ -114,7 +124,8 @@ impl Asker {
         let told = async { telling.await.ok()?.await.ok() };
         let questions::Answer { mut snapshot, spent } = time::timeout(PATIENCE, told).await.ok()??;
         self.estimators.observe(&mut snapshot);
-        snapshot.meters = self.meters.as_ref().map(|meters| meters.reports()).unwrap_or_default();
+        snapshot.meters = self.beside.meters.as_ref().map(|meters| meters.reports()).unwrap_or_default();
+        snapshot.netstat = self.beside.netstat.get();
         Some((Arc::new(Forms::new(snapshot)), spent))
     }
 }
@@ -141,7 +152,7 @@ pub(super) mod tests {
     fn run_with<F: Future<Output = ()>>(rates: Option<Sampling>, test: impl FnOnce(Answers, Inbox) -> F) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (sender, inbox) = channel(1);
-        runtime.block_on(async { test(Answers::start(sender, rates, None), inbox).await });
+        runtime.block_on(async { test(Answers::start(sender, rates, Beside::default()), inbox).await });
     }
 
     /// Lets everybody else go on until all wait.

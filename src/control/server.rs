@@ -9,7 +9,7 @@ use axum::Router;
 use nix::unistd::{Pid, gettid};
 use tokio::sync::oneshot;
 
-use super::answers::Answers;
+use super::answers::{Answers, Beside};
 use super::captures::Captures;
 use super::changes;
 use super::connections;
@@ -22,6 +22,7 @@ use crate::containers::Orders;
 use crate::failure::{self, Failure};
 use crate::live;
 use crate::meters::Meters;
+use crate::netstat::Latest;
 use crate::privileges;
 
 /// Requests that may wait for the worker at a time: a question, a reload and a capture. One question is asked at a time: another waits
@@ -54,6 +55,7 @@ impl Server {
         plan: &Plan,
         orders: Option<Orders>,
         meters: Option<Arc<Meters>>,
+        netstat: Latest,
     ) -> Result<(Self, Questions), Failure> {
         let control = ControlSocket::listen(&plan.socket)?;
         let http = TcpListener::bind(plan.listen)
@@ -76,7 +78,7 @@ impl Server {
                 return;
             }
             runtime.block_on(async {
-                let answers = Answers::start(asked.clone(), rates, meters.clone());
+                let answers = Answers::start(asked.clone(), rates, Beside { meters: meters.clone(), netstat });
                 let captures = Captures::new(answers.clone(), asked, pulse.clone());
                 let anybodys = Source::new(answers.clone(), pulse.clone(), ANYBODYS_AGE);
                 let owners = Source::new(answers, pulse, Duration::ZERO);

@@ -41,6 +41,7 @@ pub(crate) fn snapshot() -> Snapshot {
         unmatched: Directions { ingress: idle(), egress: unlimited() },
         leaving: Vec::new(),
         meters: Vec::new(),
+        netstat: BTreeMap::new(),
     }
 }
 

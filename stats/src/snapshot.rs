@@ -71,6 +71,10 @@ pub struct Snapshot {
     /// What was counted for the labels of meters. None in replay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub meters: Vec<MeterReport>,
+    /// The kernel's counters of containers' network namespaces, as `Tcp_InSegs`: by container, then by where they are from (`proc`).
+    /// Of attached containers alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub netstat: BTreeMap<String, BTreeMap<String, BTreeMap<String, i64>>>,
 }
 
 /// What was counted for a label of meters since the start.

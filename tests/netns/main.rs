@@ -19,6 +19,7 @@ mod forwarding;
 mod frames;
 mod host;
 mod host_addresses;
+mod host_counters;
 mod host_edges;
 mod host_icmp;
 mod host_local;
@@ -210,6 +211,7 @@ fn main() -> ExitCode {
         trial("listeners_of_the_host_at_containers_ports_are_told_of", host_refusals::listeners),
         trial("what_a_run_cannot_attach_is_refused", host_refusals::of_a_run),
         trial("a_host_without_address_attaches_nobody", host_refusals::no_address),
+        trial("the_kernels_counters_of_a_container_are_those_inside", host_counters::as_inside),
         trial("attached_containers_ping_and_hear_their_answers", host_icmp::pings),
         trial("attached_containers_ping_over_ipv6", host_icmp::pings_over_ipv6)
             .with_ignored_flag(forbidden || !has_ipv6),

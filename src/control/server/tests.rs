@@ -40,7 +40,7 @@ fn serving<F: Future<Output = ()>>(test: impl FnOnce(SocketAddr) -> F) {
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let source = Source::new(Answers::start(questions, None, None), pulse, ANYBODYS_AGE);
+        let source = Source::new(Answers::start(questions, None, Beside::default()), pulse, ANYBODYS_AGE);
         tokio::select! {
             () = test(address) => {}
             never = connections::serve(listener, MAX_TCP, router(source)) => match never {},

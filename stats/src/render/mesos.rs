@@ -12,6 +12,8 @@
 //! `net_traffic_control_statistics` has the egress elements first, under the ids they always had, then the ingress ones
 //! with the prefix of the later schema. Consumers select by `id`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::lane::{HtbReport, LaneReport, LimitReport, TrafficControl};
@@ -24,7 +26,12 @@ use crate::window::{Percentiles, WindowRates};
 pub fn render(snapshot: &Snapshot) -> String {
     let timestamp = snapshot.time_ns as f64 / 1e9;
     let containers = snapshot.containers.iter();
-    let executors: Vec<_> = containers.map(|container| Executor::new(container, timestamp)).collect();
+    let executors: Vec<_> = containers
+        .map(|container| {
+            let counted = snapshot.netstat.get(&container.id).and_then(|sources| sources.get("proc"));
+            Executor::new(container, counted.map(Snmp::new), timestamp)
+        })
+        .collect();
     let mut out =
         serde_json::to_string(&executors).expect("plain structs with string keys do not refuse to be serialized");
     out.push('\n');
@@ -57,6 +64,8 @@ struct Statistics<'a> {
     net_rx_packets: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     net_rx_rate_limit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_snmp_statistics: Option<Snmp<'a>>,
     net_traffic_control_statistics: [Element<'a>; 4],
     #[serde(skip_serializing_if = "Option::is_none")]
     net_tx_burst_rate_limit: Option<u64>,
@@ -70,6 +79,25 @@ struct Statistics<'a> {
     net_tx_rate_limit: Option<u64>,
     /// Seconds since the epoch.
     timestamp: f64,
+}
+
+/// `SNMPStatistics`: what the kernel counts in the container's namespace (`/proc/net/snmp`), field by field under the kernel's names.
+#[derive(Serialize)]
+struct Snmp<'a> {
+    icmp_stats: BTreeMap<&'a str, i64>,
+    ip_stats: BTreeMap<&'a str, i64>,
+    tcp_stats: BTreeMap<&'a str, i64>,
+    udp_stats: BTreeMap<&'a str, i64>,
+}
+
+impl<'a> Snmp<'a> {
+    fn new(values: &'a BTreeMap<String, i64>) -> Self {
+        let of = |protocol: &str| {
+            let fields = values.iter().filter_map(|(name, &value)| Some((name.strip_prefix(protocol)?, value)));
+            fields.collect()
+        };
+        Self { icmp_stats: of("Icmp_"), ip_stats: of("Ip_"), tcp_stats: of("Tcp_"), udp_stats: of("Udp_") }
+    }
 }
 
 /// `RateStatistics`: bytes and packets per second.
@@ -122,7 +150,7 @@ struct Element<'a> {
 }
 
 impl<'a> Executor<'a> {
-    fn new(container: &'a ContainerReport, timestamp: f64) -> Self {
+    fn new(container: &'a ContainerReport, snmp: Option<Snmp<'a>>, timestamp: f64) -> Self {
         let ContainerReport { id, mesos, ephemeral_ports, interface, ingress, egress, .. } = container;
         let or_id = |given: &'a Option<String>| given.as_ref().unwrap_or(id).as_str();
         let (rx, tx) = (Limits::of(ingress), Limits::of(egress));
@@ -144,6 +172,7 @@ impl<'a> Executor<'a> {
                 net_rx_errors: received.errors,
                 net_rx_packets: received.packets,
                 net_rx_rate_limit: rx.rate,
+                net_snmp_statistics: snmp,
                 net_traffic_control_statistics: [
                     Element::new(egress.bw_limit(), "bw_limit"),
                     Element::new(egress.bloat_reduction(), "bloat_reduction"),

@@ -14,6 +14,7 @@ mod lanes;
 mod live;
 mod meters;
 mod neighbours;
+mod netstat;
 mod nodes;
 
 use std::fmt;
@@ -70,6 +71,7 @@ fn write_all(out: &mut Writer, snapshot: &Snapshot, options: Options) -> fmt::Re
     lanes::write(out, snapshot)?;
     live::write(out, snapshot)?;
     meters::write(out, snapshot)?;
+    netstat::write(out, snapshot)?;
     neighbours::write_qdiscs(out, snapshot)?;
     if options.cadvisor { neighbours::write_cadvisor(out, snapshot) } else { Ok(()) }
 }

@@ -13,6 +13,8 @@ pub(super) enum Kind {
     Counter,
     Gauge,
     Histogram,
+    /// Whatever the kernel takes it for.
+    Untyped,
 }
 
 pub(super) struct Writer {
@@ -31,6 +33,8 @@ impl Writer {
             Kind::Counter => ("counter", "_total"),
             Kind::Gauge => ("gauge", ""),
             Kind::Histogram => ("histogram", ""),
+            Kind::Untyped if self.exposition == Exposition::OpenMetrics => ("unknown", ""),
+            Kind::Untyped => ("untyped", ""),
         };
         let of_family = if self.exposition == Exposition::Text { suffix } else { "" };
         writeln!(self.out, "# HELP {name}{of_family} {help}\n# TYPE {name}{of_family} {word}")?;
