@@ -51,6 +51,41 @@ impl AddAssign for Pair {
     }
 }
 
+/// Packets and their bytes, and nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets.
+    pub packet: Pair,
+    /// Bytes of frames: [`Digest::frame_bytes`](crate::Digest::frame_bytes).
+    pub byte: Pair,
+    /// Bytes behind IP headers: [`Digest::l3_bytes`](crate::Digest::l3_bytes).
+    pub l3_byte: Pair,
+    /// Bytes behind TCP's and UDP's headers: [`Digest::l4_bytes`](crate::Digest::l4_bytes).
+    pub l4_byte: Pair,
+}
+
+impl Traffic {
+    /// The same from the server's point of view.
+    #[must_use]
+    pub const fn swapped(self) -> Self {
+        Self {
+            packet: self.packet.swapped(),
+            byte: self.byte.swapped(),
+            l3_byte: self.l3_byte.swapped(),
+            l4_byte: self.l4_byte.swapped(),
+        }
+    }
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.packet += other.packet;
+        self.byte += other.byte;
+        self.l3_byte += other.l3_byte;
+        self.l4_byte += other.l4_byte;
+    }
+}
+
 /// How long something took: some of it for each time that it was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
@@ -187,6 +222,12 @@ impl Meter {
         let mut sum = self.dns;
         sum += self.http;
         sum
+    }
+
+    /// Packets and bytes alone.
+    #[must_use]
+    pub const fn traffic(&self) -> Traffic {
+        Traffic { packet: self.packet, byte: self.byte, l3_byte: self.l3_byte, l4_byte: self.l4_byte }
     }
 
     /// The same from the server's point of view: `tx` is what it sent.

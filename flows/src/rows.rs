@@ -3,16 +3,20 @@
 mod open;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::SECOND;
 use crate::digest::Endpoint;
+use crate::inventory::Inventory;
 use crate::meter::{Meter, Side};
 use crate::record::{FlowId, Record, Sink};
 use crate::table::Volume;
 use crate::timeouts::Timeouts;
 use open::{Open, Tally};
+pub use usage::AclRow;
 
 /// How long the time is that a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,14 +74,14 @@ impl Observation {
     }
 }
 
-/// What one end of flows did: of `vtap_flow` and `vtap_flow_port`.
+/// What one end of flows did: of `vtap_flow`, `vtap_flow_port` and `vtap_wan`.
 ///
 /// All pairs are from its own point of view: `tx` is what it sent, be it client or server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SingleRow {
     /// Whether it was client or server of these flows.
     pub side: Side,
-    /// Address and owner. Its port is that of the server, and 0 of clients and in `vtap_flow`.
+    /// Address and owner. Its port is that of the server, and 0 of clients and where tables have no ports.
     pub end: Endpoint,
     /// The IP protocol number.
     pub protocol: u8,
@@ -115,6 +119,10 @@ pub struct Batch {
     pub flow_edge: Vec<EdgeRow>,
     /// `vtap_flow_edge_port`: by pair and the server's port.
     pub flow_edge_port: Vec<EdgeRow>,
+    /// `vtap_wan`: by end that is [inside](crate::Networks::is_inside), of flows whose other end is not.
+    pub wan: Vec<SingleRow>,
+    /// `vtap_acl`: by group of rules.
+    pub acl: Vec<AclRow>,
 }
 
 /// Adds up records to rows.
@@ -131,6 +139,7 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Rows {
     open: [Open; 2],
+    inventory: Arc<Inventory>,
     refused: Volume,
 }
 
@@ -140,7 +149,14 @@ impl Rows {
     #[must_use]
     pub fn new(capacity: usize, timeouts: &Timeouts) -> Self {
         let longest_silence = timeouts.longest() / SECOND;
-        Self { open: Grain::ALL.map(|grain| Open::new(grain, capacity, longest_silence)), refused: Volume::default() }
+        let open = Grain::ALL.map(|grain| Open::new(grain, capacity, longest_silence));
+        Self { open, inventory: Arc::default(), refused: Volume::default() }
+    }
+
+    /// The same, with rows of what this inventory names.
+    #[must_use]
+    pub fn with(self, inventory: Arc<Inventory>) -> Self {
+        Self { inventory, ..self }
     }
 
     /// Gives out all rows of times that end before `second`, in the order of time: [`Table::window`](crate::Table::window) says
@@ -148,7 +164,7 @@ impl Rows {
     pub fn close_before(&mut self, second: u64, out: &mut impl FnMut(Batch)) {
         for open in &mut self.open {
             while let Some((start, tallies)) = open.close_before(second) {
-                out(batch(open.grain(), start, &tallies));
+                out(batch(open.grain(), start, &tallies, &self.inventory));
             }
         }
     }
@@ -175,7 +191,7 @@ impl Sink for Rows {
     }
 }
 
-fn batch(grain: Grain, start: u64, tallies: &BTreeMap<FlowId, Tally>) -> Batch {
+fn batch(grain: Grain, start: u64, tallies: &BTreeMap<FlowId, Tally>, inventory: &Inventory) -> Batch {
     let all = || tallies.iter().map(|(&flow, &tally)| (flow, tally));
     let portless = |flow: FlowId| FlowId { server: without_port(flow.server), ..flow };
     Batch {
@@ -185,6 +201,8 @@ fn batch(grain: Grain, start: u64, tallies: &BTreeMap<FlowId, Tally>) -> Batch {
         flow_port: singles(all()),
         flow_edge: edges(merged(all().map(|(flow, tally)| (portless(flow), tally)))),
         flow_edge_port: edges(all()),
+        wan: usage::wan(&inventory.networks, tallies),
+        acl: usage::acl(inventory, tallies),
     }
 }
 
@@ -206,14 +224,11 @@ fn singles(tallies: impl Iterator<Item = (FlowId, Tally)>) -> Vec<SingleRow> {
         let client = (observation != Observation::Server).then(client);
         client.into_iter().chain((observation != Observation::Client).then(server))
     });
-    let row = |((end, side, protocol), tally): ((Endpoint, Side, u8), Tally)| SingleRow {
-        side,
-        end,
-        protocol,
-        flow_load: tally.flow_load,
-        meter: tally.meter,
-    };
-    merged(ends).into_iter().map(row).collect()
+    merged(ends).into_iter().map(single).collect()
+}
+
+fn single(((end, side, protocol), tally): ((Endpoint, Side, u8), Tally)) -> SingleRow {
+    SingleRow { side, end, protocol, flow_load: tally.flow_load, meter: tally.meter }
 }
 
 fn merged<K: Ord>(tallies: impl Iterator<Item = (K, Tally)>) -> BTreeMap<K, Tally> {

@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::iter;
 
 use portlane_classify::Direction;
+use portlane_flows::{Acl, Inventory, Place};
 use portlane_meters::IpNet;
 use portlane_shaper::{
     Aqm, FqParams, Framing, GroupId, LaneId, LaneParams, Limiter, LinkParams, Nanos, NodeId, NodeReading, QueueParams,
@@ -55,6 +56,7 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     writeln!(out, "control         {}", plan.socket.display())?;
     write_pool(out, &plan.added)?;
     write_meters(out, &plan.meters)?;
+    write_inventory(out, &plan.inventory)?;
     for warning in &plan.warnings {
         writeln!(out, "\nwarning: {warning}")?;
     }
@@ -104,6 +106,28 @@ fn write_meters(out: &mut impl fmt::Write, meters: &Settings) -> fmt::Result {
             let but = if rule.excluded { "but not" } else { "counts" };
             writeln!(out, "    {but} {}{}{}", rule.direction, end("from", source), end("to", destination))?;
         }
+    }
+    Ok(())
+}
+
+/// Where addresses are, and which flows are counted together.
+fn write_inventory(out: &mut impl fmt::Write, inventory: &Inventory) -> fmt::Result {
+    for (prefix, Place { region, az, epc, subnet, host }) in inventory.networks.iter() {
+        let numbers = [("region", region), ("az", az), ("subnet", subnet), ("host", host)];
+        let known =
+            numbers.into_iter().filter(|(_, number)| *number > 0).map(|(key, number)| format!("{key} {number}"));
+        let known = known.chain((epc > 0).then(|| format!("epc {epc}"))).collect::<Vec<_>>();
+        let known = if known.is_empty() { "nothing more is known".to_owned() } else { list(&known) };
+        writeln!(out, "network         {prefix}: {known}")?;
+    }
+    for Acl { group, protocol, clients, servers, server_ports } in &inventory.acls {
+        let any = |items: String| if items.is_empty() { "any".to_owned() } else { items };
+        let protocol = protocol.map_or_else(|| "any".to_owned(), |protocol| protocol.to_string());
+        let (clients, servers, ports) = (any(list(clients)), any(list(servers)), any(list(server_ports)));
+        writeln!(
+            out,
+            "acl             group {group}: clients {clients}; servers {servers}; ports {ports}; protocol {protocol}"
+        )?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use toml::Spanned;
 use super::bounded::{Core, Number};
 use super::error::Problem;
 use super::interfaces::{Containers, Queues};
+use super::inventory::{WrittenAcl, WrittenNetwork};
 use super::later;
 use super::meters;
 use super::mode::Mode;
@@ -56,6 +57,10 @@ pub(crate) struct File {
     #[expect(dead_code, reason = "refused")]
     flows: Option<later::FlowsTable>,
     pub(crate) meters: Option<meters::Written>,
+    #[serde(default)]
+    pub(crate) network: List<WrittenNetwork>,
+    #[serde(default)]
+    pub(crate) acl: List<WrittenAcl>,
 }
 
 #[derive(Debug, Default, Clone, Deserialize)]

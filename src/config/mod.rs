@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod groups;
 mod interfaces;
+mod inventory;
 mod later;
 mod limiter;
 mod meters;

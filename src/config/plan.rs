@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use portlane_classify::{Direction, PortRange, Rule, RuleError, Table};
+use portlane_flows::Inventory;
 use portlane_shaper::{GroupId, GroupParams, LaneParams, LinkParams, QueueParams, TreeParams};
 use portlane_stats::snapshot::Identity;
 use portlane_stats::window::Sampling;
@@ -16,6 +17,7 @@ use super::error::Problem;
 use super::file::{self, File};
 use super::groups::{Names, groups};
 use super::interfaces::{Nic, Wire, nic, wire};
+use super::inventory::inventory;
 use super::limiter::{self, check_default, framing, share};
 use super::meters::meters;
 use super::mode::Mode;
@@ -72,6 +74,8 @@ pub struct Plan {
     pub added: Added,
     /// What is counted by prefixes.
     pub meters: Arc<Settings>,
+    /// What flow metrics know of addresses.
+    pub inventory: Arc<Inventory>,
     /// What is allowed but probably not meant.
     pub warnings: Vec<String>,
 }
@@ -202,6 +206,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         rates: rates(&file.http)?,
         listen: file.http.listen.0,
         meters: Arc::new(meters(file.meters, &added.state)?),
+        inventory: Arc::new(inventory(&file.network.0, &file.acl.0)?),
         added,
         socket: socket(file.control.socket)?,
         warnings,

@@ -1,9 +1,11 @@
 //! What is in the columns of each table: tags first, then metrics, by the names of `FlowMetrics`.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
 use portlane_flows::{
-    CloseType, Dialogue, EdgeRow, Endpoint, FlowId, Meter, Observation, Pair, Side, SingleRow, Timing,
+    AclRow, CloseType, Dialogue, EdgeRow, Endpoint, FlowId, Inventory, Meter, Observation, Pair, Place, Side,
+    SingleRow, Timing, Traffic,
 };
 
 /// The traffic of a virtual network: what all of this is, in `FlowMetrics`.
@@ -17,6 +19,8 @@ pub(super) enum Cell<'a> {
     Count(u64),
     /// A small number.
     Small(u8),
+    /// The number that somebody has given to something; below 0 it says why there is none.
+    Id(i64),
     /// A port.
     Port(u16),
     /// An address.
@@ -35,8 +39,17 @@ pub(super) trait Row {
     /// A row, to learn names from.
     fn sample() -> Self;
 
-    /// Tells of each cell. `names` are those of owners, and `ports` says whether the table has servers' ports.
-    fn cells(&self, start: u64, names: &[&str], ports: bool, cells: &mut impl Cells);
+    /// Tells of each cell. `ports` says whether the table has servers' ports.
+    fn cells(&self, start: u64, known: &Known<'_>, ports: bool, cells: &mut impl Cells);
+}
+
+/// What is known of ends besides what packets say.
+#[derive(Default)]
+pub(super) struct Known<'a> {
+    /// The names of owners.
+    pub(super) names: Vec<&'a str>,
+    /// Where addresses are.
+    pub(super) inventory: Cow<'a, Inventory>,
 }
 
 const NOWHERE: Endpoint = Endpoint { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0, owner: None };
@@ -51,16 +64,28 @@ fn version(address: IpAddr) -> Cell<'static> {
     Cell::Small(if address.is_ipv4() { 4 } else { 6 })
 }
 
+macro_rules! place {
+    ($cells:expr, $suffix:literal, $place:expr) => {
+        let place: Place = $place;
+        $cells.cell(concat!("region_id", $suffix), Cell::Id(place.region.into()));
+        $cells.cell(concat!("az_id", $suffix), Cell::Id(place.az.into()));
+        $cells.cell(concat!("l3_epc_id", $suffix), Cell::Id(place.epc.into()));
+        $cells.cell(concat!("subnet_id", $suffix), Cell::Id(place.subnet.into()));
+        $cells.cell(concat!("host_id", $suffix), Cell::Id(place.host.into()));
+    };
+}
+
 impl Row for SingleRow {
     fn sample() -> Self {
         Self { side: Side::Client, end: NOWHERE, protocol: 0, flow_load: 0, meter: Meter::default() }
     }
 
-    fn cells(&self, start: u64, names: &[&str], ports: bool, cells: &mut impl Cells) {
+    fn cells(&self, start: u64, known: &Known<'_>, ports: bool, cells: &mut impl Cells) {
         cells.cell("time", Cell::Time(start));
         cells.cell("ip", Cell::Address(self.end.address));
         cells.cell("ip_version", version(self.end.address));
-        cells.cell("pod_id", Cell::Text(name(&self.end, names)));
+        cells.cell("pod_id", Cell::Text(name(&self.end, &known.names)));
+        place!(cells, "", known.inventory.networks.place(&self.end));
         cells.cell("direction", Cell::Text(if self.side == Side::Client { "c2s" } else { "s2c" }));
         cells.cell("protocol", Cell::Small(self.protocol));
         if ports {
@@ -77,14 +102,16 @@ impl Row for EdgeRow {
         Self { flow, observation: Observation::Client, flow_load: 0, meter: Meter::default() }
     }
 
-    fn cells(&self, start: u64, names: &[&str], ports: bool, cells: &mut impl Cells) {
+    fn cells(&self, start: u64, known: &Known<'_>, ports: bool, cells: &mut impl Cells) {
         let FlowId { client, server, protocol } = &self.flow;
         cells.cell("time", Cell::Time(start));
         cells.cell("ip_0", Cell::Address(client.address));
         cells.cell("ip_1", Cell::Address(server.address));
         cells.cell("ip_version", version(client.address));
-        cells.cell("pod_id_0", Cell::Text(name(client, names)));
-        cells.cell("pod_id_1", Cell::Text(name(server, names)));
+        cells.cell("pod_id_0", Cell::Text(name(client, &known.names)));
+        cells.cell("pod_id_1", Cell::Text(name(server, &known.names)));
+        place!(cells, "_0", known.inventory.networks.place(client));
+        place!(cells, "_1", known.inventory.networks.place(server));
         cells.cell("protocol", Cell::Small(*protocol));
         if ports {
             cells.cell("server_port", Cell::Port(server.port));
@@ -92,6 +119,19 @@ impl Row for EdgeRow {
         cells.cell("observation_point", Cell::Text(self.observation.as_str()));
         cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
         metrics(&self.meter, self.flow_load, cells);
+    }
+}
+
+impl Row for AclRow {
+    fn sample() -> Self {
+        Self { group: 0, traffic: Traffic::default() }
+    }
+
+    fn cells(&self, start: u64, _: &Known<'_>, _: bool, cells: &mut impl Cells) {
+        cells.cell("time", Cell::Time(start));
+        cells.cell("acl_gid", Cell::Id(self.group.into()));
+        cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
+        traffic(&self.traffic, cells);
     }
 }
 
@@ -126,11 +166,15 @@ macro_rules! dialogue {
     };
 }
 
+fn traffic(traffic: &Traffic, cells: &mut impl Cells) {
+    pair!(cells, "packet", traffic.packet);
+    pair!(cells, "byte", traffic.byte);
+    pair!(cells, "l3_byte", traffic.l3_byte);
+    pair!(cells, "l4_byte", traffic.l4_byte);
+}
+
 fn metrics(meter: &Meter, flow_load: u64, cells: &mut impl Cells) {
-    pair!(cells, "packet", meter.packet);
-    pair!(cells, "byte", meter.byte);
-    pair!(cells, "l3_byte", meter.l3_byte);
-    pair!(cells, "l4_byte", meter.l4_byte);
+    traffic(&meter.traffic(), cells);
     cells.cell("new_flow", Cell::Count(meter.new_flow));
     cells.cell("closed_flow", Cell::Count(meter.closes.total()));
     cells.cell("flow_load", Cell::Count(flow_load));

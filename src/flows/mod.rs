@@ -8,6 +8,7 @@ mod parquet;
 mod store;
 
 use std::io::Read;
+use std::sync::Arc;
 
 use portlane_classify::{Arriving, Link};
 use portlane_flows::{Batch, Config, Counters, Digest, Record, Rows, Sink as _, Table, Volume};
@@ -38,7 +39,8 @@ pub fn replay<R: Read>(
     mut store: Store,
 ) -> Result<(), Failure> {
     let config = Config { capacity: CAPACITY, ..Config::default() };
-    let mut flows = Flows { table: Table::new(config, KEY), rows: Rows::new(CAPACITY, &config.timeouts) };
+    let rows = Rows::new(CAPACITY, &config.timeouts).with(Arc::clone(&plan.inventory));
+    let mut flows = Flows { table: Table::new(config, KEY), rows };
     let mut owners = Owners::new(plan, arriving, KEY);
     // Where the capture is damaged is for who replays its packets to say.
     while let Ok(Some(packet)) = reader.next() {

@@ -11,7 +11,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;
 
-use super::columns::{Cell, Cells, Row};
+use super::columns::{Cell, Cells, Known, Row};
 
 /// Rows that are in memory before they are written together.
 const GROUP: usize = 65_536;
@@ -53,7 +53,7 @@ impl<W: Write + Send> File<W> {
     /// A file with the columns of these rows.
     pub(super) fn new<R: Row>(inner: W, ports: bool) -> Result<Self, ParquetError> {
         let mut schema = Schema { message: String::from("message rows {"), columns: Vec::new() };
-        R::sample().cells(0, &[], ports, &mut schema);
+        R::sample().cells(0, &Known::default(), ports, &mut schema);
         schema.message.push('}');
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
@@ -63,8 +63,8 @@ impl<W: Write + Send> File<W> {
         Ok(Self { writer, columns: schema.columns, ports, rows: 0 })
     }
 
-    pub(super) fn push<R: Row>(&mut self, start: u64, row: &R, names: &[&str]) -> Result<(), ParquetError> {
-        row.cells(start, names, self.ports, &mut Filled { columns: self.columns.iter_mut() });
+    pub(super) fn push<R: Row>(&mut self, start: u64, row: &R, known: &Known<'_>) -> Result<(), ParquetError> {
+        row.cells(start, known, self.ports, &mut Filled { columns: self.columns.iter_mut() });
         self.rows += 1;
         if self.rows == GROUP { self.write_group() } else { Ok(()) }
     }
@@ -102,6 +102,7 @@ impl Cells for Schema {
         let (kind, logical, values) = match cell {
             Cell::Time(_) => ("int64", "TIMESTAMP(MICROS,true)", Values::Long(Vec::new())),
             Cell::Count(_) => ("int64", "INTEGER(64,false)", Values::Long(Vec::new())),
+            Cell::Id(_) => ("int64", "INTEGER(64,true)", Values::Long(Vec::new())),
             Cell::Small(_) => ("int32", "INTEGER(8,false)", Values::Short(Vec::new())),
             Cell::Port(_) => ("int32", "INTEGER(16,false)", Values::Short(Vec::new())),
             Cell::Address(_) | Cell::Text(_) => ("byte_array", "STRING", Values::Text(Vec::new())),
@@ -125,6 +126,7 @@ impl Cells for Filled<'_> {
             }
             // An unsigned number is kept as the signed one of the same bits.
             (Some(Values::Long(values)), Cell::Count(count)) => values.push(count.cast_signed()),
+            (Some(Values::Long(values)), Cell::Id(id)) => values.push(id),
             (Some(Values::Short(values)), Cell::Small(number)) => values.push(i32::from(number)),
             (Some(Values::Short(values)), Cell::Port(port)) => values.push(i32::from(port)),
             (Some(Values::Text(values)), Cell::Address(address)) => {

@@ -1,14 +1,16 @@
 //! A folder with tables, each in a folder of its own.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use portlane_flows::{Batch, EdgeRow, Grain, SingleRow};
+use portlane_flows::{AclRow, Batch, EdgeRow, Grain, Inventory, SingleRow};
 use tempfile::NamedTempFile;
 
-use super::columns::Row;
+use super::columns::{Known, Row};
 use super::parquet::File;
 use crate::config::Plan;
 use crate::failure::Failure;
@@ -21,6 +23,7 @@ pub struct Store {
     /// By grain, as [`Grain::ALL`].
     tables: [Tables; 2],
     names: Vec<String>,
+    inventory: Arc<Inventory>,
     /// The folder of all, if it was not there before.
     _made: Option<Folder>,
 }
@@ -47,6 +50,8 @@ struct Tables {
     flow_port: Growing,
     flow_edge: Growing,
     flow_edge_port: Growing,
+    wan: Growing,
+    acl: Growing,
 }
 
 /// A file that is being written, under a name that readers pass over.
@@ -67,29 +72,32 @@ impl Store {
         let made = (!folder.exists()).then(|| Folder(folder.to_owned()));
         let tables = [Tables::create(folder, Grain::Second)?, Tables::create(folder, Grain::Minute)?];
         let names = plan.containers.iter().map(|container| container.id.clone()).collect();
-        Ok(Self { tables, names, _made: made })
+        Ok(Self { tables, names, inventory: Arc::clone(&plan.inventory), _made: made })
     }
 
     /// Takes all rows of a second or a minute.
     pub(super) fn take(&mut self, batch: &Batch) -> Result<(), Failure> {
-        let names: Vec<_> = self.names.iter().map(String::as_str).collect();
+        let names = self.names.iter().map(String::as_str).collect();
+        let known = Known { names, inventory: Cow::Borrowed(&self.inventory) };
         let [second, minute] = &mut self.tables;
         let tables = match batch.grain {
             Grain::Second => second,
             Grain::Minute => minute,
         };
-        tables.flow.take(batch.start, &batch.flow, &names)?;
-        tables.flow_port.take(batch.start, &batch.flow_port, &names)?;
-        tables.flow_edge.take(batch.start, &batch.flow_edge, &names)?;
-        tables.flow_edge_port.take(batch.start, &batch.flow_edge_port, &names)
+        tables.flow.take(batch.start, &batch.flow, &known)?;
+        tables.flow_port.take(batch.start, &batch.flow_port, &known)?;
+        tables.flow_edge.take(batch.start, &batch.flow_edge, &known)?;
+        tables.flow_edge_port.take(batch.start, &batch.flow_edge_port, &known)?;
+        tables.wan.take(batch.start, &batch.wan, &known)?;
+        tables.acl.take(batch.start, &batch.acl, &known)
     }
 
     /// Gives files their names.
     pub(super) fn finish(self) -> Result<(), Failure> {
         // The folder of all is looked at when those of the tables are done.
-        let Self { tables, names: _, _made } = self;
-        for Tables { flow, flow_port, flow_edge, flow_edge_port } in tables {
-            [flow, flow_port, flow_edge, flow_edge_port].into_iter().try_for_each(Growing::finish)?;
+        let Self { tables, _made, .. } = self;
+        for Tables { flow, flow_port, flow_edge, flow_edge_port, wan, acl } in tables {
+            [flow, flow_port, flow_edge, flow_edge_port, wan, acl].into_iter().try_for_each(Growing::finish)?;
         }
         Ok(())
     }
@@ -103,6 +111,8 @@ impl Tables {
             flow_port: Growing::create::<SingleRow>(folder("vtap_flow_port"), true)?,
             flow_edge: Growing::create::<EdgeRow>(folder("vtap_flow_edge"), false)?,
             flow_edge_port: Growing::create::<EdgeRow>(folder("vtap_flow_edge_port"), true)?,
+            wan: Growing::create::<SingleRow>(folder("vtap_wan"), false)?,
+            acl: Growing::create::<AclRow>(folder("vtap_acl"), false)?,
         })
     }
 }
@@ -130,11 +140,11 @@ impl Growing {
         Ok(Self { file, folder: made, times: None })
     }
 
-    fn take<R: Row>(&mut self, start: u64, rows: &[R], names: &[&str]) -> Result<(), Failure> {
+    fn take<R: Row>(&mut self, start: u64, rows: &[R], known: &Known<'_>) -> Result<(), Failure> {
         for row in rows {
             let (first, last) = self.times.unwrap_or((start, start));
             self.times = Some((first.min(start), last.max(start)));
-            self.file.push(start, row, names).map_err(|cause| unwritable(&self.folder.0, &cause))?;
+            self.file.push(start, row, known).map_err(|cause| unwritable(&self.folder.0, &cause))?;
         }
         Ok(())
     }

@@ -22,6 +22,11 @@ fn text<'a>(row: &'a Row, name: &str) -> &'a str {
     text
 }
 
+fn signed(row: &Row, name: &str) -> i64 {
+    let Field::Long(number) = row[name] else { panic!("{name} is {:?}", row[name]) };
+    number
+}
+
 fn sum(rows: &[Row], name: &str) -> u64 {
     rows.iter().map(|row| number(row, name)).sum()
 }
@@ -138,6 +143,40 @@ fn tables_have_what_lanes_have() {
             assert_eq!(sum(&own, "byte_rx"), lane.0.offered_bytes, "{}", container.id);
         }
     }
+}
+
+#[test]
+fn an_inventory_says_where_ends_are_and_what_is_counted_together() {
+    let inventory = r#"
+        [[network]]
+        prefix = "10.0.0.0/29"
+        region = 1
+        az = 2
+        epc = 3
+        subnet = 4
+        host = 5
+        [[acl]]
+        group = 7
+        protocol = "tcp"
+        server_ports = ["32000"]
+        [[acl]]
+        group = 8
+        client = ["10.0.0.0/29"]
+    "#;
+    let scene = Scene::new(&format!("{THREE}{inventory}"), &conversation());
+    assert_eq!(scene.end(&["--flows", "store"]), quiet());
+    let table = |name: &str| rows(&scene.path("store"), name);
+    let edge = &table("vtap_flow_edge.1m")[0];
+    let tags = ["region_id_1", "az_id_1", "l3_epc_id_1", "subnet_id_1", "host_id_1"];
+    assert_eq!(tags.map(|name| signed(edge, name)), [1, 2, 3, 4, 5]);
+    let tags = ["region_id_0", "az_id_0", "l3_epc_id_0", "subnet_id_0", "host_id_0"];
+    assert_eq!(tags.map(|name| signed(edge, name)), [0, 0, -2, 0, 0], "the client is in no network");
+    let wan = &table("vtap_wan.1m")[0];
+    assert_eq!((text(wan, "pod_id"), text(wan, "direction"), signed(wan, "l3_epc_id")), ("fast", "s2c", 3));
+    assert_eq!(["packet_tx", "packet_rx", "closed_flow"].map(|name| number(wan, name)), [5, 5, 1]);
+    let groups: Vec<_> =
+        table("vtap_acl.1m").iter().map(|row| (signed(row, "acl_gid"), number(row, "packet"))).collect();
+    assert_eq!(groups, [(7, 10)]);
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::{Batch, Grain, Observation, Rows};
 use crate::close::CloseType;
 use crate::digest::{Digest, Endpoint, Flags, Kind, Segment};
-use crate::meter::{Meter, Pair, Side};
+use crate::inventory::{Acl, Inventory, Place};
+use crate::meter::{Meter, Pair, Side, Traffic};
 use crate::record::{FlowId, Record, Sink};
 use crate::table::{Config, Table};
 use crate::timeouts::Timeouts;
@@ -36,7 +38,11 @@ fn record(flow: FlowId, second: u64, packets: (u64, u64), begun: bool, ended: bo
 }
 
 fn batches(records: &[Record]) -> Vec<Batch> {
-    let mut rows = Rows::new(1_000, &Timeouts::default());
+    batches_with(records, &Inventory::default())
+}
+
+fn batches_with(records: &[Record], inventory: &Inventory) -> Vec<Batch> {
+    let mut rows = Rows::new(1_000, &Timeouts::default()).with(Arc::new(inventory.clone()));
     records.iter().for_each(|record| rows.record(record));
     let mut batches = Vec::new();
     rows.finish(&mut |batch| batches.push(batch));
@@ -133,6 +139,45 @@ fn rows_come_when_their_time_is_over() {
     assert_eq!(given[1..], [(Grain::Second, 59), (Grain::Second, 60), (Grain::Minute, 0)]);
 }
 
+#[test]
+fn what_is_outside_of_all_networks_is_the_world() {
+    let mut inventory = Inventory::default();
+    inventory.networks.insert("10.0.0.0/29".parse().unwrap(), Place::default());
+    let (web, peer, stranger) = (end(1, 80, Some(7)), end(2, 40_000, None), end(9, 40_000, None));
+    let records = [
+        record(flow(stranger, web), 5, (1, 2), true, false),
+        record(flow(web, stranger), 5, (4, 8), true, false),
+        record(flow(peer, web), 5, (16, 32), true, false),
+        record(flow(peer, stranger), 5, (64, 128), true, false),
+        record(flow(stranger, end(10, 80, None)), 5, (256, 512), true, false),
+    ];
+    let wan = |inventory: &Inventory| {
+        let batch = batches_with(&records, inventory).remove(0);
+        batch.wan.into_iter().map(|row| (row.end, row.side, row.meter.packet, row.flow_load)).collect::<Vec<_>>()
+    };
+    let expected = [
+        (Endpoint { port: 0, ..web }, Side::Client, Pair { tx: 4, rx: 8 }, 1),
+        (Endpoint { port: 0, ..web }, Side::Server, Pair { tx: 2, rx: 1 }, 1),
+        (Endpoint { port: 0, ..peer }, Side::Client, Pair { tx: 64, rx: 128 }, 1),
+    ];
+    assert_eq!(wan(&inventory), expected);
+    assert_eq!(wan(&Inventory::default()), [], "nobody has said what is inside");
+}
+
+#[test]
+fn a_group_counts_each_flow_once() {
+    let any = Acl { group: 7, protocol: None, clients: Vec::new(), servers: Vec::new(), server_ports: Vec::new() };
+    let ports = vec!["80".parse().unwrap()];
+    let acls = vec![any.clone(), Acl { group: 3, server_ports: ports, ..any.clone() }, any];
+    let records = [
+        record(flow(end(9, 40_000, None), end(1, 80, Some(7))), 5, (1, 2), true, false),
+        record(flow(end(9, 40_000, None), end(1, 443, Some(7))), 5, (4, 8), true, false),
+    ];
+    let batch = batches_with(&records, &Inventory { acls, ..Inventory::default() }).remove(0);
+    let rows = batch.acl.iter().map(|row| (row.group, row.traffic.packet, row.traffic.byte.tx));
+    assert_eq!(rows.collect::<Vec<_>>(), [(3, Pair { tx: 1, rx: 2 }, 100), (7, Pair { tx: 5, rx: 10 }, 500)]);
+}
+
 /// Ends of flows: ten of the containers', and some of strangers.
 fn some_end(number: u8, port: u16) -> Endpoint {
     end(number % 4, port, (!number.is_multiple_of(3)).then_some(u32::from(number % 2)))
@@ -188,6 +233,12 @@ proptest! {
     fn all_tables_say_the_same(digests in digests()) {
         let config = Config::default();
         let (mut table, mut rows) = (Table::new(config, [1, 2]), Rows::new(1_000, &config.timeouts));
+        let any = Acl { group: 1, protocol: None, clients: Vec::new(), servers: Vec::new(), server_ports: Vec::new() };
+        let [tcp, udp] = [6, 17].map(|protocol| Acl { group: protocol.into(), protocol: Some(protocol), ..any.clone() });
+        let mut inventory = Inventory { acls: vec![any, tcp, udp], ..Inventory::default() };
+        inventory.networks.insert("10.0.0.0/31".parse().unwrap(), Place::default());
+        let networks = inventory.networks.clone();
+        rows = rows.with(Arc::new(inventory));
         let (mut records, mut batches) = (Vec::new(), Vec::new());
         for digest in &digests {
             table.packet(digest, &mut |record: &Record| { rows.record(record); records.push(*record) });
@@ -229,6 +280,17 @@ proptest! {
                 }
                 prop_assert_eq!(portless, single);
                 singles += &single;
+                let world = |row: &&super::EdgeRow| networks.is_inside(&row.flow.client) != networks.is_inside(&row.flow.server);
+                let (mut outside, mut wan) = (Meter::default(), Meter::default());
+                batch.flow_edge.iter().filter(world).for_each(|row| outside += &row.meter);
+                batch.wan.iter().for_each(|row| wan += &own(row));
+                prop_assert_eq!(outside, wan);
+                let mut traffic = Traffic::default();
+                batch.flow_edge.iter().for_each(|row| traffic += row.meter.traffic());
+                let group = |group| batch.acl.iter().find(|row| row.group == group).map_or(Traffic::default(), |row| row.traffic);
+                let mut of_protocols = group(6);
+                of_protocols += group(17);
+                prop_assert_eq!((group(1), of_protocols), (traffic, traffic));
                 prop_assert_eq!((edge_load, single_load), (port_load, port_load + twice_load));
             }
             prop_assert_eq!((edges, edges_of_ports), (told, told));
