@@ -2,7 +2,9 @@
 
 use bolero::check;
 use portlane_classify::Link;
-use portlane_flows::{Config, Counters, Digest, Grain, Meter, Record, Rows, Sink as _, Table};
+use portlane_flows::{
+    Batch, Config, Counters, Digest, FlowId, Grain, Kind, Meter, Record, Rows, Sink, Table, Tag, Traffic,
+};
 
 use crate::BUDGET;
 
@@ -19,38 +21,72 @@ const STEP: usize = 8;
 #[test]
 fn any_flows() {
     check!(name = "flows").with_test_time(BUDGET).for_each(|input: &[u8]| {
-        let config = Config { capacity: 1 + input.len() % 7, ..Config::default() };
-        let (mut table, mut rows) = (Table::new(config, [1, 2]), Rows::new(5, &config.timeouts));
-        let (mut told, mut edges, mut now, mut fed) = (Meter::default(), Meter::default(), 0, 0);
+        let config = Config { capacity: 1 + input.len() % 7, tags: true, ..Config::default() };
+        let mut table = Table::new(config, [1, 2]);
+        let mut all = Told { rows: Rows::new(5, &config.timeouts), meter: Meter::default(), flags: 0 };
+        let (mut sums, mut now, mut fed, mut segments) = (Sums::default(), 0, 0, 0);
         for step in input.chunks_exact(STEP) {
             now = time(step, now);
             let Some(digest) = digest(step, now) else { continue };
             fed += 1;
-            table.packet(&digest, &mut |record: &Record| {
-                told += &record.meter;
-                rows.record(record);
-            });
-            rows.close_before(table.window(), &mut |batch| {
-                let of_seconds = batch.flow_edge.iter().filter(|_| batch.grain == Grain::Second);
-                of_seconds.for_each(|row| edges += &row.meter);
-            });
+            let counted = table.counters().counted.packets;
+            table.packet(&digest, &mut all);
+            if matches!(digest.kind, Kind::Tcp(_)) {
+                segments += table.counters().counted.packets - counted;
+            }
+            all.rows.close_before(table.window(), &mut |batch| sums.add(&batch));
         }
         let Counters { counted, refused, late } = table.counters();
         assert_eq!(counted.packets + refused.packets + late.packets, fed);
-        table.finish(&mut |record: &Record| {
-            told += &record.meter;
-            rows.record(record);
-        });
+        table.finish(&mut all);
+        let Told { rows, meter: told, flags } = all;
+        assert_eq!(flags, segments, "each segment has flags");
         assert_eq!((told.packet.sum(), told.byte.sum()), (counted.packets, counted.bytes));
         assert_eq!(told.new_flow, told.closes.total());
         let missing = rows.refused();
-        rows.finish(&mut |batch| {
-            let of_seconds = batch.flow_edge.iter().filter(|_| batch.grain == Grain::Second);
-            of_seconds.for_each(|row| edges += &row.meter);
-        });
-        assert!(edges.packet.sum() <= told.packet.sum());
-        assert!(edges.packet.sum() + missing.packets >= told.packet.sum());
+        rows.finish(&mut |batch| sums.add(&batch));
+        assert!(sums.edges <= told.packet.sum() && sums.flags <= flags);
+        assert!(sums.edges + missing.packets >= told.packet.sum() && sums.flags + missing.packets >= flags);
     });
+}
+
+/// What a table has told, and its rows.
+struct Told {
+    rows: Rows,
+    meter: Meter,
+    /// Packets by flags.
+    flags: u64,
+}
+
+impl Sink for Told {
+    fn record(&mut self, record: &Record) {
+        self.meter += &record.meter;
+        self.rows.record(record);
+    }
+
+    fn tagged(&mut self, flow: &FlowId, second: u64, tag: Tag, traffic: &Traffic) {
+        if tag.kind() == 2 {
+            self.flags += traffic.packet.sum();
+        }
+        self.rows.tagged(flow, second, tag, traffic);
+    }
+}
+
+/// Packets in rows of seconds.
+#[derive(Default)]
+struct Sums {
+    edges: u64,
+    flags: u64,
+}
+
+impl Sums {
+    fn add(&mut self, batch: &Batch) {
+        if batch.grain == Grain::Second {
+            self.edges += batch.flow_edge.iter().map(|row| row.meter.packet.sum()).sum::<u64>();
+            let of_flags = batch.packet_edge.iter().filter(|row| row.tag.kind() == 2);
+            self.flags += of_flags.map(|row| row.traffic.packet.sum()).sum::<u64>();
+        }
+    }
 }
 
 /// Mostly a little later, sometimes much, sometimes earlier.

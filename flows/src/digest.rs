@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use portlane_classify::{Link, Malformed, Packet, Ports};
 
 use crate::application::Message;
+use crate::tags::Cast;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,8 @@ pub struct Digest {
     pub kind: Kind,
     /// The question or answer of an application that it begins.
     pub message: Option<Message>,
+    /// Who its frame is for, if not for one interface alone.
+    pub cast: Option<Cast>,
 }
 
 /// What matters of a packet besides endpoints and lengths.
@@ -143,7 +146,7 @@ impl Digest {
             Err(Malformed::Ipv4TotalLength | Malformed::Ipv6PayloadLength) => Packet::read(link, frame, u32::MAX),
             other => other,
         };
-        Ok(packet?.map(|packet| Self::of(&packet, frame, wire_len, time_ns)))
+        Ok(packet?.map(|packet| Self::of(link, &packet, frame, wire_len, time_ns)))
     }
 
     /// The same packet, with the owners of its ends.
@@ -154,7 +157,7 @@ impl Digest {
         self
     }
 
-    fn of(packet: &Packet, frame: &[u8], wire_len: u32, time_ns: u64) -> Self {
+    fn of(link: Link, packet: &Packet, frame: &[u8], wire_len: u32, time_ns: u64) -> Self {
         let payload = frame.get(packet.payload_offset..).unwrap_or_default();
         // Padding is none of it.
         let payload = payload.get(..usize::try_from(packet.payload_len).unwrap_or(usize::MAX)).unwrap_or(payload);
@@ -170,6 +173,7 @@ impl Digest {
             l3_bytes: packet.payload_len,
             l4_bytes: packet.payload_len.saturating_sub(l4_header),
             kind,
+            cast: Cast::of(link, frame),
             message: message(&kind, payload.get(l4_header as usize..).unwrap_or_default(), ports),
         }
     }

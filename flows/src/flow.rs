@@ -108,9 +108,19 @@ impl Flow {
         self.second
     }
 
+    /// Which flow it is.
+    pub(crate) fn id(&self) -> &FlowId {
+        &self.id
+    }
+
+    /// Who of it has sent a packet.
+    pub(crate) fn side(&self, digest: &Digest) -> Side {
+        if digest.source == self.id.client { Side::Client } else { Side::Server }
+    }
+
     /// Counts a packet, in the second that [`second`](Self::second) says.
     pub(crate) fn packet(&mut self, digest: &Digest, timeouts: &Timeouts) {
-        let side = if digest.source == self.id.client { Side::Client } else { Side::Server };
+        let side = self.side(digest);
         self.packets[side as usize] += 1;
         let meter = self.meter.get_or_insert_default();
         meter.packet.add(side, 1);

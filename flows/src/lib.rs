@@ -46,6 +46,7 @@ mod meter;
 mod record;
 mod rows;
 mod table;
+mod tags;
 mod tcp;
 mod timeouts;
 
@@ -56,8 +57,9 @@ pub use inventory::{Acl, Inventory, Networks, Place};
 pub use ipnet::IpNet;
 pub use meter::{Dialogue, Meter, Pair, Side, Timing, Traffic};
 pub use record::{FlowId, Record, Sink};
-pub use rows::{AclRow, Batch, EdgeRow, Grain, Observation, Rows, SingleRow};
+pub use rows::{AclRow, Batch, EdgeRow, Grain, Observation, PacketEdgeRow, PacketRow, Rows, SingleRow};
 pub use table::{Config, Counters, Table, Volume};
+pub use tags::{Cast, Tag};
 pub use timeouts::Timeouts;
 
 /// A second in nanoseconds.

@@ -1,7 +1,8 @@
 //! What a flow did in one second.
 
 use crate::digest::Endpoint;
-use crate::meter::Meter;
+use crate::meter::{Meter, Traffic};
+use crate::tags::Tag;
 
 /// Which flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +30,12 @@ pub struct Record {
 pub trait Sink {
     /// A flow did this.
     fn record(&mut self, record: &Record);
+
+    /// Packets of a flow, in a second of which a record was told before, had this in common. Only if
+    /// [`Config::tags`](crate::Config::tags) says so.
+    fn tagged(&mut self, flow: &FlowId, second: u64, tag: Tag, traffic: &Traffic) {
+        let _ = (flow, second, tag, traffic);
+    }
 }
 
 impl<F: FnMut(&Record)> Sink for F {

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use crate::SECOND;
 use crate::digest::Endpoint;
 use crate::inventory::Inventory;
-use crate::meter::{Meter, Side};
+use crate::meter::{Meter, Side, Traffic};
 use crate::record::{FlowId, Record, Sink};
 use crate::table::Volume;
+use crate::tags::Tag;
 use crate::timeouts::Timeouts;
-use open::{Open, Tally};
-pub use usage::AclRow;
+use open::{Open, Tally, Time};
+pub use usage::{AclRow, PacketEdgeRow, PacketRow};
 
 /// How long the time is that a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,6 +124,10 @@ pub struct Batch {
     pub wan: Vec<SingleRow>,
     /// `vtap_acl`: by group of rules.
     pub acl: Vec<AclRow>,
+    /// `vtap_packet`: by owner and address, and by what packets have in common.
+    pub packet: Vec<PacketRow>,
+    /// `vtap_packet_edge`: by pair, and by what packets have in common.
+    pub packet_edge: Vec<PacketEdgeRow>,
 }
 
 /// Adds up records to rows.
@@ -163,8 +168,8 @@ impl Rows {
     /// up to where all has been told.
     pub fn close_before(&mut self, second: u64, out: &mut impl FnMut(Batch)) {
         for open in &mut self.open {
-            while let Some((start, tallies)) = open.close_before(second) {
-                out(batch(open.grain(), start, &tallies, &self.inventory));
+            while let Some((start, time)) = open.close_before(second) {
+                out(batch(open.grain(), start, &time, &self.inventory));
             }
         }
     }
@@ -189,10 +194,14 @@ impl Sink for Rows {
             self.refused.bytes += record.meter.byte.sum();
         }
     }
+
+    fn tagged(&mut self, flow: &FlowId, second: u64, tag: Tag, traffic: &Traffic) {
+        self.open.iter_mut().for_each(|open| open.tagged(flow, second, tag, traffic));
+    }
 }
 
-fn batch(grain: Grain, start: u64, tallies: &BTreeMap<FlowId, Tally>, inventory: &Inventory) -> Batch {
-    let all = || tallies.iter().map(|(&flow, &tally)| (flow, tally));
+fn batch(grain: Grain, start: u64, time: &Time, inventory: &Inventory) -> Batch {
+    let all = || time.edges.iter().map(|(&flow, &tally)| (flow, tally));
     let portless = |flow: FlowId| FlowId { server: without_port(flow.server), ..flow };
     Batch {
         grain,
@@ -201,8 +210,10 @@ fn batch(grain: Grain, start: u64, tallies: &BTreeMap<FlowId, Tally>, inventory:
         flow_port: singles(all()),
         flow_edge: edges(merged(all().map(|(flow, tally)| (portless(flow), tally)))),
         flow_edge_port: edges(all()),
-        wan: usage::wan(&inventory.networks, tallies),
-        acl: usage::acl(inventory, tallies),
+        wan: usage::wan(&inventory.networks, &time.edges),
+        acl: usage::acl(inventory, &time.edges),
+        packet: usage::packet(&time.tags),
+        packet_edge: usage::packet_edge(&time.tags),
     }
 }
 
@@ -218,13 +229,19 @@ fn edges(tallies: impl IntoIterator<Item = (FlowId, Tally)>) -> Vec<EdgeRow> {
 
 fn singles(tallies: impl Iterator<Item = (FlowId, Tally)>) -> Vec<SingleRow> {
     let ends = tallies.flat_map(|(flow, tally)| {
-        let observation = Observation::of(&flow.client, &flow.server);
-        let client = || ((flow.client, Side::Client, flow.protocol), tally);
-        let server = || ((flow.server, Side::Server, flow.protocol), Tally { meter: tally.meter.swapped(), ..tally });
-        let client = (observation != Observation::Server).then(client);
-        client.into_iter().chain((observation != Observation::Client).then(server))
+        at_home(flow.client, flow.server).map(move |(end, side)| {
+            let meter = if side == Side::Client { tally.meter } else { tally.meter.swapped() };
+            ((end, side, flow.protocol), Tally { meter, ..tally })
+        })
     });
     merged(ends).into_iter().map(single).collect()
+}
+
+/// The ends of a flow that have rows of their own: those that are at home, or the client if none is.
+fn at_home(client: Endpoint, server: Endpoint) -> impl Iterator<Item = (Endpoint, Side)> {
+    let observation = Observation::of(&client, &server);
+    let client = (observation != Observation::Server).then_some((client, Side::Client));
+    client.into_iter().chain((observation != Observation::Client).then_some((server, Side::Server)))
 }
 
 fn single(((end, side, protocol), tally): ((Endpoint, Side, u8), Tally)) -> SingleRow {

@@ -13,6 +13,7 @@ use crate::SECOND;
 use crate::digest::Digest;
 use crate::flow::Flow;
 use crate::record::Sink;
+use crate::tags::Tagged;
 use crate::timeouts::Timeouts;
 use slab::Slab;
 
@@ -28,12 +29,14 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How much later than others a packet may come, in nanoseconds, and still be counted in its second.
     pub delay_ns: u64,
+    /// Whether packets are counted by their flags and by who they are for, too: 324 bytes more for each flow.
+    pub tags: bool,
 }
 
 impl Default for Config {
     /// 65,535 flows, and a second.
     fn default() -> Self {
-        Self { capacity: 65_535, timeouts: Timeouts::default(), delay_ns: SECOND }
+        Self { capacity: 65_535, timeouts: Timeouts::default(), delay_ns: SECOND, tags: false }
     }
 }
 
@@ -76,6 +79,8 @@ pub struct Table {
     config: Config,
     key: [u64; 2],
     flows: Slab,
+    /// By flow, if they are counted.
+    tags: Vec<Tagged>,
     /// The latest time heard of.
     latest_ns: u64,
     /// The first second that is not over.
@@ -89,7 +94,8 @@ impl Table {
     /// `key` should be random where strangers send packets, and fixed where two runs must agree.
     #[must_use]
     pub fn new(config: Config, key: [u64; 2]) -> Self {
-        Self { config, key, flows: Slab::new(config.capacity), latest_ns: 0, window: 0, counters: Counters::default() }
+        let counters = Counters::default();
+        Self { config, key, flows: Slab::new(config.capacity), tags: Vec::new(), latest_ns: 0, window: 0, counters }
     }
 
     /// Counts packets, one after the other, as [`packet`](Self::packet) does. With tens of thousands of flows, of which few
@@ -130,13 +136,13 @@ impl Table {
             return;
         };
         self.counters.counted.add(digest);
-        let flow = self.flows.get_mut(index);
-        if flow.second() != second
-            && let Some(record) = flow.take(second)
-        {
-            sink.record(&record);
+        if self.flows.get(index).second() != second {
+            self.tell(index, second, sink);
         }
-        flow.packet(digest, &self.config.timeouts);
+        if self.config.tags {
+            self.tag(index, digest, sink);
+        }
+        self.flows.get_mut(index).packet(digest, &self.config.timeouts);
         self.flows.reschedule(index);
     }
 
@@ -197,27 +203,45 @@ impl Table {
         let mut next = self.flows.first_due(over);
         while let Some(index) = next {
             next = self.flows.next_due(index);
-            let flow = self.flows.get_mut(index);
-            if flow.due() > over {
+            if self.flows.get(index).due() > over {
                 continue;
             }
-            match flow.take(over) {
-                Some(record) => {
-                    sink.record(&record);
-                    self.flows.reschedule(index);
-                }
-                None => self.end(index, sink),
+            if self.tell(index, over, sink) {
+                self.flows.reschedule(index);
+            } else {
+                self.end(index, sink);
             }
         }
     }
 
     fn end(&mut self, index: u32, sink: &mut impl Sink) {
-        let flow = self.flows.get_mut(index);
-        if let Some(record) = flow.take(0) {
-            sink.record(&record);
-        }
-        sink.record(&flow.end());
+        self.tell(index, 0, sink);
+        sink.record(&self.flows.get(index).end());
         self.flows.remove(index);
+    }
+
+    /// Tells what was counted of a flow and not yet told, if anything was; what comes next is counted in `second`.
+    fn tell(&mut self, index: u32, second: u64, sink: &mut impl Sink) -> bool {
+        let flow = self.flows.get_mut(index);
+        let Some(record) = flow.take(second) else { return false };
+        sink.record(&record);
+        if let Some(tagged) = self.tags.get_mut(index as usize) {
+            tagged.take(|tag, traffic| sink.tagged(flow.id(), record.second, tag, traffic));
+        }
+        true
+    }
+
+    /// Counts a packet by what it has in common with others.
+    fn tag(&mut self, index: u32, digest: &Digest, sink: &mut impl Sink) {
+        let (place, side) = (index as usize, self.flows.get(index).side(digest));
+        if place >= self.tags.len() {
+            self.tags.resize_with(place + 1, Tagged::default);
+        }
+        if !self.tags[place].has_room_for(digest, side) {
+            let second = self.flows.get(index).second();
+            self.tell(index, second, sink);
+        }
+        self.tags[place].count(digest, side);
     }
 
     /// The same for both directions of a flow.

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
 use portlane_flows::{
-    AclRow, CloseType, Dialogue, EdgeRow, Endpoint, FlowId, Inventory, Meter, Observation, Pair, Place, Side,
-    SingleRow, Timing, Traffic,
+    AclRow, CloseType, Dialogue, EdgeRow, Endpoint, FlowId, Inventory, Meter, Observation, PacketEdgeRow, PacketRow,
+    Pair, Place, Side, SingleRow, Tag, Timing, Traffic,
 };
 
 /// The traffic of a virtual network: what all of this is, in `FlowMetrics`.
@@ -86,7 +86,7 @@ impl Row for SingleRow {
         cells.cell("ip_version", version(self.end.address));
         cells.cell("pod_id", Cell::Text(name(&self.end, &known.names)));
         place!(cells, "", known.inventory.networks.place(&self.end));
-        cells.cell("direction", Cell::Text(if self.side == Side::Client { "c2s" } else { "s2c" }));
+        cells.cell("direction", Cell::Text(direction(self.side)));
         cells.cell("protocol", Cell::Small(self.protocol));
         if ports {
             cells.cell("server_port", Cell::Port(self.end.port));
@@ -105,13 +105,7 @@ impl Row for EdgeRow {
     fn cells(&self, start: u64, known: &Known<'_>, ports: bool, cells: &mut impl Cells) {
         let FlowId { client, server, protocol } = &self.flow;
         cells.cell("time", Cell::Time(start));
-        cells.cell("ip_0", Cell::Address(client.address));
-        cells.cell("ip_1", Cell::Address(server.address));
-        cells.cell("ip_version", version(client.address));
-        cells.cell("pod_id_0", Cell::Text(name(client, &known.names)));
-        cells.cell("pod_id_1", Cell::Text(name(server, &known.names)));
-        place!(cells, "_0", known.inventory.networks.place(client));
-        place!(cells, "_1", known.inventory.networks.place(server));
+        ends(client, server, known, cells);
         cells.cell("protocol", Cell::Small(*protocol));
         if ports {
             cells.cell("server_port", Cell::Port(server.port));
@@ -133,6 +127,59 @@ impl Row for AclRow {
         cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
         traffic(&self.traffic, cells);
     }
+}
+
+impl Row for PacketRow {
+    fn sample() -> Self {
+        Self { side: Side::Client, end: NOWHERE, tag: Tag::Syn, traffic: Traffic::default() }
+    }
+
+    fn cells(&self, start: u64, known: &Known<'_>, _: bool, cells: &mut impl Cells) {
+        cells.cell("time", Cell::Time(start));
+        cells.cell("ip", Cell::Address(self.end.address));
+        cells.cell("ip_version", version(self.end.address));
+        cells.cell("pod_id", Cell::Text(name(&self.end, &known.names)));
+        place!(cells, "", known.inventory.networks.place(&self.end));
+        cells.cell("direction", Cell::Text(direction(self.side)));
+        tag(self.tag, cells);
+        cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
+        traffic(&self.traffic, cells);
+    }
+}
+
+impl Row for PacketEdgeRow {
+    fn sample() -> Self {
+        let (observation, tag) = (Observation::Client, Tag::Syn);
+        Self { client: NOWHERE, server: NOWHERE, observation, tag, traffic: Traffic::default() }
+    }
+
+    fn cells(&self, start: u64, known: &Known<'_>, _: bool, cells: &mut impl Cells) {
+        cells.cell("time", Cell::Time(start));
+        ends(&self.client, &self.server, known, cells);
+        tag(self.tag, cells);
+        cells.cell("observation_point", Cell::Text(self.observation.as_str()));
+        cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
+        traffic(&self.traffic, cells);
+    }
+}
+
+fn direction(side: Side) -> &'static str {
+    if side == Side::Client { "c2s" } else { "s2c" }
+}
+
+fn tag(tag: Tag, cells: &mut impl Cells) {
+    cells.cell("tag_type", Cell::Small(tag.kind()));
+    cells.cell("tag_value", Cell::Text(tag.value()));
+}
+
+fn ends(client: &Endpoint, server: &Endpoint, known: &Known<'_>, cells: &mut impl Cells) {
+    cells.cell("ip_0", Cell::Address(client.address));
+    cells.cell("ip_1", Cell::Address(server.address));
+    cells.cell("ip_version", version(client.address));
+    cells.cell("pod_id_0", Cell::Text(name(client, &known.names)));
+    cells.cell("pod_id_1", Cell::Text(name(server, &known.names)));
+    place!(cells, "_0", known.inventory.networks.place(client));
+    place!(cells, "_1", known.inventory.networks.place(server));
 }
 
 macro_rules! pair {

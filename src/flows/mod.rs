@@ -11,7 +11,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use portlane_classify::{Arriving, Link};
-use portlane_flows::{Batch, Config, Counters, Digest, Record, Rows, Sink as _, Table, Volume};
+use portlane_flows::{Batch, Config, Counters, Digest, Rows, Table, Volume};
 use portlane_pcap::Reader;
 
 use crate::config::Plan;
@@ -38,7 +38,7 @@ pub fn replay<R: Read>(
     arriving: Arriving,
     mut store: Store,
 ) -> Result<(), Failure> {
-    let config = Config { capacity: CAPACITY, ..Config::default() };
+    let config = Config { capacity: CAPACITY, tags: true, ..Config::default() };
     let rows = Rows::new(CAPACITY, &config.timeouts).with(Arc::clone(&plan.inventory));
     let mut flows = Flows { table: Table::new(config, KEY), rows };
     let mut owners = Owners::new(plan, arriving, KEY);
@@ -71,14 +71,14 @@ impl Flows {
     fn packet(&mut self, digest: &Digest, out: &mut impl Out) -> Result<(), Failure> {
         let Self { table, rows } = self;
         let window = table.window();
-        table.packet(digest, &mut |record: &Record| rows.record(record));
+        table.packet(digest, rows);
         if table.window() == window { Ok(()) } else { close_before(table.window(), rows, out) }
     }
 
     fn finish(self, out: &mut impl Out) -> Result<Missing, Failure> {
         let Self { table, mut rows } = self;
         let counters = table.counters();
-        table.finish(&mut |record: &Record| rows.record(record));
+        table.finish(&mut rows);
         close_before(u64::MAX, &mut rows, out)?;
         Ok(Missing { counters, refused: rows.refused() })
     }

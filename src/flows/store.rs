@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use portlane_flows::{AclRow, Batch, EdgeRow, Grain, Inventory, SingleRow};
+use portlane_flows::{AclRow, Batch, EdgeRow, Grain, Inventory, PacketEdgeRow, PacketRow, SingleRow};
 use tempfile::NamedTempFile;
 
 use super::columns::{Known, Row};
@@ -52,6 +52,8 @@ struct Tables {
     flow_edge_port: Growing,
     wan: Growing,
     acl: Growing,
+    packet: Growing,
+    packet_edge: Growing,
 }
 
 /// A file that is being written, under a name that readers pass over.
@@ -89,15 +91,18 @@ impl Store {
         tables.flow_edge.take(batch.start, &batch.flow_edge, &known)?;
         tables.flow_edge_port.take(batch.start, &batch.flow_edge_port, &known)?;
         tables.wan.take(batch.start, &batch.wan, &known)?;
-        tables.acl.take(batch.start, &batch.acl, &known)
+        tables.acl.take(batch.start, &batch.acl, &known)?;
+        tables.packet.take(batch.start, &batch.packet, &known)?;
+        tables.packet_edge.take(batch.start, &batch.packet_edge, &known)
     }
 
     /// Gives files their names.
     pub(super) fn finish(self) -> Result<(), Failure> {
         // The folder of all is looked at when those of the tables are done.
         let Self { tables, _made, .. } = self;
-        for Tables { flow, flow_port, flow_edge, flow_edge_port, wan, acl } in tables {
-            [flow, flow_port, flow_edge, flow_edge_port, wan, acl].into_iter().try_for_each(Growing::finish)?;
+        for Tables { flow, flow_port, flow_edge, flow_edge_port, wan, acl, packet, packet_edge } in tables {
+            let all = [flow, flow_port, flow_edge, flow_edge_port, wan, acl, packet, packet_edge];
+            all.into_iter().try_for_each(Growing::finish)?;
         }
         Ok(())
     }
@@ -113,6 +118,8 @@ impl Tables {
             flow_edge_port: Growing::create::<EdgeRow>(folder("vtap_flow_edge_port"), true)?,
             wan: Growing::create::<SingleRow>(folder("vtap_wan"), false)?,
             acl: Growing::create::<AclRow>(folder("vtap_acl"), false)?,
+            packet: Growing::create::<PacketRow>(folder("vtap_packet"), false)?,
+            packet_edge: Growing::create::<PacketEdgeRow>(folder("vtap_packet_edge"), false)?,
         })
     }
 }

@@ -180,6 +180,34 @@ fn an_inventory_says_where_ends_are_and_what_is_counted_together() {
 }
 
 #[test]
+fn packets_are_counted_by_flags_and_by_who_they_are_for() {
+    let mut packets = conversation();
+    let mut broadcast = udp(to_host(32_000), &payload(64, 1));
+    broadcast[..6].fill(0xff);
+    packets.push(Packet::ethernet(START + 1_100 * MS, broadcast));
+    let scene = Scene::new(THREE, &packets);
+    assert_eq!(scene.end(&["--flows", "store"]), quiet());
+    let edges = rows(&scene.path("store"), "vtap_packet_edge.1m");
+    let told = |row: &Row| {
+        (number(row, "tag_type"), text(row, "tag_value").to_owned(), number(row, "packet_tx"), number(row, "packet_rx"))
+    };
+    let tagged = |kind, value: &str, tx, rx| (kind, value.to_owned(), tx, rx);
+    let expected = [
+        tagged(2, "2", 1, 0),
+        tagged(2, "18", 0, 1),
+        tagged(2, "16", 2, 1),
+        tagged(2, "24", 1, 2),
+        tagged(2, "17", 1, 1),
+        tagged(3, "broadcast", 1, 0),
+    ];
+    assert_eq!(edges.iter().map(told).collect::<Vec<_>>(), expected);
+    let singles = rows(&scene.path("store"), "vtap_packet.1m");
+    let of = |name| singles.iter().filter(|row| text(row, "pod_id") == name).map(told).collect::<Vec<_>>();
+    assert_eq!(of("fast")[..2], [tagged(2, "2", 0, 1), tagged(2, "18", 1, 0)], "it is the server");
+    assert_eq!((singles.len(), sum(&singles, "packet"), sum(&singles, "byte")), (6, 11, sum(&edges, "byte")));
+}
+
+#[test]
 fn a_store_takes_more_and_the_same_again() {
     let scene = Scene::new(THREE, &conversation());
     let files = || {

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use super::{Grain, without_port};
-use crate::meter::Meter;
+use crate::digest::Endpoint;
+use crate::meter::{Meter, Traffic};
 use crate::record::{FlowId, Record};
+use crate::tags::Tag;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -24,6 +26,18 @@ impl AddAssign<&Tally> for Tally {
     }
 }
 
+/// A pair, without ports, and what packets between them have in common.
+pub(super) type TaggedPair = (Endpoint, Endpoint, Tag);
+
+/// What was counted in a second or a minute.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Time {
+    /// By client, server and its port, and protocol.
+    pub(super) edges: BTreeMap<FlowId, Tally>,
+    /// Of pairs that are among the edges: no more than ten for each.
+    pub(super) tags: BTreeMap<TaggedPair, Traffic>,
+}
+
 /// Flows of an edge that live at the end of a time that is over.
 #[derive(Clone, Copy, Debug)]
 struct Living {
@@ -38,7 +52,7 @@ pub(super) struct Open {
     grain: Grain,
     capacity: usize,
     longest_silence: u64,
-    times: BTreeMap<u64, BTreeMap<FlowId, Tally>>,
+    times: BTreeMap<u64, Time>,
     living: BTreeMap<FlowId, Living>,
     /// When those that nothing was told of were looked for last, in seconds.
     cleared: u64,
@@ -56,9 +70,8 @@ impl Open {
 
     /// Adds a record; `false` if there is no room for it.
     pub(super) fn record(&mut self, record: &Record) -> bool {
-        let start = record.second - record.second % self.grain.seconds();
-        let edge = FlowId { client: without_port(record.flow.client), ..record.flow };
-        let tallies = self.times.entry(start).or_default();
+        let (start, edge) = (self.start(record.second), edge(&record.flow));
+        let tallies = &mut self.times.entry(start).or_default().edges;
         if let Some(tally) = tallies.get_mut(&edge) {
             tally.meter += &record.meter;
             return true;
@@ -70,18 +83,30 @@ impl Open {
         true
     }
 
+    /// Adds packets of which a record was added before, if there was room for that.
+    pub(super) fn tagged(&mut self, flow: &FlowId, second: u64, tag: Tag, traffic: &Traffic) {
+        let start = self.start(second);
+        if let Some(time) = self.times.get_mut(&start).filter(|time| time.edges.contains_key(&edge(flow))) {
+            *time.tags.entry((without_port(flow.client), without_port(flow.server), tag)).or_default() += *traffic;
+        }
+    }
+
+    fn start(&self, second: u64) -> u64 {
+        second - second % self.grain.seconds()
+    }
+
     /// The first of the times that end before `second`, and what was counted in it.
-    pub(super) fn close_before(&mut self, second: u64) -> Option<(u64, BTreeMap<FlowId, Tally>)> {
+    pub(super) fn close_before(&mut self, second: u64) -> Option<(u64, Time)> {
         let first = self.times.first_entry()?;
         if first.key().saturating_add(self.grain.seconds()) > second {
             return None;
         }
-        let (start, mut tallies) = first.remove_entry();
-        for (edge, tally) in tallies.iter_mut().filter(|(edge, _)| matches!(edge.protocol, TCP | UDP)) {
+        let (start, mut time) = first.remove_entry();
+        for (edge, tally) in time.edges.iter_mut().filter(|(edge, _)| matches!(edge.protocol, TCP | UDP)) {
             self.load(start, *edge, tally);
         }
         self.clear(start);
-        Some((start, tallies))
+        Some((start, time))
     }
 
     /// Who lives, and who lives on.
@@ -107,4 +132,8 @@ impl Open {
             self.living.retain(|_, living| start.saturating_sub(living.told) <= while_ago);
         }
     }
+}
+
+fn edge(flow: &FlowId) -> FlowId {
+    FlowId { client: without_port(flow.client), ..*flow }
 }

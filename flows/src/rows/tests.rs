@@ -13,6 +13,7 @@ use crate::inventory::{Acl, Inventory, Place};
 use crate::meter::{Meter, Pair, Side, Traffic};
 use crate::record::{FlowId, Record, Sink};
 use crate::table::{Config, Table};
+use crate::tags::{Cast, Tag};
 use crate::timeouts::Timeouts;
 
 const MS: u64 = 1_000_000;
@@ -200,10 +201,37 @@ fn digests() -> impl Strategy<Value = Vec<Digest>> {
                 l4_bytes: len,
                 kind: if is_udp { Kind::Udp } else { Kind::Tcp(segment) },
                 message: None,
+                cast: [None, None, Some(Cast::Broadcast), Some(Cast::Multicast)][usize::from(bits >> 6)],
             }
         };
         packets.into_iter().map(digest).collect()
     })
+}
+
+/// Rows, and what they were made of.
+struct Both<'a> {
+    rows: &'a mut Rows,
+    records: &'a mut Vec<Record>,
+}
+
+impl Sink for Both<'_> {
+    fn record(&mut self, record: &Record) {
+        self.rows.record(record);
+        self.records.push(*record);
+    }
+
+    fn tagged(&mut self, flow: &FlowId, second: u64, tag: Tag, traffic: &Traffic) {
+        self.rows.tagged(flow, second, tag, traffic);
+    }
+}
+
+/// By tag: packets of flags and of who frames are for, as digests say.
+fn tagged_packets(digests: &[Digest]) -> HashMap<Tag, u64> {
+    let mut packets = HashMap::new();
+    for tag in digests.iter().flat_map(Tag::of) {
+        *packets.entry(tag).or_default() += 1;
+    }
+    packets
 }
 
 /// For each edge and time: the flows that lived in it, if something is told of one of them in it.
@@ -231,7 +259,7 @@ fn loads(records: &[Record], grain: Grain) -> BTreeMap<(u64, FlowId), u64> {
 proptest! {
     #[test]
     fn all_tables_say_the_same(digests in digests()) {
-        let config = Config::default();
+        let config = Config { tags: true, ..Config::default() };
         let (mut table, mut rows) = (Table::new(config, [1, 2]), Rows::new(1_000, &config.timeouts));
         let any = Acl { group: 1, protocol: None, clients: Vec::new(), servers: Vec::new(), server_ports: Vec::new() };
         let [tcp, udp] = [6, 17].map(|protocol| Acl { group: protocol.into(), protocol: Some(protocol), ..any.clone() });
@@ -241,11 +269,11 @@ proptest! {
         rows = rows.with(Arc::new(inventory));
         let (mut records, mut batches) = (Vec::new(), Vec::new());
         for digest in &digests {
-            table.packet(digest, &mut |record: &Record| { rows.record(record); records.push(*record) });
+            table.packet(digest, &mut Both { rows: &mut rows, records: &mut records });
             rows.close_before(table.window(), &mut |batch| batches.push(batch));
         }
         let counted = table.counters().counted;
-        table.finish(&mut |record: &Record| { rows.record(record); records.push(*record) });
+        table.finish(&mut Both { rows: &mut rows, records: &mut records });
         prop_assert_eq!(rows.refused().packets, 0);
         rows.finish(&mut |batch| batches.push(batch));
 
@@ -255,6 +283,7 @@ proptest! {
         for grain in Grain::ALL {
             let [mut edges, mut edges_of_ports, mut singles, mut twice] = [Meter::default(); 4];
             let mut loads_of_ports = BTreeMap::new();
+            let (mut tagged, mut tagged_twice) = (HashMap::new(), HashMap::new());
             for batch in batches.iter().filter(|batch| batch.grain == grain) {
                 let (mut edge_load, mut port_load, mut single_load, mut twice_load) = (0, 0, 0, 0);
                 for row in &batch.flow_edge {
@@ -291,9 +320,23 @@ proptest! {
                 let mut of_protocols = group(6);
                 of_protocols += group(17);
                 prop_assert_eq!((group(1), of_protocols), (traffic, traffic));
+                for row in &batch.packet_edge {
+                    *tagged.entry(row.tag).or_default() += row.traffic.packet.sum();
+                    let count: &mut (Traffic, Traffic) = tagged_twice.entry((batch.start, row.tag)).or_default();
+                    count.0 += row.traffic;
+                    if row.observation == Observation::Local {
+                        count.0 += row.traffic;
+                    }
+                }
+                for row in &batch.packet {
+                    let own = if row.side == Side::Server { row.traffic.swapped() } else { row.traffic };
+                    tagged_twice.entry((batch.start, row.tag)).or_default().1 += own;
+                }
                 prop_assert_eq!((edge_load, single_load), (port_load, port_load + twice_load));
             }
             prop_assert_eq!((edges, edges_of_ports), (told, told));
+            prop_assert_eq!(tagged, tagged_packets(&digests), "each packet once for each of its tags");
+            prop_assert!(tagged_twice.values().all(|(edges, singles)| edges == singles));
             let mut both = told;
             both += &twice;
             prop_assert_eq!(singles, both);

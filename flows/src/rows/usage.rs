@@ -1,11 +1,14 @@
-//! Rows of traffic alone, made of those of edges: by group of rules, and with the world.
+//! Rows of other tables than those of flows: by group of rules, with the world, and by what packets have in common.
 
 use std::collections::BTreeMap;
 
-use super::{SingleRow, Tally, merged, single, without_port};
+use super::open::TaggedPair;
+use super::{Observation, SingleRow, Tally, at_home, merged, single, without_port};
+use crate::digest::Endpoint;
 use crate::inventory::{Inventory, Networks};
 use crate::meter::{Side, Traffic};
 use crate::record::FlowId;
+use crate::tags::Tag;
 
 /// What the flows of a group of rules did: of `vtap_acl`. `tx` is what clients sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,4 +46,51 @@ pub(super) fn wan(networks: &Networks, tallies: &BTreeMap<FlowId, Tally>) -> Vec
         Some(((without_port(end), side, flow.protocol), Tally { meter, ..*tally }))
     };
     merged(tallies.iter().filter_map(end)).into_iter().map(single).collect()
+}
+
+/// Packets that one end sent and received and that have something in common: of `vtap_packet`. `tx` is what it sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketRow {
+    /// Whether it was client or server of their flows.
+    pub side: Side,
+    /// Address and owner; its port is 0.
+    pub end: Endpoint,
+    /// What they have in common.
+    pub tag: Tag,
+    /// How many they were.
+    pub traffic: Traffic,
+}
+
+/// Packets between two ends that have something in common: of `vtap_packet_edge`. `tx` is what the client sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketEdgeRow {
+    /// The client; its port is 0.
+    pub client: Endpoint,
+    /// The server; its port is 0.
+    pub server: Endpoint,
+    /// Where they were seen from.
+    pub observation: Observation,
+    /// What they have in common.
+    pub tag: Tag,
+    /// How many they were.
+    pub traffic: Traffic,
+}
+
+pub(super) fn packet(tags: &BTreeMap<TaggedPair, Traffic>) -> Vec<PacketRow> {
+    let mut ends = BTreeMap::<(Endpoint, Side, Tag), Traffic>::new();
+    for (&(client, server, tag), traffic) in tags {
+        for (end, side) in at_home(client, server) {
+            let own = if side == Side::Client { *traffic } else { traffic.swapped() };
+            *ends.entry((end, side, tag)).or_default() += own;
+        }
+    }
+    ends.into_iter().map(|((end, side, tag), traffic)| PacketRow { side, end, tag, traffic }).collect()
+}
+
+pub(super) fn packet_edge(tags: &BTreeMap<TaggedPair, Traffic>) -> Vec<PacketEdgeRow> {
+    let row = |(&(client, server, tag), &traffic): (&TaggedPair, &Traffic)| {
+        let observation = Observation::of(&client, &server);
+        PacketEdgeRow { client, server, observation, tag, traffic }
+    };
+    tags.iter().map(row).collect()
 }

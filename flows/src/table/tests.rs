@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use super::{Config, Table};
 use crate::close::CloseType;
 use crate::digest::{Digest, Endpoint, Flags, Kind, Segment};
-use crate::meter::Meter;
-use crate::record::Record;
+use crate::meter::{Meter, Pair, Traffic};
+use crate::record::{FlowId, Record, Sink};
+use crate::tags::{Cast, Tag};
 use crate::timeouts::Timeouts;
 
 const MS: u64 = 1_000_000;
@@ -33,6 +34,7 @@ fn udp(time_ms: u64, source: Endpoint, destination: Endpoint) -> Digest {
         l4_bytes,
         kind: Kind::Udp,
         message: None,
+        cast: None,
     }
 }
 
@@ -200,6 +202,38 @@ fn a_full_table_refuses_and_counts() {
     // When they have ended there is room.
     table.packet(&udp(8_000, end(1, 999), server()), &mut |record: &Record| told += &record.meter);
     assert_eq!((table.len(), told.closes.total(), told.packet.sum()), (1, 100, 101));
+}
+
+#[test]
+fn tags_are_told_with_their_second_however_much_is_counted() {
+    #[derive(Default)]
+    struct Told {
+        records: Meter,
+        tags: HashMap<(u64, Tag), Traffic>,
+    }
+    impl Sink for Told {
+        fn record(&mut self, record: &Record) {
+            self.records += &record.meter;
+        }
+        fn tagged(&mut self, _: &FlowId, second: u64, tag: Tag, traffic: &Traffic) {
+            *self.tags.entry((second, tag)).or_default() += *traffic;
+        }
+    }
+    let mut told = Told::default();
+    let mut table = Table::new(Config { tags: true, ..Config::default() }, [1, 2]);
+    // Two frames of 3 GB are more than 32 bits count.
+    let long = |time, flags| Digest { frame_bytes: 3_000_000_000, ..tcp(time, client(), server(), flags) };
+    for packet in [long(1_000, SYN), long(1_100, SYN), long(1_200, SYN), long(2_000, FIN)] {
+        table.packet(&packet, &mut told);
+    }
+    let all = Digest { cast: Some(Cast::Broadcast), ..udp(2_500, server(), client()) };
+    table.packet(&all, &mut told);
+    table.finish(&mut told);
+    let seen = |second, tag| told.tags.get(&(second, tag)).map(|traffic| (traffic.packet, traffic.byte.sum()));
+    assert_eq!(seen(1, Tag::Syn), Some((Pair { tx: 3, rx: 0 }, 9_000_000_000)));
+    assert_eq!(seen(2, Tag::FinAck), Some((Pair { tx: 1, rx: 0 }, 3_000_000_000)));
+    assert_eq!(seen(2, Tag::Broadcast), Some((Pair { tx: 0, rx: 1 }, 142)));
+    assert_eq!((told.tags.len(), told.records.packet.sum(), told.records.new_flow), (3, 5, 2));
 }
 
 #[test]
