@@ -27,6 +27,18 @@ pub struct Endpoint {
     pub owner: Option<u32>,
 }
 
+impl Endpoint {
+    /// Its address, and all else, of which the upper byte is 0.
+    pub(crate) fn bits(&self) -> (u128, u64) {
+        let (address, family) = match self.address {
+            IpAddr::V4(address) => (u128::from(address.to_bits()), 0),
+            IpAddr::V6(address) => (address.to_bits(), 1 << 49),
+        };
+        let owner = self.owner.map_or(0, |owner| 1 << 48 | u64::from(owner) << 16);
+        (address, u64::from(self.port) | owner | family)
+    }
+}
+
 /// A packet, as far as flow metrics are concerned.
 ///
 /// A plain value: it does not borrow the frame.

@@ -1,9 +1,12 @@
 //! One flow, while it lives.
 
+use std::mem::offset_of;
+use std::ops::Range;
+
 use crate::application::Questions;
 use crate::close::CloseType;
 use crate::digest::{Digest, Endpoint, Flags, Kind};
-use crate::meter::{Meter, Side};
+use crate::meter::{Meter, Side, Traffic};
 use crate::record::{FlowId, Record};
 use crate::tcp::Connection;
 use crate::timeouts::{Timeout, Timeouts};
@@ -48,24 +51,34 @@ impl Exchange {
 
 /// A flow that lives.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Flow {
     id: FlowId,
-    protocol: Protocol,
     /// The latest time of a packet.
     last_ns: u64,
     /// When it ends if nothing more comes.
     deadline_ns: u64,
-    /// Packets in all, the client's first.
-    packets: [u64; 2],
     /// The second of what is counted and not yet told.
     second: u64,
-    /// What applications have asked.
-    questions: Questions,
     /// What was counted in it; `None` if nothing was.
     meter: Option<Meter>,
+    /// What applications have asked.
+    questions: Questions,
+    /// Packets in all, the client's first.
+    packets: [u64; 2],
+    protocol: Protocol,
 }
 
 impl Flow {
+    /// Where what most packets need is, in bytes from its beginning.
+    pub(crate) const HOT: [Range<usize>; 3] = {
+        let [first, second] = Connection::HOT;
+        let protocol = offset_of!(Flow, protocol);
+        // Before a meter is whether there is one.
+        let counted = offset_of!(Flow, meter) + size_of::<u64>() + size_of::<Traffic>();
+        [0..counted, offset_of!(Flow, packets)..protocol + first.end, protocol + second.start..protocol + second.end]
+    };
+
     /// The flow that a packet begins, without that packet.
     pub(crate) fn begun_by(digest: &Digest) -> Self {
         let (client, server) = roles(digest);

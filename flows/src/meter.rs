@@ -165,6 +165,7 @@ impl AddAssign for Dialogue {
 
 /// What flows did in some time. All of it adds up; of the longest times, the longest counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)] // What every packet changes is in one place.
 pub struct Meter {
     /// Packets.
     pub packet: Pair,

@@ -5,7 +5,6 @@ mod slab;
 mod tests;
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 use siphasher::sip::SipHasher13;
 
@@ -247,10 +246,12 @@ impl Table {
     /// The same for both directions of a flow.
     fn hash(&self, digest: &Digest) -> u32 {
         let [first, second] = self.key;
-        let mut hasher = SipHasher13::new_with_keys(first, second);
-        let (source, destination) = (&digest.source, &digest.destination);
-        (source.min(destination), source.max(destination), digest.protocol).hash(&mut hasher);
-        u32::try_from(hasher.finish() >> 32).unwrap_or_default()
+        let (source, destination) = (digest.source.bits(), digest.destination.bits());
+        let ((low, low_rest), (high, high_rest)) = (source.min(destination), source.max(destination));
+        let rest = u128::from(low_rest | u64::from(digest.protocol) << 56) << 64 | u128::from(high_rest);
+        let bytes = [low, high, rest].map(u128::to_le_bytes);
+        let hash = SipHasher13::new_with_keys(first, second).hash(bytes.as_flattened());
+        u32::try_from(hash >> 32).unwrap_or_default()
     }
 }
 

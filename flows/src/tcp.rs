@@ -6,6 +6,9 @@ pub(crate) mod state;
 mod tests;
 mod times;
 
+use std::mem::offset_of;
+use std::ops::Range;
+
 use crate::close::CloseType;
 use crate::digest::{Flags, Segment};
 use crate::meter::{Meter, Side};
@@ -16,6 +19,7 @@ use times::{LEAST_DATA, Times};
 
 /// A connection.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Connection {
     state: State,
     timeout: Timeout,
@@ -23,13 +27,22 @@ pub(crate) struct Connection {
     flags: [Flags; 2],
     syn_sent: [bool; 2],
     syn_ack_sent: [bool; 2],
-    received: [Received; 2],
-    times: Times,
     /// The latest time of a packet that times were measured by.
     last_ns: u64,
+    times: Times,
+    received: [Received; 2],
 }
 
 impl Connection {
+    /// Where what most packets need is, in bytes from its beginning.
+    pub(crate) const HOT: [Range<usize>; 2] = {
+        let received = offset_of!(Self, received);
+        [
+            0..received + Received::HOT,
+            received + size_of::<Received>()..received + size_of::<Received>() + Received::HOT,
+        ]
+    };
+
     pub(crate) fn new() -> Self {
         Self {
             state: State::Raw,

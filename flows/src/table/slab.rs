@@ -1,5 +1,8 @@
 //! Flows in memory that is taken once: found by their hash, and by the second in which something is to be done.
 
+use std::mem::offset_of;
+use std::ops::Range;
+
 use portlane_hint::{prefetch_at, prefetch_line};
 
 use crate::flow::Flow;
@@ -10,10 +13,13 @@ const MAX_CAPACITY: usize = 1 << 24;
 /// Lists by second; a flow that is due later than these reach shares a list, and is passed over until its time.
 const SECONDS: usize = 512;
 
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
 /// A flow, and the lists that it is in.
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Entry {
-    flow: Flow,
     hash: u32,
     /// The next with a hash of the same chain, or the next free one.
     chained: u32,
@@ -21,6 +27,7 @@ struct Entry {
     list: u32,
     before: u32,
     after: u32,
+    flow: Flow,
 }
 
 // What `Config::capacity` promises.
@@ -67,10 +74,13 @@ impl Slab {
         prefetch_at(&self.chains, self.chain(hash));
     }
 
-    /// Starts to bring the first flow with this hash into the cache, all of it.
+    /// Starts to bring the first flow with this hash into the cache, as far as most packets need it.
     pub(super) fn prefetch_flow(&self, hash: u32) {
         if let Some(entry) = self.entries.get(self.chains[self.chain(hash)] as usize) {
-            (0..size_of::<Entry>().div_ceil(64)).for_each(|line| prefetch_line(entry, line));
+            for Range { start, end } in Flow::HOT {
+                let line = |place: usize| (offset_of!(Entry, flow) + place) / LINE;
+                (line(start)..=line(end - 1)).for_each(|line| prefetch_line(entry, line));
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::mem::offset_of;
+
 /// Segments that are remembered.
 const MOST: usize = 16;
 
@@ -35,12 +37,16 @@ struct Run {
 /// When there is no room for another, the hole between the two lowest is taken for seen: what fills it later is
 /// [`Again`](Arrival::Again).
 #[derive(Debug, Default)]
+#[repr(C)] // How many there are, next to the one that mostly is the only one.
 pub(super) struct Received {
-    runs: [Run; MOST],
     len: usize,
+    runs: [Run; MOST],
 }
 
 impl Received {
+    /// How much of it most segments need, in bytes.
+    pub(super) const HOT: usize = offset_of!(Self, runs) + size_of::<Run>();
+
     /// Takes in a segment of `len` bytes from `seq` on.
     pub(super) fn segment(&mut self, seq: u32, len: u32) -> Arrival {
         let Some(end) = seq.checked_add(len).filter(|_| seq != 0) else { return Arrival::New };
