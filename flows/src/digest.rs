@@ -1,6 +1,7 @@
 //! What is kept of a packet.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use portlane_classify::{Link, Malformed, Packet, Ports};
@@ -17,7 +18,7 @@ const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 
 /// One end of a packet or of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     /// Its address.
     pub address: IpAddr,
@@ -36,6 +37,14 @@ impl Endpoint {
         };
         let owner = self.owner.map_or(0, |owner| 1 << 48 | u64::from(owner) << 16);
         (address, u64::from(self.port) | owner | family)
+    }
+}
+
+impl Hash for Endpoint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (address, rest) = self.bits();
+        state.write_u128(address);
+        state.write_u64(rest);
     }
 }
 

@@ -1,11 +1,12 @@
 //! Tables of what containers, server ports and pairs did in a second or in a minute.
 
 mod open;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod usage;
 
-use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::SECOND;
@@ -16,7 +17,8 @@ use crate::record::{FlowId, Record, Sink};
 use crate::table::Volume;
 use crate::tags::Tag;
 use crate::timeouts::Timeouts;
-use open::{Open, Tally, Time};
+use open::{Open, Time};
+use sums::{Sums, Tally};
 pub use usage::{AclRow, PacketEdgeRow, PacketRow};
 
 /// How long the time is that a row is about.
@@ -201,7 +203,7 @@ impl Sink for Rows {
 }
 
 fn batch(grain: Grain, start: u64, time: &Time, inventory: &Inventory) -> Batch {
-    let all = || time.edges.iter().map(|(&flow, &tally)| (flow, tally));
+    let all = || time.edges.iter().copied();
     let portless = |flow: FlowId| FlowId { server: without_port(flow.server), ..flow };
     Batch {
         grain,
@@ -248,12 +250,8 @@ fn single(((end, side, protocol), tally): ((Endpoint, Side, u8), Tally)) -> Sing
     SingleRow { side, end, protocol, flow_load: tally.flow_load, meter: tally.meter }
 }
 
-fn merged<K: Ord>(tallies: impl Iterator<Item = (K, Tally)>) -> BTreeMap<K, Tally> {
-    let mut merged = BTreeMap::<K, Tally>::new();
-    for (key, tally) in tallies {
-        *merged.entry(key).or_default() += &tally;
-    }
-    merged
+fn merged<K: Copy + Eq + Hash + Ord>(tallies: impl Iterator<Item = (K, Tally)>) -> Vec<(K, Tally)> {
+    tallies.collect::<Sums<K>>().sorted()
 }
 
 fn without_port(end: Endpoint) -> Endpoint {

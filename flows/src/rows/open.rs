@@ -1,40 +1,33 @@
 //! Seconds, or minutes, that are not over.
 
-use std::collections::BTreeMap;
-use std::ops::AddAssign;
+use std::collections::{BTreeMap, HashMap};
 
+use super::sums::{Sums, Tally};
 use super::{Grain, without_port};
 use crate::digest::Endpoint;
-use crate::meter::{Meter, Traffic};
+use crate::meter::Traffic;
 use crate::record::{FlowId, Record};
 use crate::tags::Tag;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// What was counted of an edge.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
-    pub(super) flow_load: u64,
-    pub(super) meter: Meter,
-}
-
-impl AddAssign<&Tally> for Tally {
-    fn add_assign(&mut self, other: &Tally) {
-        self.flow_load += other.flow_load;
-        self.meter += &other.meter;
-    }
-}
-
 /// A pair, without ports, and what packets between them have in common.
 pub(super) type TaggedPair = (Endpoint, Endpoint, Tag);
 
 /// What was counted in a second or a minute.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Time {
+#[derive(Debug, Default)]
+struct Counted {
     /// By client, server and its port, and protocol.
-    pub(super) edges: BTreeMap<FlowId, Tally>,
+    edges: Sums<FlowId>,
     /// Of pairs that are among the edges: no more than ten for each.
+    tags: BTreeMap<TaggedPair, Traffic>,
+}
+
+/// A second or a minute that is over: what was counted in it, in the order of who did it.
+#[derive(Debug)]
+pub(super) struct Time {
+    pub(super) edges: Vec<(FlowId, Tally)>,
     pub(super) tags: BTreeMap<TaggedPair, Traffic>,
 }
 
@@ -52,15 +45,15 @@ pub(super) struct Open {
     grain: Grain,
     capacity: usize,
     longest_silence: u64,
-    times: BTreeMap<u64, Time>,
-    living: BTreeMap<FlowId, Living>,
+    times: BTreeMap<u64, Counted>,
+    living: HashMap<FlowId, Living>,
     /// When those that nothing was told of were looked for last, in seconds.
     cleared: u64,
 }
 
 impl Open {
     pub(super) fn new(grain: Grain, capacity: usize, longest_silence: u64) -> Self {
-        let (times, living) = (BTreeMap::new(), BTreeMap::new());
+        let (times, living) = (BTreeMap::new(), HashMap::new());
         Self { grain, capacity, longest_silence, times, living, cleared: 0 }
     }
 
@@ -79,14 +72,14 @@ impl Open {
         if tallies.len() >= self.capacity {
             return false;
         }
-        tallies.insert(edge, Tally { flow_load: 0, meter: record.meter });
+        tallies.add(edge, &Tally { flow_load: 0, meter: record.meter });
         true
     }
 
     /// Adds packets of which a record was added before, if there was room for that.
     pub(super) fn tagged(&mut self, flow: &FlowId, second: u64, tag: Tag, traffic: &Traffic) {
         let start = self.start(second);
-        if let Some(time) = self.times.get_mut(&start).filter(|time| time.edges.contains_key(&edge(flow))) {
+        if let Some(time) = self.times.get_mut(&start).filter(|time| time.edges.contains(&edge(flow))) {
             *time.tags.entry((without_port(flow.client), without_port(flow.server), tag)).or_default() += *traffic;
         }
     }
@@ -101,12 +94,13 @@ impl Open {
         if first.key().saturating_add(self.grain.seconds()) > second {
             return None;
         }
-        let (start, mut time) = first.remove_entry();
-        for (edge, tally) in time.edges.iter_mut().filter(|(edge, _)| matches!(edge.protocol, TCP | UDP)) {
+        let (start, Counted { edges, tags }) = first.remove_entry();
+        let mut edges = edges.sorted();
+        for (edge, tally) in edges.iter_mut().filter(|(edge, _)| matches!(edge.protocol, TCP | UDP)) {
             self.load(start, *edge, tally);
         }
         self.clear(start);
-        Some((start, time))
+        Some((start, Time { edges, tags }))
     }
 
     /// Who lives, and who lives on.

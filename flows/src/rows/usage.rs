@@ -20,7 +20,7 @@ pub struct AclRow {
 }
 
 /// By group, of all that match one of its rules.
-pub(super) fn acl(inventory: &Inventory, tallies: &BTreeMap<FlowId, Tally>) -> Vec<AclRow> {
+pub(super) fn acl(inventory: &Inventory, tallies: &[(FlowId, Tally)]) -> Vec<AclRow> {
     let mut groups = BTreeMap::<u32, Traffic>::new();
     if !inventory.acls.is_empty() {
         for (flow, tally) in tallies {
@@ -33,11 +33,11 @@ pub(super) fn acl(inventory: &Inventory, tallies: &BTreeMap<FlowId, Tally>) -> V
 }
 
 /// By end that is inside, of flows whose other end is not. Where no network is named nobody knows what is outside.
-pub(super) fn wan(networks: &Networks, tallies: &BTreeMap<FlowId, Tally>) -> Vec<SingleRow> {
+pub(super) fn wan(networks: &Networks, tallies: &[(FlowId, Tally)]) -> Vec<SingleRow> {
     if networks.is_empty() {
         return Vec::new();
     }
-    let end = |(flow, tally): (&FlowId, &Tally)| {
+    let end = |(flow, tally): &(FlowId, Tally)| {
         let (end, side, meter) = match (networks.is_inside(&flow.client), networks.is_inside(&flow.server)) {
             (true, false) => (flow.client, Side::Client, tally.meter),
             (false, true) => (flow.server, Side::Server, tally.meter.swapped()),
