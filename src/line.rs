@@ -1,6 +1,7 @@
 //! The packet line: what happens to a frame, from the device that it came from to the device that it leaves by.
 
 mod arrive;
+mod beside;
 mod handover;
 mod observe;
 mod tapped;
@@ -16,11 +17,11 @@ use portlane_shaper::{Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, 
 use portlane_stats::histogram::{Histograms, LaneHistogram};
 
 use crate::capture::Tap;
-use crate::meters::Meter;
 
 pub mod change;
 pub mod places;
 
+use beside::Beside;
 pub use handover::Neighbours;
 use observe::Observed;
 use places::Places;
@@ -98,8 +99,8 @@ pub struct Line<D> {
     owners: Vec<Owner>,
     /// Frames that go straight through; empty between turns.
     leaving: Vec<Frame>,
-    /// Counts by prefixes, if anything is to be counted.
-    pub(crate) meter: Option<Meter>,
+    /// Who wants to know of packets, if somebody does.
+    beside: Option<Box<Beside>>,
     /// By [`Line::histogram`]: packets that had gone straight through when sojourn times were forgotten.
     forgotten: Vec<u64>,
 }
@@ -135,7 +136,7 @@ impl<D: Device> Line<D> {
             batch: Vec::with_capacity(BATCH),
             owners: Vec::with_capacity(BATCH),
             leaving: Vec::with_capacity(BATCH),
-            meter: None,
+            beside: None,
             forgotten: vec![0; lanes],
         }
     }
@@ -167,8 +168,8 @@ impl<D: Device> Line<D> {
             let received = self.receive(port);
             watch.passed(Stage::Receive);
             self.classify(port, now);
-            if self.meter.is_some() {
-                self.meter();
+            if self.beside.is_some() {
+                self.look_beside(port, now);
             }
             watch.passed(Stage::Classify);
             moved += self.batch.len();
@@ -245,14 +246,6 @@ impl<D: Device> Line<D> {
             }
             Ok(found)
         }));
-    }
-
-    /// Counts the packets of the batch for meters.
-    #[inline(never)]
-    fn meter(&mut self) {
-        if let Some(meter) = &mut self.meter {
-            meter.count(&self.pool, &self.batch, &self.owners);
-        }
     }
 
     /// A packet leaves; false if the device's ring is full, and the packet goes back.

@@ -121,7 +121,8 @@ impl Live {
     pub fn meter(&mut self, meters: &Arc<Meters>) {
         let plan = Arc::clone(&self.scheme.plan);
         for worker in self.all_mut() {
-            worker.line.meter = Some(Meter::new(Arc::clone(meters), &plan, &worker.line.places));
+            let meter = Meter::new(Arc::clone(meters), &plan, &worker.line.places);
+            worker.line.count_by(meter);
         }
     }
 

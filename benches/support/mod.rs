@@ -4,6 +4,7 @@ mod capture;
 mod change;
 mod classify;
 mod codel;
+mod heads;
 mod histogram;
 mod line;
 mod meters;
@@ -42,7 +43,7 @@ fn one_by_one<T: 'static>(over: Vec<T>, mut each: impl FnMut(&T) + 'static) -> B
 type Make = fn() -> Box<dyn Element>;
 
 /// All elements by name.
-pub(crate) const ELEMENTS: [(&str, Make); 29] = [
+pub(crate) const ELEMENTS: [(&str, Make); 30] = [
     ("parse/ipv4", classify::parse_ipv4),
     ("parse/vlan", classify::parse_vlan),
     ("parse/ipv6", classify::parse_ipv6),
@@ -69,6 +70,7 @@ pub(crate) const ELEMENTS: [(&str, Make); 29] = [
     ("turn/overload", line::overload),
     ("turn/device", line::device),
     ("turn/metered", meters::turn),
+    ("turn/observed", heads::turn),
     ("meters/find", meters::find_ipv4),
     ("reading/container", line::reading),
     ("change/container", change::one_of_many),

@@ -91,12 +91,15 @@ impl Packet {
     ///
     /// Those of [`parse`](crate::parse()).
     pub fn read(link: Link, frame: &[u8], wire_len: u32) -> Result<Option<Self>, Malformed> {
-        let headers = parse(link, frame, wire_len)?;
-        if headers.addresses.is_none() {
-            return Ok(None);
-        }
+        Ok(Self::of(&parse(link, frame, wire_len)?, frame, wire_len))
+    }
+
+    /// The packet of a frame whose headers have been read; `None` as of [`read`](Self::read).
+    #[must_use]
+    pub fn of(headers: &Headers, frame: &[u8], wire_len: u32) -> Option<Self> {
+        headers.addresses?;
         let packet = Layer::frame(frame, wire_len).after(headers.network_offset);
-        Ok(Self::v4(packet, &headers).or_else(|| Self::v6(packet, &headers)))
+        Self::v4(packet, headers).or_else(|| Self::v6(packet, headers))
     }
 
     fn v4(packet: Layer<'_>, headers: &Headers) -> Option<Self> {

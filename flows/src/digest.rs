@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
-use portlane_classify::{Link, Malformed, Packet, Ports};
+use portlane_classify::{Headers, Link, Malformed, Packet, Ports, parse};
 
 use crate::application::Message;
 use crate::tags::Cast;
@@ -163,11 +163,26 @@ impl Digest {
     ///
     /// Headers that contradict themselves in another way.
     pub fn read(link: Link, frame: &[u8], wire_len: u32, time_ns: u64) -> Result<Option<Self>, Malformed> {
-        let packet = match Packet::read(link, frame, wire_len) {
-            Err(Malformed::Ipv4TotalLength | Malformed::Ipv6PayloadLength) => Packet::read(link, frame, u32::MAX),
-            other => other,
+        Self::read_with_headers(link, frame, wire_len, time_ns).map(|read| read.map(|(digest, _)| digest))
+    }
+
+    /// The same, with all that its headers say: for who has to find the owners of its ends.
+    ///
+    /// # Errors
+    ///
+    /// As of [`read`](Self::read).
+    pub fn read_with_headers(
+        link: Link,
+        frame: &[u8],
+        wire_len: u32,
+        time_ns: u64,
+    ) -> Result<Option<(Self, Headers)>, Malformed> {
+        let (headers, wire) = match parse(link, frame, wire_len) {
+            Err(Malformed::Ipv4TotalLength | Malformed::Ipv6PayloadLength) => (parse(link, frame, u32::MAX)?, u32::MAX),
+            other => (other?, wire_len),
         };
-        Ok(packet?.map(|packet| Self::of(link, &packet, frame, wire_len, time_ns)))
+        let packet = Packet::of(&headers, frame, wire);
+        Ok(packet.map(|packet| (Self::of(link, &packet, frame, wire_len, time_ns), headers)))
     }
 
     /// The same packet, with the owners of its ends.

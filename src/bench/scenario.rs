@@ -13,6 +13,7 @@ use super::traffic::Traffic;
 use super::{MAX_CONTAINERS, Options};
 use crate::build;
 use crate::failure::Failure;
+use crate::flows::heads;
 use crate::line::{BATCH, Line, Port, Watch};
 use crate::meters::{Meter, Meters};
 
@@ -83,7 +84,19 @@ impl Scenario {
     pub fn metered(options: &Options, meters: &Arc<Meters>) -> Result<Self, Failure> {
         let mut scenario = Self::new(options)?;
         let plan = plan(options.containers, &scenario.setup)?;
-        scenario.line.meter = Some(Meter::new(Arc::clone(meters), &plan, &scenario.line.places));
+        let meter = Meter::new(Arc::clone(meters), &plan, &scenario.line.places);
+        scenario.line.count_by(meter);
+        Ok(scenario)
+    }
+
+    /// The same as [`new`](Self::new), the beginnings of whose frames are shown to who observes flows.
+    ///
+    /// # Errors
+    ///
+    /// As of [`new`](Self::new).
+    pub fn observed(options: &Options, heads: heads::Sender) -> Result<Self, Failure> {
+        let mut scenario = Self::new(options)?;
+        scenario.line.show_heads(heads);
         Ok(scenario)
     }
 

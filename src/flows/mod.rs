@@ -3,6 +3,9 @@
 //! [`portlane_flows`] computes them; here is where its digests come from, and where its rows go.
 
 mod columns;
+pub mod heads;
+mod names;
+pub mod observation;
 mod owners;
 mod parquet;
 mod store;
@@ -41,13 +44,13 @@ pub fn replay<R: Read>(
     let config = Config { capacity: CAPACITY, tags: true, ..Config::default() };
     let rows = Rows::new(CAPACITY, &config.timeouts).with(Arc::clone(&plan.inventory));
     let mut flows = Flows { table: Table::new(config, KEY), rows };
-    let mut owners = Owners::new(plan, arriving, KEY);
+    let mut owners = Owners::new(Arc::clone(&plan.owners), plan.host_addresses.clone(), KEY);
     // Where the capture is damaged is for who replays its packets to say.
     while let Ok(Some(packet)) = reader.next() {
         let Some(link) = Link::from_linktype(packet.link.0) else { continue };
-        let read = Digest::read(link, packet.data, packet.original_len, packet.time_ns);
-        let Ok(Some(digest)) = read else { continue };
-        let (source, destination) = owners.of(link, packet.data, packet.original_len, packet.time_ns);
+        let read = Digest::read_with_headers(link, packet.data, packet.original_len, packet.time_ns);
+        let Ok(Some((digest, headers))) = read else { continue };
+        let (source, destination) = owners.of(&headers, arriving, packet.time_ns);
         flows.packet(&digest.owned_by(source, destination), &mut |batch| store.take(&batch))?;
     }
     let missing = flows.finish(&mut |batch| store.take(&batch))?;

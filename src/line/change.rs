@@ -75,9 +75,7 @@ impl<D: Device> Line<D> {
             None => self.places.unmatched.0,
         });
         self.classifier.replace(owners, &new.host_addresses);
-        if let Some(meter) = &mut self.meter {
-            meter.follow(new, &self.places);
-        }
+        self.follow_beside(new);
         change
     }
 

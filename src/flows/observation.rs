@@ -1,0 +1,181 @@
+//! Flows as they are observed while they pass: from the beginnings of frames to rows.
+
+use std::sync::Arc;
+
+use portlane_classify::Arriving;
+use portlane_flows::{Batch, Config, Counters, Digest, Record, Rows, Sink as _, Table, Volume};
+
+use super::heads::{Head, Receiver, Taken};
+use super::names::{List, Names};
+use super::owners::Owners;
+use crate::config::Plan;
+
+/// Digests that are made before the flows of all of them are looked for.
+const DIGESTS: usize = 256;
+
+/// How long what one worker shows waits for what others do, in nanoseconds, so that all is seen in the order of its time. A worker
+/// shows what has arrived at once, but may be taken off its core between asking for the time and that.
+const PATIENCE_NS: u64 = 1_000_000;
+
+/// What was seen, and what was not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// What became of packets of flows.
+    pub counters: Counters,
+    /// Packets that workers found no room for.
+    pub lost: Volume,
+    /// Packets between two containers that came from the network: they had passed before, on their way there.
+    pub repeated: u64,
+    /// Frames that are not IP, or cannot be.
+    pub others: u64,
+    /// Packets that are missing in rows, for want of room.
+    pub left_out: Volume,
+    /// Flows that live.
+    pub live: usize,
+}
+
+/// Reads what workers show, follows flows, and adds up what they did.
+#[derive(Debug)]
+pub struct Observation {
+    receivers: Vec<Receiver>,
+    owners: Owners,
+    names: Names,
+    table: Table,
+    rows: Rows,
+    digests: Vec<Digest>,
+    taken: Taken,
+    repeated: u64,
+    others: u64,
+}
+
+impl Observation {
+    /// Of what these receivers get, with as many flows at a time, whose owners are those of `plan`. `key` is for hashing, secret where strangers
+    /// send packets.
+    #[must_use]
+    pub fn new(receivers: Vec<Receiver>, plan: &Plan, flows: usize, key: [u64; 2], now_ns: u64) -> Self {
+        let config = Config { capacity: flows, ..Config::default() };
+        let mut names = Names::default();
+        let table = Arc::new(names.follow(plan, now_ns));
+        Self {
+            receivers,
+            owners: Owners::new(table, plan.host_addresses.clone(), key),
+            names,
+            table: Table::new(config, key),
+            rows: Rows::new(flows, &config.timeouts),
+            digests: Vec::with_capacity(DIGESTS),
+            taken: Taken::default(),
+            repeated: 0,
+            others: 0,
+        }
+    }
+
+    /// Another plan is followed.
+    pub fn follow(&mut self, plan: &Plan, now_ns: u64) {
+        let table = Arc::new(self.names.follow(plan, now_ns));
+        self.owners.replace(table, plan.host_addresses.clone());
+    }
+
+    /// The names of owners, by their numbers.
+    pub(super) fn names(&self) -> List {
+        self.names.list()
+    }
+
+    /// Looks at all that has arrived, and lets time pass: gives out rows of seconds and minutes that are over. Returns how many frames
+    /// there were.
+    pub fn look(&mut self, now_ns: u64, out: &mut impl FnMut(Batch)) -> usize {
+        let until_ns = if self.receivers.len() == 1 { u64::MAX } else { now_ns.saturating_sub(PATIENCE_NS) };
+        let mut looked = 0;
+        while let Some((receiver, oldest_ns)) = self.oldest().filter(|&(_, oldest_ns)| oldest_ns <= until_ns) {
+            looked += self.take(receiver, oldest_ns, out);
+        }
+        self.count(out);
+        self.table.advance(now_ns.min(until_ns), &mut |record: &Record| self.rows.record(record));
+        self.rows.close_before(self.table.window(), out);
+        looked
+    }
+
+    /// Looks at all that has arrived, and ends all flows.
+    #[must_use]
+    pub fn finish(mut self, now_ns: u64, out: &mut impl FnMut(Batch)) -> Seen {
+        self.look(now_ns.saturating_add(2 * PATIENCE_NS), out);
+        let seen = self.seen();
+        let Self { table, mut rows, .. } = self;
+        table.finish(&mut |record: &Record| rows.record(record));
+        rows.finish(out);
+        seen
+    }
+
+    /// What was seen so far.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        let lost = self.receivers.iter().map(Receiver::lost).fold(Volume::default(), |sum, lost| Volume {
+            packets: sum.packets + lost.packets,
+            bytes: sum.bytes + lost.bytes,
+        });
+        Seen {
+            counters: self.table.counters(),
+            lost,
+            repeated: self.repeated,
+            others: self.others,
+            left_out: self.rows.refused(),
+            live: self.table.len(),
+        }
+    }
+
+    /// Who has the oldest frame.
+    fn oldest(&mut self) -> Option<(usize, u64)> {
+        let times = self.receivers.iter_mut().enumerate().filter_map(|(at, one)| Some((at, one.oldest_ns()?)));
+        times.min_by_key(|&(_, oldest_ns)| oldest_ns)
+    }
+
+    /// Takes a worker's frames of one time.
+    fn take(&mut self, receiver: usize, of_ns: u64, out: &mut impl FnMut(Batch)) -> usize {
+        let mut taken = 0;
+        while let Some(head) = self.receivers[receiver].take(of_ns, &mut self.taken) {
+            taken += 1;
+            match digest(&head, &mut self.owners) {
+                Some(Read::First(digest)) => self.digests.push(digest),
+                Some(Read::Repeated) => self.repeated += 1,
+                None => self.others += 1,
+            }
+            if self.digests.len() == DIGESTS {
+                self.count(out);
+            }
+        }
+        self.receivers[receiver].release();
+        taken
+    }
+
+    /// Counts the packets whose digests have been made.
+    fn count(&mut self, out: &mut impl FnMut(Batch)) {
+        let Self { table, rows, digests, .. } = self;
+        let window = table.window();
+        table.packets(digests, &mut |record: &Record| rows.record(record));
+        digests.clear();
+        if table.window() != window {
+            rows.close_before(table.window(), out);
+        }
+    }
+}
+
+/// A packet.
+enum Read {
+    First(Digest),
+    /// It has passed before.
+    Repeated,
+}
+
+/// What is kept of a frame, if it is IP.
+fn digest(head: &Head<'_>, owners: &mut Owners) -> Option<Read> {
+    let read = Digest::read_with_headers(head.link?, head.bytes, head.wire_len, head.time_ns);
+    let (digest, headers) = read.ok().flatten()?;
+    let arriving = if owners.knows_the_host() { Arriving::Either } else { head.arriving };
+    let (source, destination) = owners.of(&headers, arriving, head.time_ns);
+    if head.arriving == Arriving::Ingress && source.is_some() && destination.is_some() {
+        return Some(Read::Repeated);
+    }
+    Some(Read::First(digest.owned_by(source, destination)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Rows of what workers show, in virtual time.
+
+use etherparse::PacketBuilder;
+use portlane_flows::{Grain, Observation as Seen_from, SingleRow};
+use portlane_rings::{Layout, Pool};
+use portlane_shaper::Nanos;
+
+use super::*;
+use crate::config;
+use crate::flows::heads::{Sender, way};
+
+const SECOND: u64 = 1_000_000_000;
+const MS: u64 = 1_000_000;
+
+const CLIENT: [u8; 4] = [192, 0, 2, 9];
+const HOST: [u8; 4] = [10, 0, 0, 1];
+
+fn plan(head: &str, names: &[&str]) -> Plan {
+    let container =
+        |(port, name): (usize, &&str)| format!("[[container]]\nid = \"{name}\"\nports = [\"{}\"]\n", 80 + port);
+    let containers: String = names.iter().enumerate().map(container).collect();
+    config::parse(&format!("{head}{containers}"), "test").unwrap()
+}
+
+fn udp(from: ([u8; 4], u16), to: ([u8; 4], u16)) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let ip = PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4(from.0, to.0, 64);
+    ip.udp(from.1, to.1).write(&mut frame, b"12345678").unwrap();
+    frame
+}
+
+fn tcp(from: ([u8; 4], u16), to: ([u8; 4], u16), (seq, ack): (u32, Option<u32>), syn: bool) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let tcp = PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4(from.0, to.0, 64).tcp(from.1, to.1, seq, 512);
+    let tcp = if syn { tcp.syn() } else { tcp };
+    let tcp = if let Some(ack) = ack { tcp.ack(ack) } else { tcp };
+    tcp.write(&mut frame, &[]).unwrap();
+    frame
+}
+
+fn show(sender: &mut Sender, frame: &[u8], arriving: Arriving, now_ns: u64) {
+    let mut pool = Pool::new(Layout { frames: 4, frame_size: 2_112 }).unwrap();
+    let mut written = pool.take().unwrap();
+    pool.write(&mut written, frame).unwrap();
+    sender.show(&pool, std::slice::from_ref(&written), arriving, Nanos(now_ns));
+    pool.put(written);
+}
+
+fn seconds(batches: &[Batch]) -> Vec<&Batch> {
+    batches.iter().filter(|batch| batch.grain == Grain::Second).collect()
+}
+
+#[test]
+fn handshakes_seen_by_two_workers_are_measured() {
+    let plan = plan("", &["web"]);
+    let ((mut inner, one), (mut outer, two)) = (way(64), way(64));
+    let mut observation = Observation::new(vec![one, two], &plan, 100, [0, 0], 0);
+    let (client, server) = ((CLIENT, 45_000), (HOST, 80));
+    // The answer is shown before the question, by another worker.
+    show(&mut outer, &tcp(server, client, (500, Some(101)), true), Arriving::Egress, SECOND + 5 * MS);
+    let mut batches = Vec::new();
+    let mut look = |observation: &mut Observation, now_ns| observation.look(now_ns, &mut |batch| batches.push(batch));
+    assert_eq!(look(&mut observation, SECOND + 5 * MS), 0, "what others saw before may be on its way");
+    show(&mut inner, &tcp(client, server, (100, None), true), Arriving::Ingress, SECOND);
+    show(&mut inner, &tcp(client, server, (101, Some(501)), false), Arriving::Ingress, SECOND + 12 * MS);
+    assert_eq!(look(&mut observation, SECOND + 7 * MS), 2);
+    assert_eq!(look(&mut observation, SECOND + 20 * MS), 1);
+    look(&mut observation, 4 * SECOND);
+    let rows = seconds(&batches);
+    let [Batch { start: 1, flow_edge_port, .. }] = rows[..] else { panic!("{rows:?}") };
+    let [row] = &flow_edge_port[..] else { panic!("{flow_edge_port:?}") };
+    assert_eq!((row.meter.rtt_server.max_us(), row.meter.rtt_client.max_us(), row.meter.rtt.count), (5_000, 7_000, 1));
+    assert_eq!(row.flow.server.owner, Some(0));
+    assert_eq!(observation.seen().live, 1);
+}
+
+#[test]
+fn neighbours_are_counted_where_they_send() {
+    let plan = plan("[host]\naddresses = [\"10.0.0.1\"]\n", &["web", "mail"]);
+    let (mut sender, receiver) = way(64);
+    let mut observation = Observation::new(vec![receiver], &plan, 100, [0, 0], 0);
+    let (web, mail) = ((HOST, 80), (HOST, 81));
+    for arriving in [Arriving::Egress, Arriving::Ingress] {
+        show(&mut sender, &udp(web, mail), arriving, SECOND);
+    }
+    // Not of the host, though of a port that a container owns.
+    show(&mut sender, &udp((CLIENT, 81), web), Arriving::Ingress, SECOND);
+    let mut batches = Vec::new();
+    let seen = observation.look(3 * SECOND, &mut |batch| batches.push(batch));
+    assert_eq!((seen, observation.seen().repeated), (3, 1));
+    let rows = seconds(&batches);
+    let observed: Vec<_> = rows[0].flow_edge.iter().map(|row| (row.observation, row.meter.packet.sum())).collect();
+    assert_eq!(observed, [(Seen_from::Local, 1), (Seen_from::Server, 1)]);
+}
+
+#[test]
+fn owners_are_the_same_after_a_reload() {
+    let (mut sender, receiver) = way(64);
+    let mut observation = Observation::new(vec![receiver], &plan("", &["web", "mail"]), 100, [0, 0], 0);
+    let mut batches = Vec::new();
+    let from_client = |port| udp((CLIENT, 45_000), (HOST, port));
+    show(&mut sender, &from_client(80), Arriving::Ingress, SECOND);
+    show(&mut sender, &from_client(81), Arriving::Ingress, SECOND);
+    observation.look(SECOND, &mut |batch| batches.push(batch));
+    // The ports change owners, and there is another one.
+    observation.follow(&plan("", &["mail", "db", "web"]), SECOND);
+    (80..=82).for_each(|port| show(&mut sender, &from_client(port), Arriving::Ingress, SECOND));
+    observation.look(3 * SECOND, &mut |batch| batches.push(batch));
+    let names = observation.names();
+    let of = |row: &SingleRow| (names[row.end.owner.unwrap() as usize].to_string(), row.meter.packet.sum());
+    let mut rows: Vec<_> = seconds(&batches)[0].flow.iter().map(of).collect();
+    rows.sort();
+    assert_eq!(rows, [("db".to_owned(), 1), ("mail".to_owned(), 2), ("web".to_owned(), 2)]);
+}
+
+#[test]
+fn time_passes_in_silence() {
+    let (mut sender, receiver) = way(64);
+    let mut observation = Observation::new(vec![receiver], &plan("", &["web"]), 100, [0, 0], 0);
+    show(&mut sender, &udp((CLIENT, 45_000), (HOST, 80)), Arriving::Ingress, SECOND);
+    show(&mut sender, &[0xff; 60], Arriving::Ingress, SECOND);
+    let mut batches = Vec::new();
+    for second in 1..=70 {
+        observation.look(second * SECOND, &mut |batch| batches.push(batch));
+    }
+    let starts: Vec<_> = batches.iter().map(|batch| (batch.grain, batch.start)).collect();
+    assert_eq!(starts, [(Grain::Second, 1), (Grain::Second, 6), (Grain::Minute, 0)], "it ends after five seconds");
+    let seen = observation.finish(70 * SECOND, &mut |batch| panic!("{batch:?}"));
+    assert_eq!((seen.others, seen.live, seen.counters.counted.packets), (1, 0, 1));
+}
