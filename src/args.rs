@@ -15,7 +15,8 @@ use portlane_stats::render::Format;
 use crate::bench::Load;
 use crate::capture::Request;
 use crate::commands::import_mesos::ImportMesos;
-use crate::config::DEFAULT_SOCKET;
+use crate::config::{Age, DEFAULT_SOCKET};
+use crate::flows::By;
 
 /// Gives every container on a shared NIC its own lane.
 ///
@@ -92,6 +93,12 @@ pub enum Command {
     Check(Check),
     /// Ask a running portlane for its numbers
     Stats(Stats),
+    /// Show how flows fare: of a running portlane's last minutes, or of a store
+    ///
+    /// Those with the most bytes, added up by container, by port that containers serve, or by pair of client and server. Times are means.
+    /// Live: of the last five minutes, if [flows] has them observed. With --store: of all minutes that are kept there, by [flows]
+    /// store or by `replay --flows`. See docs/flows.md.
+    Flows(Flows),
     /// Capture frames of a running portlane as pcapng, with what became of each
     ///
     /// AF_XDP hides frames from tcpdump. This shows them as they leave, or are dropped: each with the interface that it left by
@@ -455,6 +462,29 @@ pub struct Keys {
     /// Any key of [[container]] as the configuration has it: --key 'queue = { kind = "codel" }'
     #[arg(long = "key", value_name = "TOML")]
     pub keys: Vec<String>,
+}
+
+/// Arguments of `flows`.
+#[derive(Debug, Args)]
+pub struct Flows {
+    /// What figures are added up by
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    pub by: By,
+    /// How many rows
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub top: usize,
+    /// Of the last so many seconds, minutes or hours, as in 90s, 5m or 2h
+    #[arg(long, value_name = "TIME")]
+    pub last: Option<Age>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The folder of a store instead
+    #[arg(long, value_name = "DIR", conflicts_with = "socket")]
+    pub store: Option<PathBuf>,
+    /// The control socket of the running portlane
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
 }
 
 /// A running portlane.

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Checksums, Idle, Plan, Running};
 use crate::control::questions::{Inbox, Question, Reload, Reloaded, Request};
 use crate::failure::Failure;
+use crate::flows::heads;
 use crate::line::{Line, Port};
 use crate::meters::{Meter, Meters};
 use crate::report::Context;
@@ -37,7 +38,7 @@ mod rest;
 mod worker;
 
 pub use attach::owners;
-pub use cores::keep_off;
+pub use cores::{keep_off, one as core};
 
 use attach::{Attached, Station, Steered, attach};
 use bell::Bell;
@@ -124,6 +125,28 @@ impl Live {
             let meter = Meter::new(Arc::clone(meters), &plan, &worker.line.places);
             worker.line.count_by(meter);
         }
+    }
+
+    /// Has all workers show the beginnings of frames, each in so many slots: for who observes flows.
+    pub fn observe(&mut self, slots: u32) -> Vec<heads::Receiver> {
+        let show = |worker: &mut Worker| {
+            let (sender, receiver) = heads::way(slots);
+            worker.line.show_heads(sender);
+            receiver
+        };
+        self.all_mut().map(show).collect()
+    }
+
+    /// That of workers.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The plan, to be kept.
+    #[must_use]
+    pub fn shared_plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.scheme.plan)
     }
 
     /// What the kernel chooses by, once, if it chooses: for who reloads.
@@ -327,6 +350,7 @@ fn prefer_busy_poll(device: &mut Socket) -> Result<(), Failure> {
 }
 
 /// A key that senders cannot know, so that they cannot choose what collides.
-fn secret_key() -> [u64; 2] {
+#[must_use]
+pub fn secret_key() -> [u64; 2] {
     [0_u8, 1].map(|half| RandomState::new().hash_one(half))
 }

@@ -25,6 +25,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Stats(arguments) => commands::stats::run(arguments),
         Command::Capture(arguments) => commands::capture::run(arguments),
         Command::Container(command) => commands::container::run(command),
+        Command::Flows(arguments) => commands::flows::flows(arguments),
         Command::MeterLabelCreate(command) => commands::meters::create_label(command),
         Command::MeterLabelList(target) => commands::meters::list_labels(target),
         Command::MeterLabelShow(command) => commands::meters::show_label(command),

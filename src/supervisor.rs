@@ -24,6 +24,7 @@ use crate::config::Plan;
 use crate::containers::{Draft, Order, Orders, Refusal, Registry, Wanted};
 use crate::control::questions::{Beats, Pulse, Reload, Reloaded, Request, Requests};
 use crate::failure::{self, Failure};
+use crate::flows::Observed;
 use crate::line::change::Change;
 use crate::live;
 use crate::meters::Meters;
@@ -74,6 +75,8 @@ pub struct Charge {
     pub netstat: Latest,
     /// What is counted by prefixes.
     pub meters: Arc<Meters>,
+    /// What observes flows, if they are observed.
+    pub observed: Option<Arc<Observed>>,
     /// Changes that are wanted: the bell is `hangups`.
     pub orders: mpsc::Receiver<Order>,
     /// Ends the run.
@@ -357,8 +360,11 @@ impl Shift {
     fn follow(&self, plan: Arc<Plan>) -> Result<Reloaded, Failure> {
         let (answer, answered) = oneshot::channel();
         let silent = || Failure::failed("the worker does not answer");
-        self.charge.requests.send(Request::Reload(Box::new(Reload { plan, answer }))).map_err(|_| silent())?;
-        answered.blocking_recv().map_err(|_| silent())?.map_err(Failure::refused)
+        let reload = Reload { plan: Arc::clone(&plan), answer };
+        self.charge.requests.send(Request::Reload(Box::new(reload))).map_err(|_| silent())?;
+        let reloaded = answered.blocking_recv().map_err(|_| silent())?.map_err(Failure::refused)?;
+        self.charge.observed.iter().for_each(|observed| observed.follow(Arc::clone(&plan)));
+        Ok(reloaded)
     }
 }
 

@@ -67,19 +67,6 @@ fn every_message_names_the_file_and_is_one_error() {
 }
 
 #[test]
-fn every_table_of_a_later_version_is_refused_by_its_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("later.toml");
-    let table = "[flows]";
-    fs::write(&config, format!("{WEB}{table}\n")).unwrap();
-    let Output { status, stderr, .. } = check(&config);
-    let stderr = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(2), "{table}");
-    let message = format!("error: {table} is not in this version of portlane: leave it out\n");
-    assert!(stderr.starts_with(&message), "{stderr}");
-}
-
-#[test]
 fn good_configurations_are_explained() {
     for config in configs("examples") {
         let Output { status, stdout, stderr } = check(&config);
@@ -91,7 +78,7 @@ fn good_configurations_are_explained() {
 
 #[test]
 fn explanations_show_every_value_as_it_was_understood() {
-    for name in ["three", "tbf", "link", "tree", "nic", "attached", "workers", "meters", "inventory"] {
+    for name in ["three", "tbf", "link", "tree", "nic", "attached", "workers", "meters", "inventory", "flows"] {
         let explained =
             String::from_utf8(check(&Path::new("examples").join(name).with_extension("toml")).stdout).unwrap();
         let expected = Path::new("tests/expected").join(name).with_extension("txt");

@@ -166,6 +166,11 @@ impl Rows {
         Self { inventory, ..self }
     }
 
+    /// From now on rows are of what this inventory names.
+    pub fn follow(&mut self, inventory: Arc<Inventory>) {
+        self.inventory = inventory;
+    }
+
     /// Gives out all rows of times that end before `second`, in the order of time: [`Table::window`](crate::Table::window) says
     /// up to where all has been told.
     pub fn close_before(&mut self, second: u64, out: &mut impl FnMut(Batch)) {

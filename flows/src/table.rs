@@ -173,6 +173,13 @@ impl Table {
         }
     }
 
+    /// Tells of everything that was counted, and forgets flows that live: of their ends nothing is told.
+    pub fn leave(mut self, sink: &mut impl Sink) {
+        for index in self.flows.all() {
+            self.tell(index, 0, sink);
+        }
+    }
+
     /// The first second of which more may be told. Of those before it everything has been.
     #[must_use]
     pub fn window(&self) -> u64 {

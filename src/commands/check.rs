@@ -16,6 +16,7 @@ use crate::args::Check;
 use crate::build::shaper;
 use crate::config::{self, Added, Mode, Nic, Plan, Running};
 use crate::failure::Failure;
+use crate::flows::{Settings as FlowSettings, StoreSettings};
 use crate::meters::Settings;
 
 /// Runs the command.
@@ -57,6 +58,7 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     write_pool(out, &plan.added)?;
     write_meters(out, &plan.meters)?;
     write_inventory(out, &plan.inventory)?;
+    write_flows(out, plan.flows.as_deref())?;
     for warning in &plan.warnings {
         writeln!(out, "\nwarning: {warning}")?;
     }
@@ -130,6 +132,21 @@ fn write_inventory(out: &mut impl fmt::Write, inventory: &Inventory) -> fmt::Res
         )?;
     }
     Ok(())
+}
+
+/// How flows are observed, and where rows are kept.
+fn write_flows(out: &mut impl fmt::Write, flows: Option<&FlowSettings>) -> fmt::Result {
+    let Some(FlowSettings { core, max_flows, store }) = flows else { return Ok(()) };
+    let core = core.map_or_else(|| "any core but those of workers".to_owned(), |core| format!("core {core}"));
+    writeln!(out, "flows           observed on {core}, {max_flows} at a time")?;
+    let Some(StoreSettings { folder, every, age, limit }) = store else { return Ok(()) };
+    let age = age.map(|age| format!(" or {} s old", age.as_secs())).unwrap_or_default();
+    let (folder, every) = (folder.display(), every.as_secs());
+    writeln!(
+        out,
+        "  kept in {folder}, a file a table every {every} s, the oldest until there are {}{age}",
+        bytes(*limit)
+    )
 }
 
 /// The window of rates, with the memory that all lanes' take.

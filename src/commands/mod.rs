@@ -4,6 +4,7 @@ pub mod bench;
 pub mod capture;
 pub mod check;
 pub mod container;
+pub mod flows;
 pub mod import_mesos;
 pub mod meters;
 pub(crate) mod outputs;

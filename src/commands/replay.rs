@@ -53,7 +53,7 @@ pub fn run(arguments: &Replay) -> Result<(), Failure> {
     let plan = config::load(&arguments.config).map_err(Failure::refused)?;
     let reader = Reader::open(&arguments.input).map_err(Failure::refused)?;
     let mut pool = pool(&plan)?;
-    let flows = arguments.flows.as_deref().map(|folder| flows(arguments, folder, &plan)).transpose()?;
+    let flows = arguments.flows.as_deref().map(|folder| flows(arguments, folder)).transpose()?;
     let paths = [arguments.write.as_deref(), arguments.stats.as_deref(), arguments.hgrm.as_deref()];
     let [capture, stats, hgrm] = outputs::create(paths, &[&arguments.input, &arguments.config])?;
     let writer = capture.map(Writer::new).transpose().map_err(|cause| unwritable(arguments, &cause))?;
@@ -129,14 +129,14 @@ fn pool(plan: &Plan) -> Result<Pool, Failure> {
 }
 
 /// The capture once more, and where its flows go: they are of packets as they came, whatever became of them later.
-fn flows(arguments: &Replay, folder: &Path, plan: &Plan) -> Result<(Reader<File>, Store), Failure> {
+fn flows(arguments: &Replay, folder: &Path) -> Result<(Reader<File>, Store), Failure> {
     let input = &arguments.input;
     if !input.is_file() {
         let message = format!("{} is read once more for --flows: give it as a file", input.display());
         return Err(Failure::refused(message));
     }
     let reader = Reader::open(input).map_err(Failure::refused)?;
-    Ok((reader, Store::create(folder, plan)?))
+    Ok((reader, Store::create(folder)?))
 }
 
 fn read(line: &Replayed, plan: &Plan, started: Nanos, now: Nanos) -> Snapshot {

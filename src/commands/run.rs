@@ -11,9 +11,10 @@ use super::outputs;
 use crate::args::Run;
 use crate::attach::Attachments;
 use crate::containers::{Orders, Registry};
-use crate::control::server::Server;
+use crate::control::server::{Beside, Server};
 use crate::failure::{self, Failure};
-use crate::live::Live;
+use crate::flows::{Observed, Observer, SLOTS, Watched};
+use crate::live::{self, Live};
 use crate::meters::{Agent, Meters, Sinks};
 use crate::netstat::Latest;
 use crate::offloads::Offloads;
@@ -38,7 +39,9 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let (stop, (hangups, bell)) = (stop_on_signals()?, reload_on_hangup()?);
     let (ordered, orders) = Orders::new(bell);
     let netstat = Latest::default();
-    let (server, (requests, inbox)) = Server::start(&plan, Some(ordered), Some(Arc::clone(&meters)), netstat.clone())?;
+    let observed = plan.flows.as_ref().map(|_| Arc::new(Observed::default()));
+    let beside = Beside { meters: Some(Arc::clone(&meters)), netstat: netstat.clone(), observed: observed.clone() };
+    let (server, (requests, inbox)) = Server::start(&plan, Some(ordered), beside)?;
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
     let mut patience = Patience::begin();
     let mut attachments = Attachments::start(&plan, &mut || patience.ask())?;
@@ -65,12 +68,14 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
         registry,
         meters: Arc::clone(&meters),
         netstat,
+        observed: observed.clone(),
         orders,
         stop: stopped,
         cores: live.cores(),
     };
     server.keep_off(&live.cores());
     let supervisor = Supervisor::start(charge)?;
+    let observer = observer(&mut live, observed)?;
     let agent = Agent::start(&settings, meters, sinks, live.cores())?;
     privileges::give_up()?;
     for mode in live.modes() {
@@ -89,6 +94,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     drop(inbox);
     // Nothing is counted any more.
     drop(agent);
+    drop(observer);
     drop(server);
     let attachments = supervisor.end();
     let reported = live.snapshot().and_then(|end| outputs::print(&Format::Text.render(&end)));
@@ -96,6 +102,16 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     drop(live);
     drop(attachments);
     ended.and(reported)
+}
+
+/// Begins to observe flows, if that is wanted.
+fn observer(live: &mut Live, observed: Option<Arc<Observed>>) -> Result<Option<Observer>, Failure> {
+    let plan = live.shared_plan();
+    let (Some(settings), Some(flows)) = (&plan.flows, observed) else { return Ok(None) };
+    let receivers = live.observe(SLOTS);
+    let (clock, cores, key) = (live.clock(), live.cores(), live::secret_key());
+    let charge = Watched { receivers, plan: Arc::clone(&plan), key, clock, cores, flows };
+    Observer::start(settings, charge).map(Some)
 }
 
 /// The workers, by their cores.

@@ -12,9 +12,9 @@ use toml::Spanned;
 
 use super::bounded::{Core, Number};
 use super::error::Problem;
+use super::flows;
 use super::interfaces::{Containers, Queues};
 use super::inventory::{WrittenAcl, WrittenNetwork};
-use super::later;
 use super::meters;
 use super::mode::Mode;
 use super::node::{Direction, Queue};
@@ -54,8 +54,7 @@ pub(crate) struct File {
     pub(crate) control: Control,
     #[serde(default)]
     pub(crate) worker: List<Worker>,
-    #[expect(dead_code, reason = "refused")]
-    flows: Option<later::FlowsTable>,
+    pub(crate) flows: Option<flows::Written>,
     pub(crate) meters: Option<meters::Written>,
     #[serde(default)]
     pub(crate) network: List<WrittenNetwork>,

@@ -15,6 +15,7 @@ use super::added::{Added, added};
 use super::advice;
 use super::error::Problem;
 use super::file::{self, File};
+use super::flows;
 use super::groups::{Names, groups};
 use super::interfaces::{Nic, Wire, nic, wire};
 use super::inventory::inventory;
@@ -28,6 +29,7 @@ use super::rates::rates;
 use super::running::{Running, drain, io};
 use super::values::Text;
 use super::workers::{Worker, workers};
+use crate::flows::Settings as FlowSettings;
 use crate::meters::Settings;
 
 /// Where a running portlane listens for control, if the configuration does not say.
@@ -76,6 +78,8 @@ pub struct Plan {
     pub meters: Arc<Settings>,
     /// What flow metrics know of addresses.
     pub inventory: Arc<Inventory>,
+    /// How flows are observed, if they are.
+    pub flows: Option<Arc<FlowSettings>>,
     /// What is allowed but probably not meant.
     pub warnings: Vec<String>,
 }
@@ -191,6 +195,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
     };
     let nic = file.nic.map(|written| nic(written, wire.as_ref())).transpose()?;
     namespaces::check(&containers, containers.len(), nic.as_ref()).map_err(|wrong| wrong.at(&file.container.0))?;
+    let workers = workers(&file.worker.0, wire.as_ref(), nic.as_ref())?;
     Ok(Plan {
         mode: file.mode,
         link,
@@ -198,7 +203,8 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         unmatched: LaneParams { queue, ..LaneParams::default() },
         containers,
         owners: Arc::new(owners),
-        workers: workers(&file.worker.0, wire.as_ref(), nic.as_ref())?,
+        flows: flows::flows(file.flows, &workers)?.map(Arc::new),
+        workers,
         nic,
         wire,
         running,

@@ -11,6 +11,7 @@ use tokio::time::{self, Instant};
 
 use super::forms::Forms;
 use super::questions::{self, Question};
+use crate::flows::Observed;
 use crate::meters::Meters;
 use crate::netstat::Latest;
 
@@ -25,11 +26,13 @@ const WORKERS_SHARE: u32 = 50;
 
 /// What is told beside what workers count.
 #[derive(Debug, Default)]
-pub(super) struct Beside {
+pub struct Beside {
     /// By prefixes.
-    pub(super) meters: Option<Arc<Meters>>,
+    pub meters: Option<Arc<Meters>>,
     /// By the kernel, for containers.
-    pub(super) netstat: Latest,
+    pub netstat: Latest,
+    /// Of flows, if they are observed.
+    pub observed: Option<Arc<Observed>>,
 }
 
 /// A snapshot in all its forms; nothing if the worker did not answer.
@@ -126,6 +129,7 @@ impl Asker {
         self.estimators.observe(&mut snapshot);
         snapshot.meters = self.beside.meters.as_ref().map(|meters| meters.reports()).unwrap_or_default();
         snapshot.netstat = self.beside.netstat.get();
+        snapshot.flows = self.beside.observed.as_ref().map(|observed| observed.report());
         Some((Arc::new(Forms::new(snapshot)), spent))
     }
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 
 use super::answers::Answers;
+use super::flows;
 use super::forms::{Form, Forms};
 use super::handed::Handed;
 use super::meters;
@@ -108,7 +109,7 @@ fn silent() -> Problem {
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    let (path, known) = (uri.path(), [&PATHS[..], &[meters::PATH]].concat().join(", "));
+    let (path, known) = (uri.path(), [&PATHS[..], &[meters::PATH, flows::PATH]].concat().join(", "));
     Problem::new(StatusCode::NOT_FOUND, format!("there is no {path}; there are {known}"))
 }
 

@@ -20,6 +20,8 @@ mod connections;
 #[cfg(feature = "af-xdp")]
 mod endpoints;
 #[cfg(feature = "af-xdp")]
+mod flows;
+#[cfg(feature = "af-xdp")]
 mod forms;
 #[cfg(feature = "af-xdp")]
 mod handed;

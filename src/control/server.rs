@@ -1,7 +1,7 @@
 //! The answering side: a thread of its own, which asks the worker for a snapshot between two turns.
 
 use std::net::TcpListener;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -9,11 +9,13 @@ use axum::Router;
 use nix::unistd::{Pid, gettid};
 use tokio::sync::oneshot;
 
-use super::answers::{Answers, Beside};
+use super::answers::Answers;
+pub use super::answers::Beside;
 use super::captures::Captures;
 use super::changes;
 use super::connections;
 use super::endpoints::{Source, router};
+use super::flows;
 use super::meters;
 use super::questions::{self, Questions};
 use super::socket::ControlSocket;
@@ -21,8 +23,6 @@ use crate::config::Plan;
 use crate::containers::Orders;
 use crate::failure::{self, Failure};
 use crate::live;
-use crate::meters::Meters;
-use crate::netstat::Latest;
 use crate::privileges;
 
 /// Requests that may wait for the worker at a time: a question, a reload and a capture. One question is asked at a time: another waits
@@ -51,12 +51,7 @@ impl Server {
     /// # Errors
     ///
     /// Refused if the control socket or the HTTP address cannot be had; failed if there is no thread to be had, or it keeps privileges.
-    pub fn start(
-        plan: &Plan,
-        orders: Option<Orders>,
-        meters: Option<Arc<Meters>>,
-        netstat: Latest,
-    ) -> Result<(Self, Questions), Failure> {
+    pub fn start(plan: &Plan, orders: Option<Orders>, beside: Beside) -> Result<(Self, Questions), Failure> {
         let control = ControlSocket::listen(&plan.socket)?;
         let http = TcpListener::bind(plan.listen)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
@@ -78,13 +73,15 @@ impl Server {
                 return;
             }
             runtime.block_on(async {
-                let answers = Answers::start(asked.clone(), rates, Beside { meters: meters.clone(), netstat });
+                let (meters, observed) = (beside.meters.clone(), beside.observed.clone());
+                let answers = Answers::start(asked.clone(), rates, beside);
                 let captures = Captures::new(answers.clone(), asked, pulse.clone());
                 let anybodys = Source::new(answers.clone(), pulse.clone(), ANYBODYS_AGE);
                 let owners = Source::new(answers, pulse, Duration::ZERO);
                 let owners = router(owners).merge(captures.router()).merge(changes::router(orders));
                 let owners = owners.merge(meters::reading(meters.clone())).merge(meters::changing(meters.clone()));
-                let anybodys = router(anybodys).merge(meters::reading(meters));
+                let owners = owners.merge(flows::reading(observed.clone()));
+                let anybodys = router(anybodys).merge(meters::reading(meters)).merge(flows::reading(observed));
                 tokio::select! {
                     _ = stopped => {}
                     failed = serve((control, owners), (http, anybodys)) => failure::tell(format!("portlane: HTTP ended: {failed}")),

@@ -17,9 +17,8 @@ use crate::args::Demo;
 use crate::commands::outputs;
 use crate::commands::run::stop_on_signals;
 use crate::config::{self, Plan};
-use crate::control::server::Server;
+use crate::control::server::{Beside, Server};
 use crate::failure::Failure;
-use crate::netstat::Latest;
 use topology::Topology;
 
 /// What the demo configures.
@@ -42,7 +41,7 @@ pub fn run(arguments: &Demo) -> Result<(), Failure> {
     let plan = plan()?;
     let topology = Topology::of_wire(plan.containers.len()).map_err(|cause| cannot_build(&cause))?;
     if arguments.hold {
-        let (_server, questions) = Server::start(&plan, None, None, Latest::default())?;
+        let (_server, questions) = Server::start(&plan, None, Beside::default())?;
         let listen = plan.listen;
         outputs::print(&format!(
             "traffic flows until Ctrl-C; numbers on http://{listen}/stats.json, by `portlane stats`\n"

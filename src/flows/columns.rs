@@ -1,12 +1,14 @@
 //! What is in the columns of each table: tags first, then metrics, by the names of `FlowMetrics`.
 
-use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use portlane_flows::{
     AclRow, CloseType, Dialogue, EdgeRow, Endpoint, FlowId, Inventory, Meter, Observation, PacketEdgeRow, PacketRow,
     Pair, Place, Side, SingleRow, Tag, Timing, Traffic,
 };
+
+use super::names::List;
 
 /// The traffic of a virtual network: what all of this is, in `FlowMetrics`.
 const VIRTUAL_NETWORK: u8 = 3;
@@ -40,24 +42,24 @@ pub(super) trait Row {
     fn sample() -> Self;
 
     /// Tells of each cell. `ports` says whether the table has servers' ports.
-    fn cells(&self, start: u64, known: &Known<'_>, ports: bool, cells: &mut impl Cells);
+    fn cells(&self, start: u64, known: &Known, ports: bool, cells: &mut impl Cells);
 }
 
 /// What is known of ends besides what packets say.
-#[derive(Default)]
-pub(super) struct Known<'a> {
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
     /// The names of owners.
-    pub(super) names: Vec<&'a str>,
+    pub(super) names: List,
     /// Where addresses are.
-    pub(super) inventory: Cow<'a, Inventory>,
+    pub(super) inventory: Arc<Inventory>,
 }
 
 const NOWHERE: Endpoint = Endpoint { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0, owner: None };
 
 /// What a container is called; nothing for who is none.
-fn name<'a>(end: &Endpoint, names: &[&'a str]) -> &'a str {
+fn name<'a>(end: &Endpoint, names: &'a [Arc<str>]) -> &'a str {
     let position = end.owner.and_then(|owner| usize::try_from(owner).ok());
-    position.and_then(|position| names.get(position).copied()).unwrap_or_default()
+    position.and_then(|position| names.get(position)).map_or("", |name| name)
 }
 
 fn version(address: IpAddr) -> Cell<'static> {
@@ -80,7 +82,7 @@ impl Row for SingleRow {
         Self { side: Side::Client, end: NOWHERE, protocol: 0, flow_load: 0, meter: Meter::default() }
     }
 
-    fn cells(&self, start: u64, known: &Known<'_>, ports: bool, cells: &mut impl Cells) {
+    fn cells(&self, start: u64, known: &Known, ports: bool, cells: &mut impl Cells) {
         cells.cell("time", Cell::Time(start));
         cells.cell("ip", Cell::Address(self.end.address));
         cells.cell("ip_version", version(self.end.address));
@@ -102,7 +104,7 @@ impl Row for EdgeRow {
         Self { flow, observation: Observation::Client, flow_load: 0, meter: Meter::default() }
     }
 
-    fn cells(&self, start: u64, known: &Known<'_>, ports: bool, cells: &mut impl Cells) {
+    fn cells(&self, start: u64, known: &Known, ports: bool, cells: &mut impl Cells) {
         let FlowId { client, server, protocol } = &self.flow;
         cells.cell("time", Cell::Time(start));
         ends(client, server, known, cells);
@@ -121,7 +123,7 @@ impl Row for AclRow {
         Self { group: 0, traffic: Traffic::default() }
     }
 
-    fn cells(&self, start: u64, _: &Known<'_>, _: bool, cells: &mut impl Cells) {
+    fn cells(&self, start: u64, _: &Known, _: bool, cells: &mut impl Cells) {
         cells.cell("time", Cell::Time(start));
         cells.cell("acl_gid", Cell::Id(self.group.into()));
         cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
@@ -134,7 +136,7 @@ impl Row for PacketRow {
         Self { side: Side::Client, end: NOWHERE, tag: Tag::Syn, traffic: Traffic::default() }
     }
 
-    fn cells(&self, start: u64, known: &Known<'_>, _: bool, cells: &mut impl Cells) {
+    fn cells(&self, start: u64, known: &Known, _: bool, cells: &mut impl Cells) {
         cells.cell("time", Cell::Time(start));
         cells.cell("ip", Cell::Address(self.end.address));
         cells.cell("ip_version", version(self.end.address));
@@ -153,7 +155,7 @@ impl Row for PacketEdgeRow {
         Self { client: NOWHERE, server: NOWHERE, observation, tag, traffic: Traffic::default() }
     }
 
-    fn cells(&self, start: u64, known: &Known<'_>, _: bool, cells: &mut impl Cells) {
+    fn cells(&self, start: u64, known: &Known, _: bool, cells: &mut impl Cells) {
         cells.cell("time", Cell::Time(start));
         ends(&self.client, &self.server, known, cells);
         tag(self.tag, cells);
@@ -172,7 +174,7 @@ fn tag(tag: Tag, cells: &mut impl Cells) {
     cells.cell("tag_value", Cell::Text(tag.value()));
 }
 
-fn ends(client: &Endpoint, server: &Endpoint, known: &Known<'_>, cells: &mut impl Cells) {
+fn ends(client: &Endpoint, server: &Endpoint, known: &Known, cells: &mut impl Cells) {
     cells.cell("ip_0", Cell::Address(client.address));
     cells.cell("ip_1", Cell::Address(server.address));
     cells.cell("ip_version", version(client.address));

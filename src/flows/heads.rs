@@ -1,7 +1,7 @@
 //! The beginnings of frames, on their way from a worker to who observes flows.
 //!
 //! A worker copies what flow metrics are read from, and reads none of it: headers mostly, and of what may be a question or an
-//! answer of an application its first bytes. A frame takes one cache line of a ring, or several ([`Slot`]); what finds no room is
+//! answer of an application its first bytes. A frame takes one cache line of a ring, or several; what finds no room is
 //! counted, and nobody ever waits.
 
 use std::sync::Arc;
@@ -142,16 +142,17 @@ impl Sender {
     #[inline(never)]
     fn show_more(&mut self, bytes: &[u8], slot: impl Fn([u8; BYTES], u8, u8) -> Slot, side: u8) -> bool {
         let wanted = &bytes[..wanted::bytes(bytes).min(bytes.len())];
-        let slots = wanted.len().div_ceil(BYTES).max(1);
-        if (self.ring.room_for(slots as u32) as usize) < slots {
+        #[expect(clippy::cast_possible_truncation, reason = "9 at most")]
+        let slots = wanted.len().div_ceil(BYTES).max(1) as u32;
+        if self.ring.room_for(slots) < slots {
             return false;
         }
-        for number in 0..slots {
+        for number in 0..slots as usize {
             let part = wanted.get(number * BYTES..).unwrap_or_default();
             let part = &part[..part.len().min(BYTES)];
             let mut filled = [0; BYTES];
             filled[..part.len()].copy_from_slice(part);
-            let more = if number + 1 < slots { Slot::MORE } else { 0 };
+            let more = if number + 1 < slots as usize { Slot::MORE } else { 0 };
             #[expect(clippy::cast_possible_truncation, reason = "56 at most")]
             let len = part.len() as u8;
             // There is room for all.
@@ -239,7 +240,7 @@ impl Receiver {
             1 => Arriving::Egress,
             _ => Arriving::Either,
         };
-        let link = Link::from_linktype(first.link_type.into());
+        let link = Link::from_linktype(first.link_type);
         Some(Head { time_ns: of_ns, link, arriving, wire_len: first.wire_len, bytes })
     }
 

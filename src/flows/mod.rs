@@ -3,12 +3,21 @@
 //! [`portlane_flows`] computes them; here is where its digests come from, and where its rows go.
 
 mod columns;
+mod figures;
 pub mod heads;
 mod names;
 pub mod observation;
+#[cfg(feature = "af-xdp")]
+mod observer;
 mod owners;
 mod parquet;
+#[cfg(feature = "af-xdp")]
+mod recent;
+mod settings;
+#[cfg(feature = "af-xdp")]
+mod shared;
 mod store;
+mod stored;
 
 use std::io::Read;
 use std::sync::Arc;
@@ -19,8 +28,18 @@ use portlane_pcap::Reader;
 
 use crate::config::Plan;
 use crate::failure::{Failure, tell};
+use columns::Known;
+pub use figures::{By, Figures, Line, Of, Told};
+#[cfg(feature = "af-xdp")]
+pub use observer::{Observer, SLOTS, Watched};
 use owners::Owners;
+#[cfg(feature = "af-xdp")]
+pub use recent::LONGEST;
+pub use settings::{Settings, StoreSettings};
+#[cfg(feature = "af-xdp")]
+pub use shared::Flows as Observed;
 pub use store::Store;
+pub use stored::told as stored;
 
 /// Flows that live at a time, and pairs with ports in a second or minute: 240 MB of memory when there are as many.
 const CAPACITY: usize = 262_144;
@@ -45,15 +64,17 @@ pub fn replay<R: Read>(
     let rows = Rows::new(CAPACITY, &config.timeouts).with(Arc::clone(&plan.inventory));
     let mut flows = Flows { table: Table::new(config, KEY), rows };
     let mut owners = Owners::new(Arc::clone(&plan.owners), plan.host_addresses.clone(), KEY);
+    let names = plan.containers.iter().map(|container| container.id.as_str().into()).collect();
+    let known = Known { names, inventory: Arc::clone(&plan.inventory) };
     // Where the capture is damaged is for who replays its packets to say.
     while let Ok(Some(packet)) = reader.next() {
         let Some(link) = Link::from_linktype(packet.link.0) else { continue };
         let read = Digest::read_with_headers(link, packet.data, packet.original_len, packet.time_ns);
         let Ok(Some((digest, headers))) = read else { continue };
         let (source, destination) = owners.of(&headers, arriving, packet.time_ns);
-        flows.packet(&digest.owned_by(source, destination), &mut |batch| store.take(&batch))?;
+        flows.packet(&digest.owned_by(source, destination), &mut |batch| store.take(&batch, &known).map(drop))?;
     }
-    let missing = flows.finish(&mut |batch| store.take(&batch))?;
+    let missing = flows.finish(&mut |batch| store.take(&batch, &known).map(drop))?;
     complain(&missing);
     store.finish()
 }

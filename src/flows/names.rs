@@ -71,6 +71,7 @@ impl Names {
     }
 
     /// All names, by their numbers.
+    #[cfg(any(test, feature = "af-xdp"))]
     pub(super) fn list(&self) -> List {
         self.known.iter().map(|known| Arc::clone(&known.name)).collect()
     }
@@ -82,7 +83,8 @@ mod tests {
     use crate::config;
 
     fn plan(names: &[&str]) -> Plan {
-        let container = |(port, name): (usize, &&str)| format!("[[container]]\nid = \"{name}\"\nports = [\"{port}\"]\n");
+        let container =
+            |(port, name): (usize, &&str)| format!("[[container]]\nid = \"{name}\"\nports = [\"{port}\"]\n");
         config::parse(&names.iter().enumerate().map(|(at, name)| container((at + 1, name))).collect::<String>(), "test")
             .unwrap()
     }

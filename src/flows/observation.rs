@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use portlane_classify::Arriving;
-use portlane_flows::{Batch, Config, Counters, Digest, Record, Rows, Sink as _, Table, Volume};
+use portlane_flows::{Batch, Config, Counters, Digest, Inventory, Rows, Table, Volume};
 
+#[cfg(any(test, feature = "af-xdp"))]
+use super::columns::Known;
 use super::heads::{Head, Receiver, Taken};
-use super::names::{List, Names};
+use super::names::Names;
 use super::owners::Owners;
 use crate::config::Plan;
 
@@ -40,6 +42,7 @@ pub struct Observation {
     receivers: Vec<Receiver>,
     owners: Owners,
     names: Names,
+    inventory: Arc<Inventory>,
     table: Table,
     rows: Rows,
     digests: Vec<Digest>,
@@ -53,15 +56,16 @@ impl Observation {
     /// send packets.
     #[must_use]
     pub fn new(receivers: Vec<Receiver>, plan: &Plan, flows: usize, key: [u64; 2], now_ns: u64) -> Self {
-        let config = Config { capacity: flows, ..Config::default() };
+        let config = Config { capacity: flows, tags: true, ..Config::default() };
         let mut names = Names::default();
         let table = Arc::new(names.follow(plan, now_ns));
         Self {
             receivers,
             owners: Owners::new(table, plan.host_addresses.clone(), key),
             names,
+            inventory: Arc::clone(&plan.inventory),
             table: Table::new(config, key),
-            rows: Rows::new(flows, &config.timeouts),
+            rows: Rows::new(flows, &config.timeouts).with(Arc::clone(&plan.inventory)),
             digests: Vec::with_capacity(DIGESTS),
             taken: Taken::default(),
             repeated: 0,
@@ -73,11 +77,14 @@ impl Observation {
     pub fn follow(&mut self, plan: &Plan, now_ns: u64) {
         let table = Arc::new(self.names.follow(plan, now_ns));
         self.owners.replace(table, plan.host_addresses.clone());
+        self.inventory = Arc::clone(&plan.inventory);
+        self.rows.follow(Arc::clone(&plan.inventory));
     }
 
-    /// The names of owners, by their numbers.
-    pub(super) fn names(&self) -> List {
-        self.names.list()
+    #[cfg(any(test, feature = "af-xdp"))]
+    /// What is known of ends: owners by their numbers, and where addresses are.
+    pub(super) fn known(&self) -> Known {
+        Known { names: self.names.list(), inventory: Arc::clone(&self.inventory) }
     }
 
     /// Looks at all that has arrived, and lets time pass: gives out rows of seconds and minutes that are over. Returns how many frames
@@ -89,18 +96,18 @@ impl Observation {
             looked += self.take(receiver, oldest_ns, out);
         }
         self.count(out);
-        self.table.advance(now_ns.min(until_ns), &mut |record: &Record| self.rows.record(record));
+        self.table.advance(now_ns.min(until_ns), &mut self.rows);
         self.rows.close_before(self.table.window(), out);
         looked
     }
 
-    /// Looks at all that has arrived, and ends all flows.
+    /// Looks at all that has arrived, and gives out all rows. Nothing more is seen; flows that live are not ended by that.
     #[must_use]
-    pub fn finish(mut self, now_ns: u64, out: &mut impl FnMut(Batch)) -> Seen {
+    pub fn leave(mut self, now_ns: u64, out: &mut impl FnMut(Batch)) -> Seen {
         self.look(now_ns.saturating_add(2 * PATIENCE_NS), out);
         let seen = self.seen();
         let Self { table, mut rows, .. } = self;
-        table.finish(&mut |record: &Record| rows.record(record));
+        table.leave(&mut rows);
         rows.finish(out);
         seen
     }
@@ -150,7 +157,7 @@ impl Observation {
     fn count(&mut self, out: &mut impl FnMut(Batch)) {
         let Self { table, rows, digests, .. } = self;
         let window = table.window();
-        table.packets(digests, &mut |record: &Record| rows.record(record));
+        table.packets(digests, rows);
         digests.clear();
         if table.window() != window {
             rows.close_before(table.window(), out);

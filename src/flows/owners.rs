@@ -50,8 +50,7 @@ impl Owners {
         let addresses = headers.addresses?;
         let ports = headers.ports.or_else(|| self.fragments.recall(headers, now_ns))?;
         let source = (arriving != Arriving::Ingress).then(|| self.at(addresses.source(), ports.source()));
-        let destination =
-            (arriving != Arriving::Egress).then(|| self.at(addresses.destination(), ports.destination()));
+        let destination = (arriving != Arriving::Egress).then(|| self.at(addresses.destination(), ports.destination()));
         Some((source.flatten(), destination.flatten()))
     }
 

@@ -63,7 +63,7 @@ impl<W: Write + Send> File<W> {
         Ok(Self { writer, columns: schema.columns, ports, rows: 0 })
     }
 
-    pub(super) fn push<R: Row>(&mut self, start: u64, row: &R, known: &Known<'_>) -> Result<(), ParquetError> {
+    pub(super) fn push<R: Row>(&mut self, start: u64, row: &R, known: &Known) -> Result<(), ParquetError> {
         row.cells(start, known, self.ports, &mut Filled { columns: self.columns.iter_mut() });
         self.rows += 1;
         if self.rows == GROUP { self.write_group() } else { Ok(()) }

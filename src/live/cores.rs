@@ -41,31 +41,51 @@ impl Cores {
 ///
 /// Refused if one is not.
 pub(super) fn check(wanted: impl Iterator<Item = usize>, allowed: &[CoreId]) -> Result<Vec<CoreId>, Failure> {
-    let [present, online] = ["present", "online"].map(Cores::read);
-    let mut wanted = wanted.map(|core| one(core, present.as_ref(), online.as_ref(), allowed));
+    let mut wanted = wanted.map(|core| among(core, allowed, "[[worker]] core"));
     wanted.try_fold(Vec::new(), |mut cores, core| {
         cores.push(core.map_err(Failure::refused)?);
         Ok(cores)
     })
 }
 
-fn one(core: usize, present: Option<&Cores>, online: Option<&Cores>, allowed: &[CoreId]) -> Result<CoreId, String> {
+/// A core that is none of the `workers`', which `key` names.
+///
+/// # Errors
+///
+/// Refused if it does not exist, is not online, is a worker's, or not among those that portlane may run on.
+pub fn one(core: usize, workers: &[Option<usize>], key: &str) -> Result<CoreId, Failure> {
+    if workers.contains(&Some(core)) {
+        return Err(Failure::refused(format!("core {core} is a worker's: name another in {key}, or leave it out")));
+    }
+    among(core, &core_affinity::get_core_ids().unwrap_or_default(), key).map_err(Failure::refused)
+}
+
+fn among(core: usize, allowed: &[CoreId], key: &str) -> Result<CoreId, String> {
+    let [present, online] = ["present", "online"].map(Cores::read);
+    check_one(core, present.as_ref(), online.as_ref(), allowed, key)
+}
+
+fn check_one(
+    core: usize,
+    present: Option<&Cores>,
+    online: Option<&Cores>,
+    allowed: &[CoreId],
+    key: &str,
+) -> Result<CoreId, String> {
     let lacks = |cores: Option<&Cores>| cores.filter(|cores| !cores.contains(core)).map(|cores| cores.written.clone());
     if let Some(present) = lacks(present) {
-        return Err(format!(
-            "there is no core {core}: this machine has {present}; name one of those in [[worker]] core"
-        ));
+        return Err(format!("there is no core {core}: this machine has {present}; name one of those in {key}"));
     }
     if let Some(online) = lacks(online) {
         return Err(format!(
             "core {core} is offline: `echo 1 > /sys/devices/system/cpu/cpu{core}/online` brings it up, or name one of \
-             {online} in [[worker]] core"
+             {online} in {key}"
         ));
     }
     allowed.iter().copied().find(|allowed| allowed.id == core).ok_or_else(|| {
         let allowed: Vec<_> = allowed.iter().map(|core| core.id.to_string()).collect();
         format!(
-            "core {core} is not among those that portlane may run on ({}): name one of those in [[worker]] core, or let \
+            "core {core} is not among those that portlane may run on ({}): name one of those in {key}, or let \
              it have more (taskset, cpusets; AllowedCPUs= and CPUAffinity= of a systemd unit)",
             allowed.join(", ")
         )
@@ -94,7 +114,8 @@ mod tests {
     fn a_core_that_cannot_be_had_is_refused_with_the_reason() {
         let [present, online] = ["0-3,8\n", "0-2"].map(|text| Cores::parse(text).unwrap());
         let allowed = [0, 1].map(|id| CoreId { id });
-        let one = |core| one(core, Some(&present), Some(&online), &allowed).map(|core| core.id);
+        let key = "[[worker]] core";
+        let one = |core| check_one(core, Some(&present), Some(&online), &allowed, key).map(|core| core.id);
         assert_eq!(one(1), Ok(1));
         assert_eq!(
             one(4).unwrap_err(),
@@ -107,8 +128,9 @@ mod tests {
     #[test]
     fn what_the_kernel_does_not_say_is_not_asked_for() {
         let allowed = [CoreId { id: 5 }];
-        assert_eq!(one(5, None, None, &allowed), Ok(allowed[0]));
-        assert!(one(4, None, None, &allowed).unwrap_err().contains("may run on (5)"));
+        let key = "[[worker]] core";
+        assert_eq!(check_one(5, None, None, &allowed, key), Ok(allowed[0]));
+        assert!(check_one(4, None, None, &allowed, key).unwrap_err().contains("may run on (5)"));
         assert!(Cores::parse("").is_none() && Cores::parse("0-x").is_none());
     }
 }

@@ -42,6 +42,7 @@
 
 pub mod counters;
 pub mod estimator;
+pub mod flows;
 pub mod histogram;
 pub mod lane;
 pub mod live;

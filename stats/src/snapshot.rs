@@ -9,6 +9,7 @@ use std::iter::Sum;
 use serde::{Deserialize, Serialize};
 
 use crate::counters::Volume;
+use crate::flows::FlowsReport;
 use crate::lane::{ClassReport, HtbReport, LaneReport};
 use crate::live::{AttachedReport, InterfaceReport, MemoryReport, SocketReport, WorkerReport};
 
@@ -75,6 +76,9 @@ pub struct Snapshot {
     /// Of attached containers alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub netstat: BTreeMap<String, BTreeMap<String, BTreeMap<String, i64>>>,
+    /// How flows are observed; `None`: they are not. None in replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flows: Option<FlowsReport>,
 }
 
 /// What was counted for a label of meters since the start.

@@ -15,6 +15,7 @@ mod control;
 mod demo;
 mod demo_host;
 mod endings;
+mod flows;
 mod forwarding;
 mod frames;
 mod host;
@@ -177,6 +178,11 @@ fn main() -> ExitCode {
             .with_ignored_flag(forbidden || !has_tshark),
         trial("segments_are_sent_again_as_often_as_the_kernel_counts", connections::repetitions)
             .with_ignored_flag(forbidden || !has_tshark),
+        trial("every_packet_is_seen_by_who_observes_flows", flows::all_are_seen),
+        trial("flows_are_observed_at_two_workers", flows::at_two_workers)
+            .with_ignored_flag(forbidden || threads::cores().len() < 2),
+        trial("rows_of_flows_are_kept", flows::rows_are_kept),
+        trial("rows_of_flows_are_lost_while_the_disk_is_full", flows::a_full_disk),
         trial("meters_count_as_nftables_does", meters::as_nftables).with_ignored_flag(forbidden || !has_nftables),
         trial("two_workers_meter_as_one_does", meters::by_two_workers)
             .with_ignored_flag(forbidden || !has_nftables || threads::cores().len() < 2),

@@ -106,7 +106,7 @@ fn owners_are_the_same_after_a_reload() {
     observation.follow(&plan("", &["mail", "db", "web"]), SECOND);
     (80..=82).for_each(|port| show(&mut sender, &from_client(port), Arriving::Ingress, SECOND));
     observation.look(3 * SECOND, &mut |batch| batches.push(batch));
-    let names = observation.names();
+    let names = observation.known().names;
     let of = |row: &SingleRow| (names[row.end.owner.unwrap() as usize].to_string(), row.meter.packet.sum());
     let mut rows: Vec<_> = seconds(&batches)[0].flow.iter().map(of).collect();
     rows.sort();
@@ -125,6 +125,11 @@ fn time_passes_in_silence() {
     }
     let starts: Vec<_> = batches.iter().map(|batch| (batch.grain, batch.start)).collect();
     assert_eq!(starts, [(Grain::Second, 1), (Grain::Second, 6), (Grain::Minute, 0)], "it ends after five seconds");
-    let seen = observation.finish(70 * SECOND, &mut |batch| panic!("{batch:?}"));
-    assert_eq!((seen.others, seen.live, seen.counters.counted.packets), (1, 0, 1));
+    // Who leaves tells what there is to tell, and ends nothing.
+    show(&mut sender, &udp((CLIENT, 45_000), (HOST, 80)), Arriving::Ingress, 71 * SECOND);
+    batches.clear();
+    let seen = observation.leave(71 * SECOND, &mut |batch| batches.push(batch));
+    assert_eq!((seen.others, seen.live, seen.counters.counted.packets), (1, 1, 2));
+    let told: Vec<_> = batches.iter().map(|batch| (batch.start, batch.flow[0].meter.closes.total())).collect();
+    assert_eq!(told, [(71, 0), (60, 0)]);
 }

@@ -10,6 +10,7 @@
 //! A container that is leaving has no series of its own: one of its name may have come already.
 
 mod exposition;
+mod flows;
 mod lanes;
 mod live;
 mod meters;
@@ -72,6 +73,7 @@ fn write_all(out: &mut Writer, snapshot: &Snapshot, options: Options) -> fmt::Re
     live::write(out, snapshot)?;
     meters::write(out, snapshot)?;
     netstat::write(out, snapshot)?;
+    flows::write(out, snapshot)?;
     neighbours::write_qdiscs(out, snapshot)?;
     if options.cadvisor { neighbours::write_cadvisor(out, snapshot) } else { Ok(()) }
 }
