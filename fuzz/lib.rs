@@ -9,6 +9,7 @@
 //! | `containers` | containers that are asked for at run time, and the file that they are kept in |
 //! | `flows` | frames of any flows, at any time |
 //! | `http` | requests for metrics: `Accept` headers and queries |
+//! | `netstat` | frames of any connections |
 //! | `shaper` | packets in any order, in lanes with any limits, at any time |
 //!
 //! Each is a test that runs for a few seconds with random input, and a target for coverage-guided fuzzers; the
@@ -28,6 +29,8 @@ mod damage;
 mod flows;
 #[cfg(test)]
 mod http;
+#[cfg(test)]
+mod netstat;
 #[cfg(test)]
 mod parse;
 #[cfg(test)]

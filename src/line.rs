@@ -4,7 +4,7 @@ mod arrive;
 mod beside;
 mod handover;
 mod observe;
-mod tapped;
+mod seen;
 mod virtual_time;
 mod watch;
 
@@ -16,8 +16,6 @@ use portlane_rings::{Device, Frame, Pool};
 use portlane_shaper::{Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, shed};
 use portlane_stats::histogram::{Histograms, LaneHistogram};
 
-use crate::capture::Tap;
-
 pub mod change;
 pub mod places;
 
@@ -25,6 +23,7 @@ use beside::Beside;
 pub use handover::Neighbours;
 use observe::Observed;
 use places::Places;
+use seen::Seen;
 pub use watch::{End, Stage, Watch};
 
 /// Frames received from a device in one turn, at most.
@@ -91,7 +90,7 @@ pub struct Line<D> {
     /// Which lanes are only watched, if some are.
     observed: Option<Box<Observed>>,
     /// Who sees the frames, while a capture runs.
-    tap: Option<Box<Tap>>,
+    seen: Seen,
     /// Free frames that the line tries to have when it receives.
     reserve: u32,
     /// The frames of one receive call, and whose they are; empty between turns.
@@ -131,7 +130,7 @@ impl<D: Device> Line<D> {
             counters: LineCounters::default(),
             neighbours: None,
             observed: None,
-            tap: None,
+            seen: Seen::default(),
             reserve,
             batch: Vec::with_capacity(BATCH),
             owners: Vec::with_capacity(BATCH),
@@ -171,6 +170,7 @@ impl<D: Device> Line<D> {
             if self.beside.is_some() {
                 self.look_beside(port, now);
             }
+            watch.arrived(&self.pool, &self.batch, self.ports[port].arriving);
             watch.passed(Stage::Classify);
             moved += self.batch.len();
             watch.turns_to_port(port);

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Checksums, Idle, Plan, Running};
 use crate::control::questions::{Inbox, Question, Reload, Reloaded, Request};
 use crate::failure::Failure;
-use crate::flows::heads;
+use crate::flows::heads::{self, Deliveries};
 use crate::line::{Line, Port};
 use crate::meters::{Meter, Meters};
 use crate::report::Context;
@@ -132,6 +132,16 @@ impl Live {
         let show = |worker: &mut Worker| {
             let (sender, receiver) = heads::way(slots);
             worker.line.show_heads(sender);
+            receiver
+        };
+        self.all_mut().map(show).collect()
+    }
+
+    /// Has all workers show what containers have sent, and what they are given: for who tells TCP's counters from it.
+    pub fn tell_deliveries(&mut self, slots: u32) -> Vec<heads::Receiver> {
+        let show = |worker: &mut Worker| {
+            let (sender, receiver) = heads::way(slots);
+            worker.line.tell_deliveries(Deliveries::new(sender));
             receiver
         };
         self.all_mut().map(show).collect()

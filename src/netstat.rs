@@ -1,12 +1,19 @@
-//! The kernel's own counters of a network namespace: `/proc/net/snmp`, `snmp6` and `netstat`, by the names that their files give.
+//! TCP's counters of containers: the kernel's own, of `/proc/net/snmp`, `snmp6` and `netstat` of a network namespace, by the names that these
+//! files give; and those that frames tell.
+
+#[cfg(feature = "af-xdp")]
+pub mod wired;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 /// Where the kernel tells its counters itself.
 pub const PROC: &str = "proc";
+
+/// Where they are told from frames.
+pub const WIRE: &str = "wire";
 
 /// Counters by protocol and field: `Tcp_InSegs`.
 pub type Values = BTreeMap<String, i64>;
@@ -60,24 +67,55 @@ impl Files {
     }
 }
 
-/// What was read last of each container, for who asks.
+/// What is known of each container: by name, then by where it is from.
+pub type Known = BTreeMap<String, BTreeMap<String, Values>>;
+
+/// What was told last of each container, for who asks.
 #[derive(Debug, Clone, Default)]
-pub struct Latest(Arc<Mutex<BTreeMap<String, Values>>>);
+pub struct Latest(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    /// By where it is from, then by name.
+    sources: BTreeMap<&'static str, BTreeMap<String, Values>>,
+    /// Packets that were not seen.
+    lost: u64,
+}
 
 impl Latest {
-    /// Of all containers: by name, then by where it is from.
+    /// Of all containers, and how many packets were not seen by who tells of them.
     #[must_use]
-    pub fn get(&self) -> BTreeMap<String, BTreeMap<String, Values>> {
-        let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.iter().map(|(id, values)| (id.clone(), [(PROC.to_owned(), values.clone())].into())).collect()
+    pub fn get(&self) -> (Known, u64) {
+        let told = self.lock();
+        let mut known = Known::new();
+        for (&source, containers) in &told.sources {
+            for (id, values) in containers {
+                known.entry(id.clone()).or_default().insert(source.to_owned(), values.clone());
+            }
+        }
+        (known, told.lost)
     }
 
     pub(crate) fn put(&self, id: &str, values: Values) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), values);
+        self.lock().sources.entry(PROC).or_default().insert(id.to_owned(), values);
     }
 
     pub(crate) fn keep(&self, is_there: impl Fn(&str) -> bool) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| is_there(id));
+        self.lock().sources.entry(PROC).or_default().retain(|id, _| is_there(id));
+    }
+
+    /// All that a source knows.
+    #[cfg(feature = "af-xdp")]
+    fn replace(&self, source: &'static str, containers: BTreeMap<&str, Values>, lost: u64) {
+        let mut told = self.lock();
+        let containers = containers.into_iter().map(|(id, values)| (id.to_owned(), values)).collect();
+        told.sources.insert(source, containers);
+        told.lost = lost;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        // Whoever panicked has left all of it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

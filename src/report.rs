@@ -137,6 +137,7 @@ pub fn make(readings: &[Reading], owners: &Owners, plan: &Plan, context: &Contex
         // Who serves it knows.
         meters: Vec::new(),
         netstat: BTreeMap::new(),
+        wire_lost_packets: 0,
         flows: None,
     }
 }

@@ -29,6 +29,7 @@ use crate::line::change::Change;
 use crate::live;
 use crate::meters::Meters;
 use crate::netstat::Latest;
+use crate::netstat::wired::Followed;
 use crate::privileges;
 
 mod interfaces;
@@ -77,6 +78,8 @@ pub struct Charge {
     pub meters: Arc<Meters>,
     /// What observes flows, if they are observed.
     pub observed: Option<Arc<Observed>>,
+    /// Who tells TCP's counters from frames, if somebody does.
+    pub wired: Followed,
     /// Changes that are wanted: the bell is `hangups`.
     pub orders: mpsc::Receiver<Order>,
     /// Ends the run.
@@ -363,6 +366,7 @@ impl Shift {
         let reload = Reload { plan: Arc::clone(&plan), answer };
         self.charge.requests.send(Request::Reload(Box::new(reload))).map_err(|_| silent())?;
         let reloaded = answered.blocking_recv().map_err(|_| silent())?.map_err(Failure::refused)?;
+        self.charge.wired.follow(Arc::clone(&plan));
         self.charge.observed.iter().for_each(|observed| observed.follow(Arc::clone(&plan)));
         Ok(reloaded)
     }

@@ -78,7 +78,9 @@ fn good_configurations_are_explained() {
 
 #[test]
 fn explanations_show_every_value_as_it_was_understood() {
-    for name in ["three", "tbf", "link", "tree", "nic", "attached", "workers", "meters", "inventory", "flows"] {
+    for name in
+        ["three", "tbf", "link", "tree", "nic", "attached", "workers", "meters", "inventory", "flows", "netstat"]
+    {
         let explained =
             String::from_utf8(check(&Path::new("examples").join(name).with_extension("toml")).stdout).unwrap();
         let expected = Path::new("tests/expected").join(name).with_extension("txt");

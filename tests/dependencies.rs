@@ -11,7 +11,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use serde_json::Value;
 
 /// Each package of the workspace, and the others that it may use.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     (
         "portlane",
         &[
@@ -19,6 +19,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
             "portlane-floor",
             "portlane-flows",
             "portlane-meters",
+            "portlane-netstat",
             "portlane-pcap",
             "portlane-rings",
             "portlane-shaper",
@@ -43,6 +44,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
         ],
     ),
     ("portlane-meters", &[]),
+    ("portlane-netstat", &["portlane-classify"]),
     ("portlane-pcap", &["portlane-rings"]),
     ("portlane-peers", &["portlane-rings"]),
     ("portlane-rings", &[]),

@@ -63,6 +63,13 @@ impl<T: Copy> Producer<T> {
         Ok(())
     }
 
+    /// Takes back the last `count` entries, as far as they have not been published.
+    #[inline]
+    pub fn take_back(&mut self, count: u32) {
+        let unpublished = self.next.wrapping_sub(self.ring.producer().load(Ordering::Relaxed));
+        self.next = self.next.wrapping_sub(count.min(unpublished));
+    }
+
     /// Entries that can be added, of which the consumer may release more meanwhile.
     #[inline]
     pub fn room(&mut self) -> u32 {

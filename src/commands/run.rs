@@ -17,6 +17,7 @@ use crate::flows::{Observed, Observer, SLOTS, Watched};
 use crate::live::{self, Live};
 use crate::meters::{Agent, Meters, Sinks};
 use crate::netstat::Latest;
+use crate::netstat::wired::{self, Followed, Wired};
 use crate::offloads::Offloads;
 use crate::privileges;
 use crate::supervisor::{Charge, Patience, Supervisor, notify, reload_on_hangup};
@@ -38,7 +39,8 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let sinks = Sinks::open(&settings.sinks)?;
     let (stop, (hangups, bell)) = (stop_on_signals()?, reload_on_hangup()?);
     let (ordered, orders) = Orders::new(bell);
-    let netstat = Latest::default();
+    let (netstat, wired) = (Latest::default(), Followed::default());
+    let latest = netstat.clone();
     let observed = plan.flows.as_ref().map(|_| Arc::new(Observed::default()));
     let beside = Beside { meters: Some(Arc::clone(&meters)), netstat: netstat.clone(), observed: observed.clone() };
     let (server, (requests, inbox)) = Server::start(&plan, Some(ordered), beside)?;
@@ -69,6 +71,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
         meters: Arc::clone(&meters),
         netstat,
         observed: observed.clone(),
+        wired: wired.clone(),
         orders,
         stop: stopped,
         cores: live.cores(),
@@ -76,6 +79,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     server.keep_off(&live.cores());
     let supervisor = Supervisor::start(charge)?;
     let observer = observer(&mut live, observed)?;
+    let teller = teller(&mut live, wired, latest)?;
     let agent = Agent::start(&settings, meters, sinks, live.cores())?;
     privileges::give_up()?;
     for mode in live.modes() {
@@ -95,6 +99,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     // Nothing is counted any more.
     drop(agent);
     drop(observer);
+    drop(teller);
     drop(server);
     let attachments = supervisor.end();
     let reported = live.snapshot().and_then(|end| outputs::print(&Format::Text.render(&end)));
@@ -112,6 +117,15 @@ fn observer(live: &mut Live, observed: Option<Arc<Observed>>) -> Result<Option<O
     let (clock, cores, key) = (live.clock(), live.cores(), live::secret_key());
     let charge = Watched { receivers, plan: Arc::clone(&plan), key, clock, cores, flows };
     Observer::start(settings, charge).map(Some)
+}
+
+/// Begins to tell TCP's counters from frames, if that is wanted.
+fn teller(live: &mut Live, followed: Followed, latest: Latest) -> Result<Option<Wired>, Failure> {
+    let plan = live.shared_plan();
+    let Some(connections) = plan.netstat else { return Ok(None) };
+    let receivers = live.tell_deliveries(wired::SLOTS);
+    let (clock, cores, key) = (live.clock(), live.cores(), live::secret_key());
+    Wired::start(wired::Watched { receivers, connections, plan, followed, key, clock, cores, latest }).map(Some)
 }
 
 /// The workers, by their cores.

@@ -42,6 +42,7 @@ bounded! {
     Core: "a core's number, 0 to 1023, as in 2", 0, 1_023;
     // Signed in FlowMetrics.
     Id: "a number, 1 to 2147483647, as in 7", 1, 0x7fff_ffff;
+    Connections: "a number of connections, 16 to 4194304, as in 65536", 16, 1 << 22;
     LiveFlows: "a number of flows, 16 to 4194304, as in 65536", 16, 1 << 22;
     Priority: "a priority, 0 (first) to 7, as in 1", 0, 7;
     Weight: "a weight, 1 to 10000, as in 2", 1, 10_000;

@@ -17,6 +17,7 @@ use super::interfaces::{Containers, Queues};
 use super::inventory::{WrittenAcl, WrittenNetwork};
 use super::meters;
 use super::mode::Mode;
+use super::netstat;
 use super::node::{Direction, Queue};
 use super::running::{Checksums, Idle, InterfaceDown, Io, Switching};
 use super::values::{List, Listed, Text};
@@ -56,6 +57,7 @@ pub(crate) struct File {
     pub(crate) worker: List<Worker>,
     pub(crate) flows: Option<flows::Written>,
     pub(crate) meters: Option<meters::Written>,
+    pub(crate) netstat: Option<netstat::Written>,
     #[serde(default)]
     pub(crate) network: List<WrittenNetwork>,
     #[serde(default)]

@@ -17,6 +17,7 @@ mod limiter;
 mod meters;
 mod mode;
 mod namespaces;
+mod netstat;
 mod node;
 mod plan;
 mod queue;

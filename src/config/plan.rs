@@ -23,6 +23,7 @@ use super::limiter::{self, check_default, framing, share};
 use super::meters::meters;
 use super::mode::Mode;
 use super::namespaces;
+use super::netstat;
 use super::node;
 use super::queue::queue;
 use super::rates::rates;
@@ -78,6 +79,8 @@ pub struct Plan {
     pub meters: Arc<Settings>,
     /// What flow metrics know of addresses.
     pub inventory: Arc<Inventory>,
+    /// Connections that are remembered where TCP's counters are told from frames, if they are.
+    pub netstat: Option<usize>,
     /// How flows are observed, if they are.
     pub flows: Option<Arc<FlowSettings>>,
     /// What is allowed but probably not meant.
@@ -203,6 +206,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         unmatched: LaneParams { queue, ..LaneParams::default() },
         containers,
         owners: Arc::new(owners),
+        netstat: netstat::connections(file.netstat.as_ref()),
         flows: flows::flows(file.flows, &workers)?.map(Arc::new),
         workers,
         nic,

@@ -14,6 +14,9 @@ use portlane_rings::ring::{self, Consumer, Producer};
 use portlane_rings::{Frame, Pool};
 use portlane_shaper::Nanos;
 
+pub use deliveries::Deliveries;
+
+mod deliveries;
 mod wanted;
 
 #[cfg(test)]
@@ -97,13 +100,17 @@ pub fn way(slots: u32) -> (Sender, Receiver) {
     let (producer, consumer) = ring::plain(slots, 0, Slot::EMPTY);
     let lost = Arc::new(Lost::default());
     let receiver = Receiver { ring: consumer, lost: Arc::clone(&lost), time_ns: 0, ahead: None, taken: false };
-    (Sender { ring: producer, shared: lost, lost: Volume::default() }, receiver)
+    (Sender { ring: producer, time: None, last: 0, shared: lost, lost: Volume::default() }, receiver)
 }
 
 /// The worker's end.
 #[derive(Debug)]
 pub struct Sender {
     ring: Producer<Slot>,
+    /// Of the frames that were put last.
+    time: Option<Nanos>,
+    /// Slots of the frame that was shown alone last.
+    last: u32,
     shared: Arc<Lost>,
     lost: Volume,
 }
@@ -111,41 +118,64 @@ pub struct Sender {
 impl Sender {
     /// Shows the beginnings of frames that have arrived at `now`, as far as there is room.
     pub fn show(&mut self, pool: &Pool, frames: &[Frame], arriving: Arriving, now: Nanos) {
-        if frames.is_empty() {
-            return;
-        }
-        if self.ring.push(Slot::time(now)).is_err() {
-            return self.lose(frames);
-        }
-        let side = Slot::SIDE * side(arriving);
         for (position, frame) in frames.iter().enumerate() {
-            let bytes = pool.bytes(frame);
-            let (wire_len, link_type) = (frame.wire_len(), frame.link_type());
-            let slot = |bytes, len, what| Slot { bytes, wire_len, link_type, len, what };
-            let whole = bytes.first_chunk::<BYTES>();
-            let shown = match whole {
-                #[expect(clippy::cast_possible_truncation, reason = "it is 56")]
-                Some(first) if wanted::is_enough(first, bytes) => {
-                    self.ring.push(slot(*first, BYTES as u8, side)).is_ok()
-                }
-                _ => self.show_more(bytes, slot, side),
-            };
-            if !shown {
+            if self.put(pool, frame, arriving, now) == 0 {
                 self.lose(&frames[position..]);
                 break;
             }
         }
+        self.publish();
+    }
+
+    /// Shows the beginning of one more frame; nobody sees it before it is [published](Self::publish).
+    pub(crate) fn show_one(&mut self, pool: &Pool, frame: &Frame, arriving: Arriving, now: Nanos) {
+        self.last = self.put(pool, frame, arriving, now);
+        if self.last == 0 {
+            self.lose(std::slice::from_ref(frame));
+        }
+    }
+
+    /// The one [shown](Self::show_one) last is taken back, if it has not been published.
+    pub(crate) fn take_back(&mut self) {
+        self.ring.take_back(std::mem::take(&mut self.last));
+    }
+
+    /// What was shown can be seen.
+    pub(crate) fn publish(&mut self) {
+        self.last = 0;
         self.ring.publish();
     }
 
-    /// A frame that takes several slots, or fills none. Whether there was room.
+    /// Puts a frame into the ring, with its time if that is another one than that of those before. How many slots it takes; 0: there is no room.
+    #[inline]
+    fn put(&mut self, pool: &Pool, frame: &Frame, arriving: Arriving, now: Nanos) -> u32 {
+        if self.time != Some(now) {
+            if self.ring.push(Slot::time(now)).is_err() {
+                return 0;
+            }
+            self.time = Some(now);
+        }
+        let side = Slot::SIDE * side(arriving);
+        let bytes = pool.bytes(frame);
+        let (wire_len, link_type) = (frame.wire_len(), frame.link_type());
+        let slot = |bytes, len, what| Slot { bytes, wire_len, link_type, len, what };
+        match bytes.first_chunk::<BYTES>() {
+            #[expect(clippy::cast_possible_truncation, reason = "it is 56")]
+            Some(first) if wanted::is_enough(first, bytes) => {
+                u32::from(self.ring.push(slot(*first, BYTES as u8, side)).is_ok())
+            }
+            _ => self.put_more(bytes, slot, side),
+        }
+    }
+
+    /// A frame that takes several slots, or fills none. How many; 0: there is no room.
     #[inline(never)]
-    fn show_more(&mut self, bytes: &[u8], slot: impl Fn([u8; BYTES], u8, u8) -> Slot, side: u8) -> bool {
+    fn put_more(&mut self, bytes: &[u8], slot: impl Fn([u8; BYTES], u8, u8) -> Slot, side: u8) -> u32 {
         let wanted = &bytes[..wanted::bytes(bytes).min(bytes.len())];
         #[expect(clippy::cast_possible_truncation, reason = "9 at most")]
         let slots = wanted.len().div_ceil(BYTES).max(1) as u32;
         if self.ring.room_for(slots) < slots {
-            return false;
+            return 0;
         }
         for number in 0..slots as usize {
             let part = wanted.get(number * BYTES..).unwrap_or_default();
@@ -158,7 +188,7 @@ impl Sender {
             // There is room for all.
             let _ = self.ring.push(slot(filled, len, side | more));
         }
-        true
+        slots
     }
 
     #[cold]

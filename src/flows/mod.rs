@@ -5,11 +5,11 @@
 mod columns;
 mod figures;
 pub mod heads;
-mod names;
+pub(crate) mod names;
 pub mod observation;
 #[cfg(feature = "af-xdp")]
 mod observer;
-mod owners;
+pub(crate) mod owners;
 mod parquet;
 #[cfg(feature = "af-xdp")]
 mod recent;

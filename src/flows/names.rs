@@ -15,7 +15,7 @@ const NOBODY: u32 = u32::MAX;
 const REST_NS: u64 = 600 * 1_000_000_000;
 
 /// The names of containers, by their numbers.
-pub(super) type List = Arc<[Arc<str>]>;
+pub(crate) type List = Arc<[Arc<str>]>;
 
 /// A container that there is, or was a while ago.
 #[derive(Debug)]
@@ -27,14 +27,14 @@ struct Known {
 
 /// Who has which number. There are as many as containers, and those that have gone in the last ten minutes.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     known: Vec<Known>,
     numbers: HashMap<Arc<str>, u32>,
 }
 
 impl Names {
     /// Another plan is followed: the owners of ports, by their numbers.
-    pub(super) fn follow(&mut self, plan: &Plan, now_ns: u64) -> Table<u32> {
+    pub(crate) fn follow(&mut self, plan: &Plan, now_ns: u64) -> Table<u32> {
         for known in &mut self.known {
             known.gone_ns = known.gone_ns.or(Some(now_ns));
         }
@@ -72,7 +72,7 @@ impl Names {
 
     /// All names, by their numbers.
     #[cfg(any(test, feature = "af-xdp"))]
-    pub(super) fn list(&self) -> List {
+    pub(crate) fn list(&self) -> List {
         self.known.iter().map(|known| Arc::clone(&known.name)).collect()
     }
 }

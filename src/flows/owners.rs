@@ -9,31 +9,31 @@ use portlane_classify::{Arriving, DEFAULT_FRAGMENT_LIFETIME_NS, Fragments, Heade
 const FRAGMENTS: usize = 4_096;
 
 /// The owners of source and destination, in numbers of the caller's.
-pub(super) type Ends = (Option<u32>, Option<u32>);
+pub(crate) type Ends = (Option<u32>, Option<u32>);
 
 /// Finds the owners of both ends of a packet.
 ///
 /// Both are looked for in the same way, whichever way a packet goes, so that a flow has the same owners in both directions.
 #[derive(Debug)]
-pub(super) struct Owners {
+pub(crate) struct Owners {
     table: Arc<Table<u32>>,
     host_addresses: Vec<IpAddr>,
     fragments: Fragments,
 }
 
 impl Owners {
-    pub(super) fn new(table: Arc<Table<u32>>, host_addresses: Vec<IpAddr>, key: [u64; 2]) -> Self {
+    pub(crate) fn new(table: Arc<Table<u32>>, host_addresses: Vec<IpAddr>, key: [u64; 2]) -> Self {
         let fragments = Fragments::new(FRAGMENTS, DEFAULT_FRAGMENT_LIFETIME_NS, key);
         Self { table, host_addresses, fragments }
     }
 
     /// Others own ports from now on. Fragments that are remembered stay.
-    pub(super) fn replace(&mut self, table: Arc<Table<u32>>, host_addresses: Vec<IpAddr>) {
+    pub(crate) fn replace(&mut self, table: Arc<Table<u32>>, host_addresses: Vec<IpAddr>) {
         (self.table, self.host_addresses) = (table, host_addresses);
     }
 
     /// Whether the host's addresses are known: then it is known of both ends whether they are here, wherever a packet came from.
-    pub(super) fn knows_the_host(&self) -> bool {
+    pub(crate) fn knows_the_host(&self) -> bool {
         !self.host_addresses.is_empty()
     }
 
@@ -41,7 +41,7 @@ impl Owners {
     /// comes from containers theirs whose source it is; both are looked for where packets may go either way.
     ///
     /// An ICMP error is from and to the owners of the packet that it quotes, and a later fragment is its first one's.
-    pub(super) fn of(&mut self, headers: &Headers, arriving: Arriving, now_ns: u64) -> Ends {
+    pub(crate) fn of(&mut self, headers: &Headers, arriving: Arriving, now_ns: u64) -> Ends {
         self.fragments.remember(headers, now_ns);
         self.of_ends(headers, arriving, now_ns).unwrap_or_default()
     }

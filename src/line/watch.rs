@@ -1,6 +1,6 @@
 //! Who watches a turn: to measure it, or to see its frames. A line that nobody watches pays nothing for that.
 
-use portlane_classify::{Direction, Malformed};
+use portlane_classify::{Arriving, Direction, Malformed};
 use portlane_rings::{Frame, Pool};
 use portlane_shaper::{DropReason, LaneId, Nanos};
 
@@ -64,6 +64,10 @@ pub trait Watch {
     #[inline]
     fn passed(&mut self, _stage: Stage) {}
 
+    /// Frames have arrived.
+    #[inline]
+    fn arrived(&mut self, _pool: &Pool, _frames: &[Frame], _arriving: Arriving) {}
+
     /// What is told next is of frames that have arrived at this port.
     #[inline]
     fn turns_to_port(&mut self, _port: usize) {}
@@ -95,4 +99,56 @@ impl Watch for () {
 
     #[inline]
     fn lend(&mut self) {}
+}
+
+/// Both.
+impl<A: Watch, B: Watch> Watch for (A, B) {
+    type Lent<'a>
+        = (A::Lent<'a>, B::Lent<'a>)
+    where
+        Self: 'a;
+
+    fn lend(&mut self) -> Self::Lent<'_> {
+        (self.0.lend(), self.1.lend())
+    }
+
+    fn passed(&mut self, stage: Stage) {
+        self.0.passed(stage);
+        self.1.passed(stage);
+    }
+
+    fn arrived(&mut self, pool: &Pool, frames: &[Frame], arriving: Arriving) {
+        self.0.arrived(pool, frames, arriving);
+        self.1.arrived(pool, frames, arriving);
+    }
+
+    fn turns_to_port(&mut self, port: usize) {
+        self.0.turns_to_port(port);
+        self.1.turns_to_port(port);
+    }
+
+    fn turns_to(&mut self, direction: Direction) {
+        self.0.turns_to(direction);
+        self.1.turns_to(direction);
+    }
+
+    fn joins(&mut self, pool: &Pool, frame: &Frame) {
+        self.0.joins(pool, frame);
+        self.1.joins(pool, frame);
+    }
+
+    fn marked(&mut self, pool: &Pool, frame: &Frame) {
+        self.0.marked(pool, frame);
+        self.1.marked(pool, frame);
+    }
+
+    fn ends(&mut self, pool: &Pool, frame: &Frame, end: End) {
+        self.0.ends(pool, frame, end);
+        self.1.ends(pool, frame, end);
+    }
+
+    fn takes_back(&mut self) {
+        self.0.takes_back();
+        self.1.takes_back();
+    }
 }

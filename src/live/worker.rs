@@ -171,7 +171,7 @@ impl Worker {
     /// A turn. Whether something moved.
     #[inline]
     pub(super) fn turn(&mut self, now: Nanos) -> Result<bool, Failure> {
-        let turned = if self.line.is_tapped() { self.line.turn_tapped(now) } else { self.line.turn(now) };
+        let turned = if self.line.is_seen() { self.line.turn_seen(now) } else { self.line.turn(now) };
         let moved = turned.map_err(Failure::failed)? > 0;
         let to_wake = self.line.take_wakes();
         if to_wake != 0 {

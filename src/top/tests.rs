@@ -92,6 +92,7 @@ fn snapshot(seconds: u64, sent: u64, dropped: u64) -> Snapshot {
         leaving: Vec::new(),
         meters: Vec::new(),
         netstat: BTreeMap::new(),
+        wire_lost_packets: 0,
         flows: None,
     }
 }

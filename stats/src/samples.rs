@@ -42,6 +42,7 @@ pub(crate) fn snapshot() -> Snapshot {
         leaving: Vec::new(),
         meters: Vec::new(),
         netstat: BTreeMap::new(),
+        wire_lost_packets: 0,
         flows: None,
     }
 }

@@ -76,6 +76,9 @@ pub struct Snapshot {
     /// Of attached containers alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub netstat: BTreeMap<String, BTreeMap<String, BTreeMap<String, i64>>>,
+    /// Packets of containers that were not seen by who tells TCP's counters from frames: it was late.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub wire_lost_packets: u64,
     /// How flows are observed; `None`: they are not. None in replay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flows: Option<FlowsReport>,
@@ -340,4 +343,8 @@ impl Snapshot {
     pub fn with_leaving(&self) -> impl Iterator<Item = &ContainerReport> {
         self.containers.iter().chain(&self.leaving)
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

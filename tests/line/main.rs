@@ -6,6 +6,7 @@
 mod ahead;
 mod changes;
 mod conservation;
+mod deliveries;
 mod failures;
 #[path = "../support/ledger.rs"]
 mod ledger;

@@ -24,7 +24,7 @@ fn tapped(config: &str, ring: usize, wanted: Wanted, bytes: u64) -> (Rig, Merge)
 /// Time passes, and the line takes a turn that is seen.
 fn turn(rig: &mut Rig) {
     rig.now = rig.now + Nanos::from_millis(1);
-    rig.line.turn_tapped(rig.now).unwrap();
+    rig.line.turn_seen(rig.now).unwrap();
 }
 
 fn read(merge: &mut Merge) -> Vec<Sight> {
@@ -105,7 +105,7 @@ fn one_lane_may_be_wanted_until_it_is_over() {
         }
         turn(&mut rig);
     }
-    assert!(!rig.line.is_tapped() && merge.has_ended());
+    assert!(!rig.line.is_seen() && merge.has_ended());
     let sights = read(&mut merge);
     assert_eq!(sights.len(), 4, "the time ends it");
     assert!(sights.iter().all(|sight| sight.owner == Some((NOBODYS, Direction::Egress))));

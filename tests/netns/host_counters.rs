@@ -14,7 +14,7 @@ use crate::portlane::eventually;
 use crate::traffic::{payload, transfer_between, udp};
 
 /// What the kernel says in a container's namespace.
-fn inside(namespace: &Namespace) -> Values {
+pub(crate) fn inside(namespace: &Namespace) -> Values {
     let read = |name: &str| namespace.command("cat", &[&format!("/proc/net/{name}")]).unwrap_or_default();
     Files { snmp: read("snmp"), snmp6: read("snmp6"), netstat: read("netstat") }.values()
 }

@@ -53,6 +53,7 @@ mod soak;
 mod steering;
 #[path = "../support/tables.rs"]
 mod tables;
+mod tcp_counters;
 mod threads;
 mod traffic;
 mod window;
@@ -183,6 +184,8 @@ fn main() -> ExitCode {
             .with_ignored_flag(forbidden || threads::cores().len() < 2),
         trial("rows_of_flows_are_kept", flows::rows_are_kept),
         trial("rows_of_flows_are_lost_while_the_disk_is_full", flows::a_full_disk),
+        trial("frames_tell_what_the_kernel_has_counted", tcp_counters::a_day)
+            .with_ignored_flag(forbidden || !has_nftables),
         trial("meters_count_as_nftables_does", meters::as_nftables).with_ignored_flag(forbidden || !has_nftables),
         trial("two_workers_meter_as_one_does", meters::by_two_workers)
             .with_ignored_flag(forbidden || !has_nftables || threads::cores().len() < 2),

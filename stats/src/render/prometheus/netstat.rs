@@ -49,5 +49,23 @@ pub(super) fn write(out: &mut Writer, snapshot: &Snapshot) -> fmt::Result {
             }
         }
     }
+    let own = [
+        ("Wire_UnansweredSyns", "unanswered_syns", "SYNs that neither a SYN+ACK nor a reset has answered."),
+        ("Wire_Untracked", "untracked_connections", "Connections that there was no room for."),
+    ];
+    for (name, of, help) in own {
+        let known: Vec<_> = all().filter_map(|(container, (_, values))| Some((container, values.get(name)?))).collect();
+        if known.is_empty() {
+            continue;
+        }
+        let mut family = out.family(Kind::Counter, &format!("portlane_container_{of}"), help)?;
+        for (container, value) in known {
+            family.sample(&labels(&[("container", container)]), value)?;
+        }
+    }
+    if all().any(|(_, (source, _))| source == "wire") {
+        let help = "Packets of containers that were not seen by who tells TCP's counters from frames.";
+        out.family(Kind::Counter, "portlane_wire_lost_packets", help)?.sample("", snapshot.wire_lost_packets)?;
+    }
     Ok(())
 }
