@@ -204,3 +204,34 @@ fn several_workers_are_measured_together() {
         assert_eq!(portlane(refused).status.code(), Some(2), "{refused:?}");
     }
 }
+
+#[test]
+fn what_observed_flows_cost_is_told_without_and_with_them() {
+    let small = ["--flows-metrics", "--containers", "4", "--flows", "1000", "--packets", "1000", "--size", "1500"];
+    let output = portlane(&[&small[..], &["--json"]].concat());
+    if core_affinity::get_core_ids().unwrap().len() < 2 {
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        return;
+    }
+    assert!(output.status.success(), "{output:?}");
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (key, value) in [("containers", 4), ("flows", 1_000), ("live_flows", 1_000), ("missing", 0), ("edges", 4)] {
+        assert_eq!(object[key], value, "{key}: {object}");
+    }
+    assert_eq!(object["load"], "idle", "what is not said is another thing with flows");
+    let number = |pointer: &str| object.pointer(pointer).unwrap().as_f64().unwrap();
+    let [off, on] = ["/off/ns_per_packet", "/on/ns_per_packet"].map(number);
+    assert!((on - off - number("/cost_ns_per_packet")).abs() < 0.02, "{object}");
+    assert_eq!(number("/ns_per_packet"), on);
+    assert!((number("/observer_mpps") * number("/observer/ns_per_packet") / 1_000.0 - 1.0).abs() < 0.05, "{object}");
+    assert!(number("/observer_seconds") >= 5.0 && number("/shown") >= 25.0 * 1_024.0, "{object}");
+
+    let page = portlane(&small);
+    let page = String::from_utf8(page.stdout).unwrap();
+    for word in ["off  ", "on  ", "cost", "observer", " 0 missing", "load idle"] {
+        assert!(page.contains(word), "{word}: {page}");
+    }
+    for refused in [&["--flows-metrics", "--workers", "2"][..], &["--flows-metrics", "--hgrm", "x"]] {
+        assert_eq!(portlane(refused).status.code(), Some(2), "{refused:?}");
+    }
+}

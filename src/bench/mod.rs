@@ -24,6 +24,7 @@
 mod crew;
 mod floor;
 mod load;
+mod observed;
 mod plan;
 mod report;
 mod rounds;
@@ -34,7 +35,8 @@ mod traffic;
 
 pub use crew::{Together, measure_together};
 pub use load::{Load, Setup};
-pub use report::{json, json_together, text, text_together};
+pub use observed::{Observed, measure_observed};
+pub use report::{json, json_observed, json_together, text, text_observed, text_together};
 pub use rounds::{Measured, Times, measure};
 pub use scenario::{Scenario, Totals};
 pub use source::Source;

@@ -9,6 +9,10 @@ use serde_json::json;
 
 use super::{Load, Measured, Times, Together, Totals};
 
+mod observed;
+
+pub use observed::{json_observed, text_observed};
+
 /// One JSON object: the contract's keys, and those that tell how far to trust them.
 #[must_use]
 pub fn json(measured: &Measured) -> String {

@@ -26,6 +26,11 @@ impl Times {
         Self(rounds)
     }
 
+    /// How many rounds there were.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Of the fastest round.
     #[must_use]
     pub fn lowest(&self) -> f64 {

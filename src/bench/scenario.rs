@@ -123,7 +123,8 @@ impl Scenario {
         self.setup.settled.0.div_ceil(self.setup.pace.0)
     }
 
-    fn turns_of_everybody(&self) -> u64 {
+    /// Turns in which every flow has a packet.
+    pub(super) fn turns_of_everybody(&self) -> u64 {
         self.traffic().len().div_ceil(BATCH) as u64
     }
 
