@@ -11,6 +11,7 @@
 mod capture;
 mod command;
 mod floor;
+mod flows;
 mod live;
 mod machine;
 mod memory;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
         ["load", address] => trip::load(address),
         ["flood", network, container] => floor::flood([network, container]),
         ["forward", network, container] => floor::forward([network, container]),
-        _ => Err("usage: portlane-peers compare PORTLANE DIRECTORY [memory] [capture] [live] [trip]".into()),
+        _ => Err("usage: portlane-peers compare PORTLANE DIRECTORY [memory] [flows] [capture] [live] [trip]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,6 +72,9 @@ fn compare(programs: &Programs, parts: &[&str]) -> Result<(), Failure> {
     let mut chapters = Vec::new();
     if wanted("memory") {
         chapters.extend(memory::chapters(programs)?);
+    }
+    if wanted("flows") {
+        chapters.push(flows::chapter(programs)?);
     }
     if wanted("capture") {
         chapters.push(capture::chapter(programs, scratch)?);

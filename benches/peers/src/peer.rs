@@ -30,6 +30,12 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// Of these rounds.
+    pub(crate) fn of(name: &str, rounds: Vec<Sample>) -> Self {
+        let note = rounds.last().map(|last| last.note.clone()).unwrap_or_default();
+        Self { name: name.to_owned(), note, rounds: rounds.into_iter().map(|sample| sample.ns).collect() }
+    }
+
     /// Of the fastest round, in nanoseconds.
     pub(crate) fn lowest(&self) -> f64 {
         self.rounds.iter().copied().fold(f64::INFINITY, f64::min)
