@@ -49,7 +49,7 @@ pub struct Observed {
     pub packets: u64,
     /// Rounds of each kind.
     pub rounds: usize,
-    /// The line, nobody observing flows.
+    /// The line, nobody observing flows: of each round the median of its parts, as in the next.
     pub off: Times,
     /// The line, whose frames' beginnings are shown.
     pub on: Times,
@@ -167,9 +167,11 @@ impl Worker {
         self.observer.look(self.on.now())
     }
 
-    /// Nanoseconds a packet, with the same pauses for reading the clock as with an observer.
+    /// Nanoseconds a packet, with the same pauses as with an observer: who sleeps now and then is disturbed by other programs in
+    /// another way than who does not.
     fn round_off(&mut self) -> f64 {
-        round(self.turns, &mut self.off, |_| ())
+        let Self { off, on, turns, observer } = self;
+        round(*turns, off, |_| _ = observer.look(on.now()))
     }
 
     fn round_on(&mut self, looks: &mut Looks) -> f64 {
@@ -178,18 +180,19 @@ impl Worker {
     }
 }
 
-/// So many turns, after some of which somebody may look. Nanoseconds a packet, without what looking takes.
+/// So many turns, after some of which somebody looks. Nanoseconds a packet from one look to the next, without what looking takes: the
+/// median, for what disturbs this short a time at all disturbs it a lot.
 fn round(turns: u64, scenario: &mut Scenario, mut look: impl FnMut(Nanos)) -> f64 {
-    let (mut left, mut spent) = (turns, Duration::ZERO);
+    let (mut left, mut times) = (turns, Vec::new());
     while left > 0 {
         let some = left.min(TURNS);
         let started = Instant::now();
         scenario.turns(some);
-        spent += started.elapsed();
+        times.push(ns_per_packet(started.elapsed(), some * BATCH as u64));
         look(scenario.now());
         left -= some;
     }
-    ns_per_packet(spent, turns * BATCH as u64)
+    Times::sorted(times).median()
 }
 
 fn ns_per_packet(spent: Duration, packets: u64) -> f64 {
