@@ -3,12 +3,13 @@
 .PHONY: demo demo-host peers test soak scrapes changes attached lint loom replay instructions instructions-record
 
 # Real TCP and UDP of three containers through AF_XDP; without root a replay of the bundled capture.
+# FLOWS=DIR keeps what flows did there.
 demo:
-	@scripts/demo
+	@scripts/demo $(if $(FLOWS),--flows $(FLOWS))
 
 # Containers on one host's address, each behind an interface of its own, and what bad neighbours change for the others (root).
 demo-host:
-	@scripts/demo --host
+	@scripts/demo --host $(if $(FLOWS),--flows $(FLOWS))
 
 # Beside DPDK and the kernel, in one run of some minutes: prints ratios, and writes them to benches/results.
 peers:

@@ -238,6 +238,9 @@ pub struct Demo {
     /// Containers behind interfaces of their own on a host's address, without and with one of them flooding from a foreign port
     #[arg(long)]
     pub host: bool,
+    /// Observe flows, and keep what they did in this folder, as [flows] store does: `portlane flows --store DIR` shows it
+    #[arg(long, value_name = "DIR")]
+    pub flows: Option<PathBuf>,
     /// Keep traffic flowing until Ctrl-C (10 minutes at most), with HTTP and the control socket where `run` has them
     #[arg(long, conflicts_with_all = ["seconds", "json", "host"])]
     pub hold: bool,

@@ -110,7 +110,11 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
 }
 
 /// Begins to observe flows, if that is wanted.
-fn observer(live: &mut Live, observed: Option<Arc<Observed>>) -> Result<Option<Observer>, Failure> {
+///
+/// # Errors
+///
+/// As of [`Observer::start`].
+pub fn observer(live: &mut Live, observed: Option<Arc<Observed>>) -> Result<Option<Observer>, Failure> {
     let plan = live.shared_plan();
     let (Some(settings), Some(flows)) = (&plan.flows, observed) else { return Ok(None) };
     let receivers = live.observe(SLOTS);

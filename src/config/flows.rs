@@ -14,13 +14,6 @@ use super::values::{Text, Written as OfText};
 use super::workers::Worker;
 use crate::flows::{Settings, StoreSettings};
 
-/// Flows at a time, if the configuration does not say.
-const FLOWS: u32 = 65_536;
-
-/// How long a file grows, how many bytes there are of all.
-const STORE_EVERY: Duration = Duration::from_secs(60);
-const STORE_LIMIT: Size = Size(1 << 30);
-
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Written {
@@ -86,10 +79,10 @@ pub(super) fn flows(written: Option<Written>, workers: &[Worker]) -> Result<Opti
     let every = written.store_every.clone();
     let store = written.store.map(|folder| StoreSettings {
         folder,
-        every: age(every).unwrap_or(STORE_EVERY),
+        every: age(every).unwrap_or(StoreSettings::EVERY),
         age: age(written.store_age),
-        limit: written.store_limit.map_or(STORE_LIMIT, |limit| limit.into_inner().0),
+        limit: written.store_limit.map_or(StoreSettings::LIMIT, |limit| limit.into_inner().0),
     });
-    let max_flows = written.max_flows.map_or(FLOWS, |flows| flows.0);
+    let max_flows = written.max_flows.map_or(Settings::MAX_FLOWS, |flows| flows.0);
     Ok(Some(Settings { core, max_flows: max_flows as usize, store }))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::print::HostRounds;
 use super::topology::Topology;
 use super::traffic::Flood;
-use super::{cannot_build, print, round};
+use super::{cannot_build, observed, print, round, tell_of_store};
 use crate::args::Demo;
 use crate::commands::outputs;
 use crate::config;
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Demo, stop: &AtomicBool) -> Result<(), Failure> {
     let topology = Topology::of_host(named.containers.len()).map_err(|cause| cannot_build(&cause))?;
     let before = topology.state().map_err(Failure::failed)?;
     let plan = || {
-        let mut plan = named.clone();
+        let mut plan = observed(named.clone(), arguments);
         for (number, container) in plan.containers.iter_mut().enumerate() {
             Arc::make_mut(container).netns = Some(PathBuf::from(topology.servers_of(number).path()));
         }
@@ -59,5 +59,6 @@ pub(super) fn run(arguments: &Demo, stop: &AtomicBool) -> Result<(), Failure> {
         return Err(Failure::failed(format!("something is left behind.\nBefore:\n{before}\nAfter:\n{after}")));
     }
     let print = if arguments.json { print::host_json } else { print::host_text };
-    outputs::print(&print(&rounds))
+    outputs::print(&print(&rounds))?;
+    tell_of_store(arguments)
 }

@@ -12,9 +12,11 @@ use tokio::sync::oneshot;
 
 use super::topology::Topology;
 use crate::attach::Attachments;
+use crate::commands::run::observer;
 use crate::config::Plan;
 use crate::control::questions::{self, Question, Questions, Request};
 use crate::failure::Failure;
+use crate::flows::{Observed, Observer};
 use crate::live::Live;
 
 /// How long the line gets to empty its queues after traffic has stopped.
@@ -41,12 +43,14 @@ pub(super) struct LineThread {
 
 impl LineThread {
     pub(super) fn start(topology: &Topology, plan: Plan) -> Result<Self, Failure> {
-        Self::start_answering(topology, plan, questions::channel(1))
+        let observed = plan.flows.as_ref().map(|_| Arc::default());
+        Self::start_answering(topology, plan, observed, questions::channel(1))
     }
 
     pub(super) fn start_answering(
         topology: &Topology,
         plan: Plan,
+        observed: Option<Arc<Observed>>,
         (questions, inbox): Questions,
     ) -> Result<Self, Failure> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -54,8 +58,8 @@ impl LineThread {
         let (opened, is_open) = channel::bounded(1);
         let work = move || {
             // In this order: sockets are closed before their interface goes.
-            let (_attachments, mut live) = match open(plan) {
-                Ok(both) => both,
+            let (_attachments, mut live, observer) = match open(plan, observed) {
+                Ok(all) => all,
                 Err(failure) => {
                     let _ = opened.send(Err(failure));
                     return Err(Failure::failed("the line did not open"));
@@ -63,6 +67,7 @@ impl LineThread {
             };
             let _ = opened.send(Ok(()));
             live.work(&stopped, &inbox)?;
+            drop(observer);
             live.snapshot()
         };
         let thread = topology.line.spawn("portlane-worker", work).map_err(Failure::failed)?;
@@ -105,8 +110,8 @@ impl LineThread {
     }
 }
 
-/// Opens the interfaces, and attaches the plan's containers, where it does attach them.
-fn open(plan: Plan) -> Result<(Option<Attachments>, Live), Failure> {
+/// Opens the interfaces, attaches the plan's containers, where it does attach them, and begins to observe flows, if it says so.
+fn open(plan: Plan, observed: Option<Arc<Observed>>) -> Result<(Option<Attachments>, Live, Option<Observer>), Failure> {
     // Added, as by `portlane container add`: what a start finds in `/proc` it does not take for the process it was.
     let nobody = Plan { containers: Vec::new(), ..plan.clone() };
     let mut attachments = Attachments::start(&nobody, &mut || ())?;
@@ -116,7 +121,8 @@ fn open(plan: Plan) -> Result<(Option<Attachments>, Live), Failure> {
         attachments.extend(live.plan(), &mut || ()).map_err(Failure::failed)?;
         attachments.shrink(live.plan(), &mut || ());
     }
-    Ok((attachments, live))
+    let observer = observer(&mut live, observed)?;
+    Ok((attachments, live, observer))
 }
 
 impl Drop for LineThread {

@@ -19,6 +19,7 @@ use crate::commands::run::stop_on_signals;
 use crate::config::{self, Plan};
 use crate::control::server::{Beside, Server};
 use crate::failure::Failure;
+use crate::flows::Settings;
 use topology::Topology;
 
 /// What the demo configures.
@@ -38,15 +39,18 @@ pub fn run(arguments: &Demo) -> Result<(), Failure> {
     if arguments.host {
         return host::run(arguments, &stop);
     }
-    let plan = plan()?;
-    let topology = Topology::of_wire(plan.containers.len()).map_err(|cause| cannot_build(&cause))?;
+    let plan = || plan().map(|plan| observed(plan, arguments));
+    let topology = Topology::of_wire(plan()?.containers.len()).map_err(|cause| cannot_build(&cause))?;
     if arguments.hold {
-        let (_server, questions) = Server::start(&plan, None, Beside::default())?;
+        let plan = plan()?;
+        let observed = plan.flows.as_ref().map(|_| Arc::default());
+        let beside = Beside { observed: observed.clone(), ..Beside::default() };
+        let (_server, questions) = Server::start(&plan, None, beside)?;
         let listen = plan.listen;
         outputs::print(&format!(
             "traffic flows until Ctrl-C; numbers on http://{listen}/stats.json, by `portlane stats`\n"
         ))?;
-        let end = round::hold(&topology, plan, LONGEST_HOLD, &stop, questions)?;
+        let end = round::hold(&topology, plan, LONGEST_HOLD, &stop, (observed, questions))?;
         return outputs::print(&portlane_stats::render::text::render(&end));
     }
     let window = Duration::from_secs(arguments.seconds);
@@ -54,14 +58,31 @@ pub fn run(arguments: &Demo) -> Result<(), Failure> {
         let seconds = arguments.seconds;
         outputs::print(&format!("Two rounds of real TCP (cubic) and UDP, {seconds} s each, through `run` ...\n"))?;
     }
-    let with = round::run(&topology, plan, window, &stop)?;
-    let without = round::run(&topology, without_codel(self::plan()?), window, &stop)?;
+    let with = round::run(&topology, plan()?, window, &stop)?;
+    let without = round::run(&topology, without_codel(plan()?), window, &stop)?;
     let print = if arguments.json { print::json } else { print::text };
-    outputs::print(&print(&with, &without))
+    outputs::print(&print(&with, &without))?;
+    tell_of_store(arguments)
 }
 
 fn plan() -> Result<Plan, Failure> {
     config::parse(CONFIG, "examples/demo.toml").map_err(Failure::refused)
+}
+
+/// The same, whose flows are observed if that is wanted.
+fn observed(plan: Plan, arguments: &Demo) -> Plan {
+    Plan { flows: arguments.flows.clone().map(Settings::kept_in).map(Arc::new), ..plan }
+}
+
+/// Says what may be done with what was kept of flows.
+fn tell_of_store(arguments: &Demo) -> Result<(), Failure> {
+    match arguments.flows.as_ref().filter(|_| !arguments.json) {
+        Some(folder) => outputs::print(&format!(
+            "\nWhat flows did is in {}: `portlane flows --store {0}`, or docs/flows.md for DuckDB\n",
+            folder.display()
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Packets that a queue without CoDel may hold: an interface's default (`txqueuelen`).

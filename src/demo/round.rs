@@ -1,6 +1,7 @@
 //! One round of the demo: the line, traffic through it, and what was measured.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use super::traffic::{Customer, Traffic};
 use crate::config::{Container, Plan};
 use crate::control::questions::Questions;
 use crate::failure::Failure;
+use crate::flows::Observed;
 
 /// Traffic flows this long before measuring, so that bursts are spent, slow start is over and queues are full.
 const WARM_UP: Duration = Duration::from_secs(5);
@@ -89,10 +91,10 @@ pub(super) fn hold(
     plan: Plan,
     window: Duration,
     stop: &AtomicBool,
-    questions: Questions,
+    (observed, questions): (Option<Arc<Observed>>, Questions),
 ) -> Result<Snapshot, Failure> {
     let customers = customers(&plan);
-    let line = LineThread::start_answering(topology, plan, questions)?;
+    let line = LineThread::start_answering(topology, plan, observed, questions)?;
     let traffic = Traffic::start(topology, &customers).map_err(Failure::failed)?;
     // Being stopped is how holding ends; if the line has ended, it says why.
     let _ = pause(window, stop, &line);

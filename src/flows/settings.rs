@@ -16,6 +16,17 @@ pub struct Settings {
     pub store: Option<StoreSettings>,
 }
 
+impl Settings {
+    /// Flows at a time, if nobody says.
+    pub const MAX_FLOWS: u32 = 65_536;
+
+    /// What is so if nobody says anything but where rows are kept.
+    #[must_use]
+    pub fn kept_in(folder: PathBuf) -> Self {
+        Self { core: None, max_flows: Self::MAX_FLOWS as usize, store: Some(StoreSettings::new(folder)) }
+    }
+}
+
 /// Where rows are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSettings {
@@ -27,4 +38,17 @@ pub struct StoreSettings {
     pub age: Option<Duration>,
     /// How many bytes all files may have.
     pub limit: Size,
+}
+
+impl StoreSettings {
+    /// How long a file grows, if nobody says.
+    pub const EVERY: Duration = Duration::from_secs(60);
+    /// How many bytes there are of all, if nobody says.
+    pub const LIMIT: Size = Size(1 << 30);
+
+    /// A folder, of which nobody says more.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, every: Self::EVERY, age: None, limit: Self::LIMIT }
+    }
 }

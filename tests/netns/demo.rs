@@ -1,6 +1,7 @@
 //! The demo: what it prints, and that nothing is left of it.
 
 use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -102,18 +103,26 @@ pub(crate) fn interrupted() {
     caller.assert_left(&[]);
 }
 
-/// A held demo is asked as a `run` is, from where it was called.
+/// A held demo is asked as a `run` is, from where it was called; what flows did stays.
 pub(crate) fn held() {
-    let caller = Caller::new();
-    let demo = caller.demo(&["--hold"]);
+    let (caller, kept) = (Caller::new(), TempDir::new().unwrap());
+    let store = kept.path().join("store");
+    let store = store.to_str().unwrap();
+    let demo = caller.demo(&["--hold", "--flows", store]);
     let socket = caller.run.path().join("portlane/control.sock");
     let flows = || ask(&socket, "json").status.success() && stats(&socket).totals.sent > 1_000;
     eventually(flows, || format!("no traffic: {}", demo.stdout()));
     assert_eq!(get(&caller.namespace, "/health"), (200, "ok\n".to_owned()));
+    let three = |json: &str| ["fast", "slow", "free"].iter().all(|id| json.contains(&format!("{{\"pod_id\":\"{id}\"")));
+    let live = || get(&caller.namespace, "/flows?by=container&top=9").1;
+    eventually(|| three(&live()), live);
     demo.signal(Signal::SIGINT);
     let ended = demo.ended();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
     assert!(ended.stdout.contains("traffic flows until Ctrl-C") && ended.stdout.contains("fast"), "{ended:?}");
     assert!(!socket.exists());
     caller.assert_left(&["portlane"]);
+    let kept = Command::new(PROGRAM).args(["flows", "--json", "--store", store]).output().unwrap();
+    let kept = String::from_utf8(kept.stdout).unwrap();
+    assert!(three(&kept), "{kept}");
 }
