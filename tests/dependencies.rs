@@ -47,7 +47,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("portlane-netstat", &["portlane-classify"]),
     ("portlane-pcap", &["portlane-rings"]),
     ("portlane-peers", &["portlane-rings"]),
-    ("portlane-rings", &[]),
+    ("portlane-rings", &["portlane-hint"]),
     ("portlane-shaper", &["portlane-hint", "portlane-stats"]),
     ("portlane-stats", &["portlane-hint"]),
 ];

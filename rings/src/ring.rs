@@ -70,6 +70,13 @@ impl<T: Copy> Producer<T> {
         self.next = self.next.wrapping_sub(count.min(unpublished));
     }
 
+    /// Starts to bring the slot of the entry that comes so many after the next one into the cache: worth it where slots are large and the
+    /// consumer is far behind, so that they have been elsewhere meanwhile.
+    #[inline]
+    pub fn prefetch(&self, ahead: u32) {
+        self.ring.prefetch(self.next.wrapping_add(ahead));
+    }
+
     /// Entries that can be added, of which the consumer may release more meanwhile.
     #[inline]
     pub fn room(&mut self) -> u32 {

@@ -22,6 +22,10 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
+/// How many slots further on the one is that is asked for while one is written: a batch later it is here. Until then the observer
+/// has read it, and other memory has taken its place in the caches.
+const AHEAD: u32 = 64;
+
 /// Bytes of a frame in a slot.
 const BYTES: usize = 56;
 
@@ -155,6 +159,7 @@ impl Sender {
             }
             self.time = Some(now);
         }
+        self.ring.prefetch(AHEAD);
         let side = Slot::SIDE * side(arriving);
         let bytes = pool.bytes(frame);
         let (wire_len, link_type) = (frame.wire_len(), frame.link_type());

@@ -72,6 +72,12 @@ impl<T: Copy> Ring<T> {
         self.slot(index).with_mut(|slot| unsafe { *slot = entry });
     }
 
+    /// Starts to bring the slot of `index` into the cache.
+    #[inline]
+    pub(super) fn prefetch(&self, index: u32) {
+        portlane_hint::prefetch(self.slot(index));
+    }
+
     #[inline]
     fn slot(&self, index: u32) -> &UnsafeCell<T> {
         // SAFETY: the masked index is less than the number of slots.
