@@ -16,8 +16,12 @@ use crate::tags::Tagged;
 use crate::timeouts::Timeouts;
 use slab::Slab;
 
-/// Packets whose flows are fetched at the same time.
-const BATCH: usize = 16;
+/// How many packets before one where its flow begins is asked for, and how many packets after that its flow: so many flows are on
+/// their way at a time.
+const AHEAD: usize = 8;
+
+/// Hashes of packets on their way: a power of two, and more than two steps of [`AHEAD`].
+const HASHES: usize = 32;
 
 /// What a table is told when it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,17 +102,20 @@ impl Table {
     }
 
     /// Counts packets, one after the other, as [`packet`](Self::packet) does. With tens of thousands of flows, of which few
-    /// are in the cache, it takes half the time: what several packets need is fetched at the same time.
+    /// are in the cache, it takes half the time: what later packets need is fetched while earlier ones are counted.
     pub fn packets(&mut self, digests: &[Digest], sink: &mut impl Sink) {
-        for batch in digests.chunks(BATCH) {
-            let mut hashes = [0; BATCH];
-            for (hash, digest) in hashes.iter_mut().zip(batch) {
-                *hash = self.hash(digest);
-                self.flows.prefetch_chain(*hash);
+        let mut hashes = [0; HASHES];
+        for step in 0..digests.len() + 2 * AHEAD {
+            if let Some(digest) = digests.get(step) {
+                let hash = self.hash(digest);
+                hashes[step % HASHES] = hash;
+                self.flows.prefetch_chain(hash);
             }
-            hashes.iter().take(batch.len()).for_each(|&hash| self.flows.prefetch_flow(hash));
-            for (&hash, digest) in hashes.iter().zip(batch) {
-                self.hashed(hash, digest, sink);
+            if (AHEAD..digests.len() + AHEAD).contains(&step) {
+                self.flows.prefetch_flow(hashes[(step - AHEAD) % HASHES]);
+            }
+            if let Some((place, digest)) = step.checked_sub(2 * AHEAD).and_then(|at| Some((at, digests.get(at)?))) {
+                self.hashed(hashes[place % HASHES], digest, sink);
             }
         }
     }
