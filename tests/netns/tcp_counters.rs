@@ -202,9 +202,11 @@ fn overflow(host: &Host) {
             socket
         })
     };
-    let waiting: Vec<_> = (0..5).map(|_| at_once().unwrap()).collect();
+    let mut waiting: Vec<_> = (0..3).map(|_| at_once().unwrap()).collect();
     let overflows = || inside(&host.web)["TcpExt_ListenOverflows"] > 0;
     eventually(overflows, || format!("{:?}", inside(&host.web)));
+    // Now the queue is full, and SYNs are dropped.
+    waiting.extend((0..3).map(|_| at_once().unwrap()));
     // As long as SYNs are sent again for the first time.
     thread::sleep(Duration::from_millis(1_500));
     narrow.set_nonblocking(true).unwrap();
