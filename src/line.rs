@@ -7,6 +7,7 @@ mod observe;
 mod seen;
 mod virtual_time;
 mod watch;
+mod within;
 
 use std::io;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use observe::Observed;
 use places::Places;
 use seen::Seen;
 pub use watch::{End, Stage, Watch};
+use within::way;
 
 /// Frames received from a device in one turn, at most.
 pub const BATCH: usize = 64;
@@ -73,6 +75,8 @@ pub struct Line<D> {
     pub ports: Vec<Port<D>>,
     /// The port that a direction leaves by, by [`Direction::index`].
     pub leaves_by: [usize; 2],
+    /// The port by which comes and goes what stays on the host.
+    within: Option<usize>,
     /// Who owns a packet.
     pub classifier: Classifier<u32>,
     /// Which flow a packet is of.
@@ -122,6 +126,7 @@ impl<D: Device> Line<D> {
             pool,
             ports,
             leaves_by,
+            within: None,
             classifier,
             flows,
             shapers,
@@ -166,16 +171,26 @@ impl<D: Device> Line<D> {
         for port in 0..self.ports.len() {
             let received = self.receive(port);
             watch.passed(Stage::Receive);
-            self.classify(port, now);
+            let is_within = self.within == Some(port);
+            if is_within {
+                self.classify_within(now);
+            } else {
+                self.classify(port, now);
+            }
             if self.beside.is_some() {
                 self.look_beside(port, now);
             }
-            watch.arrived(&self.pool, &self.batch, self.ports[port].arriving);
+            if is_within {
+                within::runs(&self.batch).for_each(|(run, arriving)| watch.arrived(&self.pool, run, arriving));
+            } else {
+                watch.arrived(&self.pool, &self.batch, self.ports[port].arriving);
+            }
             watch.passed(Stage::Classify);
             moved += self.batch.len();
             watch.turns_to_port(port);
             self.hand_over(watch.lend());
-            moved += self.enqueue(port, now, watch.lend())?;
+            moved +=
+                if is_within { self.enqueue_within(now, watch.lend()) } else { self.enqueue(port, now, watch.lend())? };
             watch.passed(Stage::Enqueue);
             received?;
         }
@@ -255,8 +270,9 @@ impl<D: Device> Line<D> {
             self.end_phantom(direction, departure, now);
             return true;
         }
+        let way = way(self.leaves_by, self.within, direction, &departure.packet);
         let shaper = &mut self.shapers[direction.index()];
-        let device = &mut self.ports[self.leaves_by[direction.index()]].device;
+        let device = &mut self.ports[way].device;
         let Departure { lane, packet, enqueued, .. } = departure;
         watch.ends(&self.pool, &packet, End::Sent { lane, enqueued: Some(enqueued) });
         if let Err(packet) = device.send(packet) {

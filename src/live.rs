@@ -82,13 +82,17 @@ impl Live {
         let spare = Arc::new(ArrayQueue::new(stations.len()));
         let (outages, key) = (Arc::new(Outages::new(&interfaces)), secret_key());
         let worker = |(number, station): (usize, Station)| {
-            let Station { core, part, mut ports, leaves_by, .. } = station;
+            let Station { core, part, mut ports, leaves_by, within, .. } = station;
             complete_checksums(&mut ports, plan.running);
             if plan.running.idle == Idle::BusyPoll {
                 ports.iter_mut().try_for_each(|port| prefer_busy_poll(&mut port.device))?;
             }
             let down = vec![false; ports.len()];
             let line = workers::line(&plan, &owners, part, (ports, leaves_by), key, context.started);
+            let line = match within {
+                Some(port) => line.with_host(port),
+                None => line,
+            };
             Ok(Box::new(Worker {
                 number,
                 line,

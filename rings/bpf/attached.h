@@ -113,6 +113,28 @@ FUNCTION __u32 is_from_its_own(struct xdp_md *frame, __u32 network)
     return read_address(frame, network, false, &source.address) && map_lookup(&sources, &source) != 0;
 }
 
+/* Whether a packet goes to an address that its container shares: then it stays on the host. */
+FUNCTION __u32 is_to_its_own(struct xdp_md *frame, __u32 network)
+{
+    struct source source = {.interface = frame->ingress_ifindex};
+
+    return read_address(frame, network, true, &source.address) && map_lookup(&sources, &source) != 0;
+}
+
+/* In the first byte of the sender's Ethernet address, where it is 0 of all that there are (IEEE 802.3, section 3.2.3): by it the
+ * line tells what leaves a container from what is for one. Read by `src/line/within.rs`, which takes it away. */
+#define IS_LEAVING 1
+
+FUNCTION __u32 mark_as_leaving(struct xdp_md *frame)
+{
+    __u8 first;
+
+    if (load_bytes(frame, 6, &first, 1) != 0)
+        return false;
+    first |= IS_LEAVING;
+    return store_bytes(frame, 6, &first, 1) == 0;
+}
+
 /* Keeps a packet for the operator, in the place of the one before. */
 FUNCTION __u32 keep_offender(struct xdp_md *frame, __u32 network, __u32 port, __u32 protocol, __u32 verdict)
 {

@@ -9,12 +9,17 @@
  * is the container side. What the line sends there comes out at the former, and goes to the interface of the container whose port
  * it is for.
  *
+ * What an attached container sends to the address that it shares stays on the host. It is put in at one end of another pair, whose
+ * other end has a socket of the line's, and comes back from there when its time has come: to the end that is an interface of the
+ * host's like any other. What is for the port of a container turns round there, and comes in once more, as what the host itself sends
+ * to that port. The rest is the host's.
+ *
  * Every frame has one verdict at each interface that it comes to, which is counted. */
 #include "echo.h"
 #include "solicitation.h"
 
 /* Where frames arrive. Those at attached interfaces are counted by interface. */
-enum side { UPLINK, CONTAINER, DELIVERY, SIDES, ATTACHED = SIDES };
+enum side { UPLINK, CONTAINER, DELIVERY, WITHIN, HOST, SIDES, ATTACHED = SIDES };
 
 /* In the order of `Verdict::ALL` in `rings/src/af_xdp/steering.rs`. */
 enum verdict {
@@ -60,7 +65,7 @@ struct {
     NUMBER(max_entries, 1);
     TYPE(key, __u32);
     TYPE(value, __u32);
-} uplink_queues SECTION(".maps"), container_queues SECTION(".maps");
+} uplink_queues SECTION(".maps"), container_queues SECTION(".maps"), within_queues SECTION(".maps");
 
 /* By side and verdict. */
 struct {
@@ -86,6 +91,9 @@ struct {
 
 /* The end of the gate where frames of containers are put in. It is set when the program is loaded. */
 const volatile __u32 delivery = 0;
+
+/* The host's end of the pair of what stays on the host; 0 if there is none. Likewise. */
+const volatile __u32 host_end = 0;
 
 /* What all fragments of one datagram have in common (RFC 791, section 3.2; RFC 8200, section 4.5). */
 struct datagram {
@@ -149,6 +157,8 @@ INLINE bool is_containers(enum side side, const struct headers *headers, __u32 *
     case CONTAINER:
         return owned(&headers->source, headers->source_port);
     case DELIVERY:
+    case WITHIN:
+    case HOST:
         *to = interface_of(headers->destination_port);
         return *to != 0;
     default:
@@ -267,6 +277,9 @@ INLINE enum verdict judge(struct xdp_md *frame, enum side side, __u32 *to)
     case NO_PORTS:
         return is_heard && read_neighbour_solicitation(&whole, &asked) ? hear(frame, side, &asked) : WITHOUT_PORTS;
     case PORTS:
+        *to = delivery;
+        if (side == ATTACHED && host_end != 0 && is_to_its_own(frame, layer.start))
+            *to = host_end;
         if (side == ATTACHED)
             return vet(frame, layer.start, &headers);
         return is_containers(side, &headers, to) ? OWNED : FOREIGN_PORT;
@@ -316,15 +329,17 @@ SECTION("xdp.frags")
 int gather(struct xdp_md *frame)
 {
     struct judged judged = {.interface = frame->ingress_ifindex};
-    __u32 nowhere;
+    __u32 to = delivery;
     __u64 *count;
 
-    judged.verdict = judge(frame, ATTACHED, &nowhere);
+    judged.verdict = judge(frame, ATTACHED, &to);
     count = map_lookup(&attached, &judged);
     /* Of queues of one interface several cores may be at it. */
     if (count)
         __sync_fetch_and_add(count, 1);
-    return judged.verdict == OWNED ? redirect(delivery, 0) : XDP_DROP;
+    if (judged.verdict != OWNED || (to == host_end && !mark_as_leaving(frame)))
+        return XDP_DROP;
+    return redirect(to, 0);
 }
 
 /* On the gate's other end than the container side. */
@@ -336,6 +351,36 @@ int deliver(struct xdp_md *frame)
 
     count(DELIVERY, verdict);
     return verdict == OWNED ? redirect(to, 0) : XDP_DROP;
+}
+
+/* On the line's end of the pair of what stays on the host. What containers send has been judged where it came from. */
+SECTION("xdp.frags")
+int within(struct xdp_md *frame)
+{
+    __u32 nowhere;
+    enum verdict verdict = OWNED;
+    __u8 addresses[12];
+
+    if (load_bytes(frame, 0, addresses, sizeof(addresses)) != 0)
+        return XDP_DROP;
+    if (!(addresses[6] & IS_LEAVING))
+        verdict = judge(frame, WITHIN, &nowhere);
+    count(WITHIN, verdict);
+    if (verdict == OWNED)
+        return redirect_map(&within_queues, frame->rx_queue_index, XDP_DROP);
+    /* Routes say less than what is read here: it is the host's own, which so gets it once. */
+    return (verdict == FOREIGN_PORT || verdict == WITHOUT_PORTS) && !(addresses[0] & 1) ? XDP_TX : XDP_DROP;
+}
+
+/* On the host's end of it. */
+SECTION("xdp.frags")
+int host(struct xdp_md *frame)
+{
+    __u32 nowhere;
+    enum verdict verdict = judge(frame, HOST, &nowhere);
+
+    count(HOST, verdict);
+    return verdict == OWNED ? XDP_TX : XDP_PASS;
 }
 
 char terms[] SECTION("license") = "MIT OR Apache-2.0";

@@ -38,7 +38,7 @@ pub use gate::{Gate, GateCounters};
 pub use interface::Interface;
 pub(crate) use interface::{Promiscuous, bind_to, deaf_packet_socket};
 pub use members::Offender;
-pub use nic::{BoundNic, Nic, QueueChoice, bind_nic};
+pub use nic::{BoundNic, Nic, Pairs, QueueChoice, bind_nic};
 pub(crate) use open::{Bound, bind_wire};
 pub use open::{Io, Options, look_up};
 pub use owners::Owners;

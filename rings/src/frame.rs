@@ -17,7 +17,7 @@ pub struct Frame {
     pub(crate) pool: u32,
     /// Bytes of the packet that are in memory: a pool's frames are none of them longer than this can say.
     len: u16,
-    /// What the packet starts with: a LINKTYPE_ number.
+    /// What the packet starts with: a LINKTYPE_ number, and [`STAYS`].
     link_type: u16,
 }
 
@@ -26,6 +26,9 @@ const _: () = assert!(size_of::<Frame>() == 16);
 
 /// Addresses from here on are phantoms': no pool is as long.
 pub(crate) const PHANTOM: u32 = u32::MAX - 1;
+
+/// Beside the LINKTYPE_ number, none of which is as large: whether the packet stays on the host.
+const STAYS: u16 = 1 << 15;
 
 impl Frame {
     /// The token for `len` bytes at `address`, all that the packet had on the wire, from a network interface.
@@ -110,12 +113,38 @@ impl Frame {
     #[inline]
     #[must_use]
     pub fn link_type(&self) -> u16 {
-        self.link_type
+        self.link_type & !STAYS
     }
 
     /// States what the packet starts with. Holds until the frame is back in its pool.
     #[inline]
     pub fn set_link_type(&mut self, link_type: u16) {
-        self.link_type = link_type;
+        self.link_type = self.link_type & STAYS | link_type & !STAYS;
+    }
+
+    /// What is stated of the packet, all in one: for a token that is made anew.
+    #[inline]
+    pub(crate) fn stated(&self) -> u16 {
+        self.link_type
+    }
+
+    /// States all of it.
+    #[inline]
+    pub(crate) fn state(&mut self, stated: u16) {
+        self.link_type = stated;
+    }
+
+    /// Whether the packet [stays](Self::stay) on the host.
+    #[inline]
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.link_type & STAYS != 0
+    }
+
+    /// States that the packet stays on the host: it leaves by another device than those of its direction. Holds until the frame is
+    /// back in its pool.
+    #[inline]
+    pub fn stay(&mut self) {
+        self.link_type |= STAYS;
     }
 }

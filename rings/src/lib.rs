@@ -65,7 +65,7 @@ pub use af_packet::AfPacket;
 #[cfg(feature = "af-xdp")]
 pub use af_xdp::{
     AfXdp, BoundNic, Features, Gate, GateCounters, Interface, Io, Mode, NewRules, Nic, Occupancy, Offender, OpenError,
-    Options, Owners, QueueChoice, Rules, Side, Solicitation, Solicitations, Statistics, Steering, Verdict,
+    Options, Owners, Pairs, QueueChoice, Rules, Side, Solicitation, Solicitations, Statistics, Steering, Verdict,
     VerdictCounters, Verdicts, bind_nic, look_up,
 };
 pub use device::{Device, ETHERNET, Held, Losses};

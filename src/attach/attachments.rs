@@ -13,6 +13,7 @@ use super::helper::Helper;
 use super::listeners;
 use super::local_ports::LocalPorts;
 use super::names;
+use super::paths::Range;
 use super::uplink::{Seen, Watched};
 use super::wanted::{Joined, Wanted};
 use crate::config::{Container, Plan};
@@ -44,6 +45,8 @@ pub struct Attachments {
     addresses: Watched,
     /// The interface that each port is given to; 0: none.
     given: Vec<u32>,
+    /// The ranges of them that the host is led to.
+    led: Vec<Range>,
     /// Whose counters were read last; `None`: it begins anew.
     read_last: Option<String>,
 }
@@ -79,8 +82,19 @@ impl Attachments {
         })?;
         let (pool, given) = (plan.added.pool, vec![0; PORTS]);
         let (joined, made) = (BTreeMap::new(), Vec::new());
-        let mut starting =
-            Self { helper, uplink, gate: None, asked, pool, joined, made, addresses, given, read_last: None };
+        let mut starting = Self {
+            helper,
+            uplink,
+            gate: None,
+            asked,
+            pool,
+            joined,
+            made,
+            addresses,
+            given,
+            led: Vec::new(),
+            read_last: None,
+        };
         for member in starting.asked.clone().into_values() {
             going_on();
             let wanted = once_asked(member.wanted);
@@ -167,7 +181,11 @@ impl Attachments {
             match asked.get(&id).map(|member| &member.wanted) {
                 None => gone.push(id),
                 // Its programs get the ports again that they got before. If its namespace is gone, there are none.
-                Some(wanted) if self.joined.get(&id).is_some_and(|(had, _)| had.local_ports != wanted.local_ports) => {
+                Some(wanted)
+                    if self.joined.get(&id).is_some_and(|(had, _)| {
+                        (&had.local_ports, &had.ports) != (&wanted.local_ports, &wanted.ports)
+                    }) =>
+                {
                     let _ = self.join(&once_asked(wanted.clone()));
                 }
                 Some(_) => {}
@@ -205,6 +223,7 @@ impl Attachments {
                 }
             }
         }
+        told.extend(self.lead_host(true).err());
         if failed > 1 {
             told.push(format!("nor did {} others", failed - 1));
         }
@@ -302,7 +321,18 @@ impl Attachments {
                 *given = wanted;
             }
         }
-        self.give_ping_ids(members)
+        self.give_ping_ids(members)?;
+        self.lead_host(false)
+    }
+
+    /// Has what the host's own programs send to the ports of containers go there. `anew`: even if those are the same.
+    fn lead_host(&mut self, anew: bool) -> Result<(), String> {
+        let ranges = given(&self.given);
+        if ranges != self.led || anew && !ranges.is_empty() {
+            self.helper.lead(&self.uplink, ranges.clone())?;
+            self.led = ranges;
+        }
+        Ok(())
     }
 
     /// Pings leave as the longest of their container's ranges: so many can be told apart at a time.
@@ -331,6 +361,19 @@ impl Drop for Attachments {
         }
         let _ = self.helper.remove_gate(&self.uplink);
     }
+}
+
+/// Ranges of ports that are given to somebody.
+fn given(ports: &[u32]) -> Vec<Range> {
+    let is_given = |port: u16| ports.get(usize::from(port)).is_some_and(|&interface| interface != 0);
+    let mut ranges: Vec<Range> = Vec::new();
+    for port in (0..=u16::MAX).filter(|&port| is_given(port)) {
+        match ranges.last_mut() {
+            Some((_, last)) if port > 0 && *last == port - 1 => *last = port,
+            _ => ranges.push((port, port)),
+        }
+    }
+    ranges
 }
 
 /// Neither the pool nor these members have ports that the host's own programs may get.
@@ -375,6 +418,7 @@ fn members(plan: &Plan) -> Members {
             uplink: nic.interface.clone(),
             namespace: container.netns.clone()?,
             local_ports: local_ports(&container.ports, plan.added.pool),
+            ports: container.ports.iter().map(|range| (range.first(), range.last())).collect(),
             may_be_new: true,
         };
         Some((container.id.clone(), Member { wanted, ports: container.ports.clone() }))

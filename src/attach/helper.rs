@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::error::AttachError;
-use super::gate::{make_gate, remove_gate};
+use super::gate::{lead_host, make_gate, remove_gate};
 use super::namespace;
+use super::paths::Range;
 use super::wanted::{Joined, Wanted, join, part, sharable, sweep};
 use crate::failure::Failure;
 use crate::netstat::Files;
@@ -36,6 +37,7 @@ const USEFUL: Capability = Capability::CAP_SYS_PTRACE;
 enum Order {
     MakeGate { uplink: String },
     RemoveGate { uplink: String },
+    Lead { uplink: String, ports: Vec<Range> },
     Join(Wanted),
     Part { uplink: String, id: String },
     Sweep { uplink: String, kept: Vec<String> },
@@ -71,6 +73,11 @@ impl Helper {
 
     pub(super) fn remove_gate(&mut self, uplink: &str) -> Result<(), String> {
         self.ask(&Order::RemoveGate { uplink: uplink.to_owned() })
+    }
+
+    /// Has the host find these ports of the shared addresses at containers.
+    pub(super) fn lead(&mut self, uplink: &str, ports: Vec<Range>) -> Result<(), String> {
+        self.ask(&Order::Lead { uplink: uplink.to_owned(), ports })
     }
 
     pub(super) fn join(&mut self, wanted: &Wanted) -> Result<Joined, String> {
@@ -130,6 +137,7 @@ pub fn serve() -> Result<(), Failure> {
         let answered = match order {
             Order::MakeGate { uplink } => answer(&mut answers, sharable(&uplink).and_then(|()| make_gate(&uplink))),
             Order::RemoveGate { uplink } => answer(&mut answers, remove_gate(&uplink)),
+            Order::Lead { uplink, ports } => answer(&mut answers, lead_host(&uplink, &ports)),
             Order::Join(wanted) => answer(&mut answers, join(wanted)),
             Order::Part { uplink, id } => answer(&mut answers, part(&uplink, &id)),
             Order::Sweep { uplink, kept } => answer(&mut answers, sweep(&uplink, &kept)),

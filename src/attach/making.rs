@@ -13,6 +13,7 @@ use portlane_rings::Features;
 use super::error::AttachError;
 use super::namespace;
 use super::netlink::{Link, Netlink, Present};
+use super::paths::{self, Rules};
 use super::uplink::Uplink;
 use super::{Joined, Wanted, names};
 use crate::netns::Namespace;
@@ -24,7 +25,7 @@ const LOCAL_PORTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// What would leave the container unfinished, since no card comes behind it: checksums, segments, tags of VLANs. Their names begin
 /// with `tx-`, and there are more of them with each kernel.
-const LEFT_TO_A_CARD: [&str; 4] = ["checksum", "csum", "segmentation", "vlan"];
+pub(super) const LEFT_TO_A_CARD: [&str; 4] = ["checksum", "csum", "segmentation", "vlan"];
 
 /// With it an end of a pair takes frames that a program redirects to the other end.
 pub(super) const TAKES_FRAMES: [&str; 1] = ["rx-gro"];
@@ -60,13 +61,15 @@ struct Former {
     /// The index of a loopback that was down.
     loopback: Option<u32>,
     local_ports: Option<String>,
+    /// Whether there are rules by ports that were not there.
+    has_rules: bool,
 }
 
 impl Making {
     /// How many steps there are.
     pub const STEPS: usize = Self::ALL.len();
 
-    const ALL: [Step; 9] = [
+    const ALL: [Step; 10] = [
         Self::join,
         Self::mark,
         Self::resemble_the_uplink,
@@ -74,6 +77,7 @@ impl Making {
         Self::give_addresses,
         Self::set_up,
         Self::give_routes,
+        Self::lead_to_others,
         Self::set_loopback_up,
         Self::give_local_ports,
     ];
@@ -128,6 +132,9 @@ impl Making {
         // What cannot be put back is in a namespace that is gone, or going.
         if let Some(former) = self.former.local_ports.take() {
             let _ = self.namespace.within(|| fs::write(LOCAL_PORTS, former));
+        }
+        if self.former.has_rules {
+            let _ = Rules::default().settle(&mut self.inside);
         }
         if let Some(loopback) = self.former.loopback {
             let _ = self.inside.set_up(loopback, false);
@@ -254,6 +261,22 @@ impl Making {
             given.map_err(|cause| self.failed("give eth0 the host's default route", cause))?;
         }
         Ok(())
+    }
+
+    /// The ports of its address that are not the container's are elsewhere on the host.
+    fn lead_to_others(&mut self) -> Result<(), AttachError> {
+        let [_, inside] = self.ends.unwrap_or_default();
+        let has_ipv6 = self.has_ipv6();
+        let shared = self.uplink.addresses.iter().map(|address| address.address);
+        let shared: Vec<_> = shared.filter(|address| address.is_ipv4() || has_ipv6).collect();
+        let rules = paths::container_rules(&self.wanted.ports, &paths::families(&shared));
+        let takes = self.namespace.within(|| paths::take_own_addresses(INSIDE)).and_then(|takes| takes);
+        let led =
+            takes.and_then(|()| paths::lead(&mut self.inside, inside, self.uplink.hardware, &shared)).and_then(|()| {
+                self.former.has_rules = !paths::are_made(&mut self.inside)?;
+                rules.settle(&mut self.inside)
+            });
+        led.map_err(|cause| self.failed("lead to the other ports of the host's address", cause))
     }
 
     fn set_loopback_up(&mut self) -> Result<(), AttachError> {

@@ -6,6 +6,13 @@
 //!   eth0 (the same) ────┼─ plc-db ──┴──────── pld-eth0 ────┘ (the gate)
 //! ```
 //!
+//! What they say to the address that they share stays on the host:
+//!
+//! ```text
+//!   eth0 ───────────────┼─ plc-web ── XDP redirects ─┐
+//!                       │        host's kernel ── plh-eth0 ── pll-eth0 ── AF_XDP ── portlane
+//! ```
+//!
 //! What is made is marked, in names that follow from what it is for and in the interface's alias. So a run finds what one before
 //! it has left, and goes on with it, or removes it.
 
@@ -29,6 +36,8 @@ mod making;
 mod namespace;
 #[cfg(feature = "af-xdp")]
 mod netlink;
+#[cfg(feature = "af-xdp")]
+mod paths;
 #[cfg(feature = "af-xdp")]
 mod uplink;
 #[cfg(feature = "af-xdp")]

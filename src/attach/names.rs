@@ -12,6 +12,10 @@ const GATE: &str = "plg-";
 /// The end of the gate that frames for containers leave by.
 const DELIVERY: &str = "pld-";
 
+/// The line's end of the pair of what stays on the host, and the host's.
+const WITHIN: &str = "pll-";
+const HOST: &str = "plh-";
+
 /// The interface of the host that a container's `eth0` is joined to.
 ///
 /// ```
@@ -35,6 +39,18 @@ pub fn gate(uplink: &str) -> String {
 #[must_use]
 pub fn delivery(uplink: &str) -> String {
     name(DELIVERY, uplink)
+}
+
+/// The interface that all frames come by that stay on the host: to be shaped, and back from there.
+#[must_use]
+pub fn within(uplink: &str) -> String {
+    name(WITHIN, uplink)
+}
+
+/// The other end of [`within`], by which the host speaks with its containers.
+#[must_use]
+pub fn host(uplink: &str) -> String {
+    name(HOST, uplink)
 }
 
 /// Whether a name is as [`container`] makes them.
@@ -73,6 +89,7 @@ mod tests {
         assert_eq!(container("eleven_byte"), "plc-eleven_byte");
         assert_eq!(container("twelve-bytes"), "plc-~e4c020ac8j");
         assert_eq!([gate("eth0"), delivery("eth0")], ["plg-eth0", "pld-eth0"]);
+        assert_eq!([within("eth0"), host("eth0")], ["pll-eth0", "plh-eth0"]);
     }
 
     #[test]

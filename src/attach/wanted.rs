@@ -23,6 +23,8 @@ pub struct Wanted {
     pub namespace: PathBuf,
     /// The first and the last of the ports that its programs get that do not ask for one (`ip_local_port_range`).
     pub local_ports: Option<(u16, u16)>,
+    /// Its ports, from the first to the last of each range: those of the address that it shares which are within.
+    pub ports: Vec<(u16, u16)>,
     /// Whether it may be made. Otherwise it has to be there already, from an earlier run.
     pub may_be_new: bool,
 }

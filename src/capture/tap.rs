@@ -20,6 +20,8 @@ pub struct Place {
     pub interfaces: Vec<usize>,
     /// The port that a direction leaves by, by [`Direction::index`].
     pub leaves_by: [usize; 2],
+    /// The port by which comes and goes what stays on the host.
+    pub within: Option<usize>,
     /// Frames of all workers.
     pub frames: usize,
 }
@@ -102,11 +104,26 @@ impl Tap {
         self.place.interfaces[self.place.leaves_by[direction.index()]]
     }
 
-    /// The interface that packets of the current direction come from: those of the other direction leave by it.
-    fn comes_from(&self) -> usize {
+    /// The interface that a frame leaves by.
+    fn way(&self, frame: &Frame) -> usize {
+        match self.place.within.filter(|_| frame.stays()) {
+            Some(port) => self.place.interfaces[port],
+            None => self.leaves_by(self.direction),
+        }
+    }
+
+    /// The interface that a frame of the current direction comes from: those of the other direction leave by it.
+    fn comes_from(&self, frame: &Frame) -> usize {
+        match self.place.within.filter(|_| frame.stays()) {
+            Some(port) => self.place.interfaces[port],
+            None => self.leaves_by(self.other_direction()),
+        }
+    }
+
+    fn other_direction(&self) -> Direction {
         match self.direction {
-            Direction::Ingress => self.leaves_by(Direction::Egress),
-            Direction::Egress => self.leaves_by(Direction::Ingress),
+            Direction::Ingress => Direction::Egress,
+            Direction::Egress => Direction::Ingress,
         }
     }
 
@@ -127,7 +144,7 @@ impl Tap {
         match end {
             End::Sent { lane, enqueued } => Sight {
                 owner: owner(lane),
-                interface: self.leaves_by(self.direction),
+                interface: self.way(frame),
                 waited: Some(enqueued.map_or(Nanos::ZERO, |enqueued| time - enqueued)),
                 marked: enqueued.is_some() && self.marked[index],
                 ..nothing
@@ -135,7 +152,7 @@ impl Tap {
             End::Dropped { lane, reason } => Sight {
                 fate: Fate::Dropped(reason),
                 owner: owner(lane),
-                interface: self.comes_from(),
+                interface: self.comes_from(frame),
                 waited: Some(self.joined[index]).filter(|&joined| joined > Nanos::ZERO).map(|joined| time - joined),
                 marked: self.marked[index],
                 ..nothing

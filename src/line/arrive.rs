@@ -149,7 +149,7 @@ impl<D: Device> Line<D> {
     }
 
     /// A frame that did not go straight through joins its lane, or is malformed. Returns how many have left.
-    fn take_in(&mut self, frame: Frame, owner: Owner, now: Nanos, mut watch: impl Watch) -> usize {
+    pub(super) fn take_in(&mut self, frame: Frame, owner: Owner, now: Nanos, mut watch: impl Watch) -> usize {
         match owner {
             Ok(Found { direction, owner, flow }) => {
                 let (len, memory) = (frame.wire_len(), self.pool.capacity());

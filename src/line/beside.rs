@@ -3,7 +3,7 @@
 use portlane_rings::Device;
 use portlane_shaper::Nanos;
 
-use super::Line;
+use super::{Line, within};
 use crate::config::Plan;
 use crate::flows::heads;
 use crate::meters::Meter;
@@ -43,7 +43,11 @@ impl<D: Device> Line<D> {
             meter.count(&self.pool, &self.batch, &self.owners);
         }
         if let Some(heads) = heads {
-            heads.show(&self.pool, &self.batch, self.ports[port].arriving, now);
+            if self.within == Some(port) {
+                within::runs(&self.batch).for_each(|(run, arriving)| heads.show(&self.pool, run, arriving, now));
+            } else {
+                heads.show(&self.pool, &self.batch, self.ports[port].arriving, now);
+            }
         }
     }
 }

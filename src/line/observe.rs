@@ -10,7 +10,7 @@ use portlane_classify::{Direction, ecn};
 use portlane_rings::{Device, Frame};
 use portlane_shaper::{Arrival, LaneId, Nanos, Volume};
 
-use super::{End, Line, Watch, link_of};
+use super::{End, Line, Watch, link_of, way};
 use crate::config::{Mode, Plan};
 
 /// Frames of observed lanes that wait for a device, in each direction; more are lost.
@@ -89,7 +89,7 @@ impl<D: Device> Line<D> {
 
     /// A packet of an observed lane leaves, or waits for the device. Whether it has left.
     fn let_go(&mut self, direction: Direction, lane: LaneId, frame: Frame, mut watch: impl Watch) -> bool {
-        let Self { ports, pool, observed, leaves_by, counters, .. } = self;
+        let Self { ports, pool, observed, leaves_by, within, counters, .. } = self;
         let Some(held_up) = observed.as_mut().map(|observed| &mut observed.held_up[direction.index()]) else {
             pool.put(frame);
             return false;
@@ -98,7 +98,7 @@ impl<D: Device> Line<D> {
         if held_up.is_empty() {
             watch.turns_to(direction);
             watch.ends(pool, &frame, End::Sent { lane, enqueued: None });
-            match ports[leaves_by[direction.index()]].device.send(frame) {
+            match ports[way(*leaves_by, *within, direction, &frame)].device.send(frame) {
                 Ok(()) => {
                     counters.sent += 1;
                     return true;
@@ -120,14 +120,14 @@ impl<D: Device> Line<D> {
     #[cold]
     #[inline(never)]
     pub(super) fn let_go_held_up(&mut self, mut watch: impl Watch) -> usize {
-        let Self { ports, pool, observed: Some(observed), leaves_by, counters, .. } = self else { return 0 };
+        let Self { ports, pool, observed: Some(observed), leaves_by, within, counters, .. } = self else { return 0 };
         let mut sent = 0;
         for direction in Direction::ALL {
             let held_up = &mut observed.held_up[direction.index()];
-            let device = &mut ports[leaves_by[direction.index()]].device;
             watch.turns_to(direction);
             while let Some((lane, frame)) = held_up.pop_front() {
                 watch.ends(pool, &frame, End::Sent { lane, enqueued: None });
+                let device = &mut ports[way(*leaves_by, *within, direction, &frame)].device;
                 if let Err(frame) = device.send(frame) {
                     watch.takes_back();
                     held_up.push_front((lane, frame));

@@ -6,8 +6,8 @@ use std::io;
 use core_affinity::CoreId;
 use portlane_classify::{Arriving, Direction, Found};
 use portlane_rings::{
-    self as rings, Bound, Gate, GateCounters, Interface, Options, Owners, Part, Pool, Rules, Side, Socket, Steering,
-    Verdict, VerdictCounters,
+    self as rings, Bound, Gate, GateCounters, Interface, Options, Owners, Pairs, Part, Pool, Rules, Side, Socket,
+    Steering, Verdict, VerdictCounters,
 };
 use portlane_stats::live::{AttachedReport, InterfaceReport};
 use portlane_stats::snapshot::{Directions, Mode};
@@ -48,6 +48,8 @@ pub(super) struct Station {
     pub(super) ports: Vec<Port<Socket>>,
     /// The port that a direction leaves by, by [`Direction::index`]: the first of its queues there.
     pub(super) leaves_by: [usize; 2],
+    /// The port of what stays on the host.
+    pub(super) within: Option<usize>,
     /// Whether it has queues of either interface. Who has not owns no lane, and sends nothing.
     pub(super) serves_both: bool,
 }
@@ -93,6 +95,8 @@ struct AtGate {
     counters: GateCounters,
     /// The interface by which frames for containers leave.
     delivery: String,
+    /// The interfaces of what stays on the host: the line's, and the host's.
+    within: [String; 2],
     /// What the kernel counts at containers' own.
     interfaces: Table,
 }
@@ -115,8 +119,10 @@ impl Verdicts {
         };
         let sides = Side::ALL.into_iter().zip(&self.interfaces).map(of);
         let mut read = sides.collect::<io::Result<BTreeMap<_, _>>>()?;
-        if let Some(AtGate { counters, delivery, .. }) = &self.at_gate {
+        if let Some(AtGate { counters, delivery, within, .. }) = &self.at_gate {
             read.insert(delivery.clone(), named(counters.delivery()?, Origin::Elsewhere));
+            let within = within.iter().cloned().zip(counters.within()?);
+            read.extend(within.map(|(name, counted)| (name, named(counted, Origin::Elsewhere))));
             let attached = counters.attached()?.into_iter();
             read.extend(attached.map(|(name, counted)| (name, named(counted, Origin::Attached))));
         }
@@ -167,11 +173,12 @@ pub(super) fn attach(plan: &Plan) -> Result<Attached, Failure> {
     let options = options(plan);
     let interfaces = rings::look_up(names).map_err(Failure::refused)?;
     let duties = duties::assign(plan, &interfaces)?;
-    let options = Options { frames: duties::frames(&duties, &options), ..options };
-    let (steered, pool, queues) =
+    let is_attached = plan.nic.as_ref().is_some_and(|nic| nic.attached);
+    let options = Options { frames: duties::frames(&duties, usize::from(is_attached), &options), ..options };
+    let Opened { steered, pool, queues, within } =
         if plan.nic.is_some() { shared(&interfaces, plan, &duties, &options)? } else { whole(&interfaces, &options)? };
     let duties = duties::of_bound(duties, queues.each_ref().map(|side| side.iter().map(Bound::queue).collect()));
-    let stations = stations(&duties, pool, queues)?;
+    let stations = stations(&duties, pool, queues, within)?;
     let [network, container] = names.map(str::to_owned);
     let ports = stations.iter().flat_map(|station| &station.ports);
     let modes = ports.map(|port| (port.device.interface().name.clone(), mode(&port.device))).collect();
@@ -192,19 +199,25 @@ fn options(plan: &Plan) -> Options {
 }
 
 /// What is attached, before its queues are workers'.
-type Opened = (Option<Steered>, Pool, [Vec<Bound>; 2]);
+struct Opened {
+    steered: Option<Steered>,
+    pool: Pool,
+    /// The network's, and the containers'.
+    queues: [Vec<Bound>; 2],
+    /// Of what stays on the host.
+    within: Option<Bound>,
+}
 
 fn whole(interfaces: &[Interface; 2], options: &Options) -> Result<Opened, Failure> {
     let open = rings::bind_wire(interfaces, options).map_err(Failure::refused)?;
-    Ok((None, open.pool, open.queues))
+    Ok(Opened { steered: None, pool: open.pool, queues: open.queues, within: None })
 }
 
 fn shared(interfaces: &[Interface; 2], plan: &Plan, duties: &[Duty], options: &Options) -> Result<Opened, Failure> {
     let [uplink, container] = interfaces;
     let queues: Vec<_> = duties.iter().flat_map(|duty| duty.queues[0].iter().copied()).collect();
-    let delivery = delivery(plan)?;
-    let index = delivery.as_ref().map(|delivery| delivery.index);
-    let nic = rings::Nic { interfaces, queues: &queues, owners: &owners(plan), delivery: index };
+    let pairs = plan.nic.as_ref().filter(|nic| nic.attached).map(|nic| pairs(&nic.interface)).transpose()?;
+    let nic = rings::Nic { interfaces, queues: &queues, owners: &owners(plan), pairs: pairs.as_ref() };
     let open = rings::bind_nic(&nic, options).map_err(Failure::refused)?;
     let cores = duties.iter().map(|duty| duty.core.map(|core| core.id)).collect();
     let neighbours = Neighbours::answer(open.solicitations, uplink.index, cores).map_err(|cause| {
@@ -212,33 +225,48 @@ fn shared(interfaces: &[Interface; 2], plan: &Plan, duties: &[Duty], options: &O
         Failure::refused(format!("the neighbours of {name} cannot be asked for: {cause}: netlink is needed"))
     })?;
     let interfaces = [uplink, container].map(|interface| interface.name.clone());
-    let at_gate = open.gate.as_ref().zip(delivery);
-    let at_gate = match at_gate {
-        Some((gate, delivery)) => {
-            let interfaces = Table::open().map_err(Failure::failed)?;
-            Some(AtGate { counters: gate.counters(), delivery: delivery.name, interfaces })
-        }
-        None => None,
-    };
+    let at_gate = open.gate.as_ref().map(|gate| at_gate(gate, &uplink.name)).transpose()?;
     let (program, rules, gate) = (open.steering, Some(open.rules), open.gate);
     let steered = Steered { program, rules, gate, at_gate, _neighbours: neighbours, interfaces };
-    Ok((Some(steered), open.pool, open.queues))
+    Ok(Opened { steered: Some(steered), pool: open.pool, queues: open.queues, within: open.within })
 }
 
-/// The other end of the gate, if containers are behind one.
-fn delivery(plan: &Plan) -> Result<Option<Interface>, Failure> {
-    let Some(nic) = plan.nic.as_ref().filter(|nic| nic.attached) else { return Ok(None) };
-    let name = names::delivery(&nic.interface);
-    let found = Interface::query(&name).map_err(|cause| Failure::refused(format!("interface {name}: {cause}")));
-    found.map(Some)
+/// The interfaces that attached containers are behind.
+fn pairs(uplink: &str) -> Result<Pairs, Failure> {
+    let query =
+        |name: String| Interface::query(&name).map_err(|cause| Failure::refused(format!("interface {name}: {cause}")));
+    let [delivery, within, host] = [names::delivery(uplink), names::within(uplink), names::host(uplink)].map(query);
+    Ok(Pairs { delivery: delivery?.index, within: within?, host: host?.index })
 }
 
-/// Gives each worker its part of the pool and its queues, which are open from then on.
-fn stations(duties: &[Duty], pool: Pool, queues: [Vec<Bound>; 2]) -> Result<Vec<Station>, Failure> {
+fn at_gate(gate: &Gate, uplink: &str) -> Result<AtGate, Failure> {
+    let interfaces = Table::open().map_err(Failure::failed)?;
+    let within = [names::within(uplink), names::host(uplink)];
+    Ok(AtGate { counters: gate.counters(), delivery: names::delivery(uplink), within, interfaces })
+}
+
+/// Gives each worker its part of the pool and its queues, which are open from then on. What stays on the host is of the first that owns
+/// lanes: with attached containers there is no other.
+fn stations(
+    duties: &[Duty],
+    pool: Pool,
+    queues: [Vec<Bound>; 2],
+    mut within: Option<Bound>,
+) -> Result<Vec<Station>, Failure> {
     let mut queues = queues.map(|of_side| of_side.into_iter().map(|queue| (queue.queue(), queue)).collect());
     let workers = u32::try_from(duties.len()).map_err(Failure::failed)?;
     let parts = workers::parts(pool, workers).map_err(Failure::refused)?;
-    duties.iter().zip(parts).map(|(duty, part)| station(duty, part, &mut queues)).collect()
+    let mut station = |(duty, part): (&Duty, _)| {
+        let mut station = station(duty, part, &mut queues)?;
+        if let Some(within) = within.take_if(|_| duty.serves_both()) {
+            station.within = Some(station.ports.len());
+            let device = within.start(&mut station.part.pool).map_err(Failure::refused)?;
+            // Its frames say themselves.
+            station.ports.push(Port { device, arriving: Arriving::Either });
+        }
+        Ok(station)
+    };
+    duties.iter().zip(parts).map(&mut station).collect()
 }
 
 fn station(
@@ -258,7 +286,7 @@ fn station(
         Direction::Ingress if serves_both => duty.queues[0].len(),
         Direction::Ingress | Direction::Egress => 0,
     });
-    Ok(Station { core: duty.core, part, ports, leaves_by, serves_both })
+    Ok(Station { core: duty.core, part, ports, leaves_by, within: None, serves_both })
 }
 
 /// Whose ports are whose, as the kernel is told of them.

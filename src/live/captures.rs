@@ -26,6 +26,7 @@ fn place(worker: &Worker, names: &[String]) -> Place {
     Place {
         interfaces: line.ports.iter().map(|port| position(&port.device.interface().name)).collect(),
         leaves_by: line.leaves_by,
+        within: line.within(),
         frames: line.pool.total_of_all() as usize,
     }
 }

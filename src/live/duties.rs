@@ -62,10 +62,10 @@ pub(super) fn of_bound(mut duties: Vec<Duty>, bound: [Vec<u32>; 2]) -> Vec<Duty>
     duties
 }
 
-/// Frames that workers with these duties need, which have equal parts of them.
-pub(super) fn frames(duties: &[Duty], options: &Options) -> u32 {
+/// Frames that workers with these duties need, which have equal parts of them. One may have so many `more` queues.
+pub(super) fn frames(duties: &[Duty], more: usize, options: &Options) -> u32 {
     let queues = |duty: &Duty| duty.queues.iter().map(Vec::len).sum::<usize>();
-    let most = duties.iter().map(queues).max().unwrap_or(0);
+    let most = duties.iter().map(queues).max().unwrap_or(0) + more;
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let of_each = number(most).saturating_mul(2 * options.ring_size).saturating_add(FRAMES_BESIDE_RINGS);
     number(duties.len()).saturating_mul(of_each)
@@ -146,7 +146,7 @@ mod tests {
     fn one_worker_has_its_rings_and_as_many_frames_again() {
         let duty = |counts: &[u32; 2]| Duty { core: None, queues: counts.map(|count| (0..count).collect()) };
         let frames =
-            |counts: &[[u32; 2]]| super::frames(&counts.iter().map(duty).collect::<Vec<_>>(), &Options::default());
+            |counts: &[[u32; 2]]| super::frames(&counts.iter().map(duty).collect::<Vec<_>>(), 0, &Options::default());
         assert_eq!(frames(&[[1, 1]]), 16_384);
         assert_eq!(frames(&[[2, 1]]), 20_480);
         assert_eq!(frames(&[[1, 1], [1, 1]]), 32_768);

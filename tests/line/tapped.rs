@@ -16,7 +16,7 @@ const ALL: Wanted = Wanted { lane: None, drops: false, snap: 60, time: FOREVER }
 fn tapped(config: &str, ring: usize, wanted: Wanted, bytes: u64) -> (Rig, Merge) {
     let mut rig = Rig::new(config, 1_024, ring);
     let pipe = Arc::new(Pipe::new(bytes));
-    let place = Place { interfaces: vec![0, 1], leaves_by: rig.line.leaves_by, frames: 1_024 };
+    let place = Place { interfaces: vec![0, 1], leaves_by: rig.line.leaves_by, within: None, frames: 1_024 };
     rig.line.tap(Tap::new(wanted, place, Arc::clone(&pipe), rig.now));
     (rig, Merge::new(vec![pipe]))
 }
@@ -118,7 +118,7 @@ fn workers_are_merged_by_time() {
     let mut rigs = [(); 2].map(|()| tapped(&config, 64, ALL, 1 << 20));
     let pipes: Vec<_> = (0..2).map(|_| Arc::new(Pipe::new(1 << 20))).collect();
     for ((rig, _), pipe) in rigs.iter_mut().zip(&pipes) {
-        let place = Place { interfaces: vec![0, 1], leaves_by: rig.line.leaves_by, frames: 1_024 };
+        let place = Place { interfaces: vec![0, 1], leaves_by: rig.line.leaves_by, within: None, frames: 1_024 };
         rig.line.tap(Tap::new(ALL, place, Arc::clone(pipe), rig.now));
     }
     let mut merge = Merge::new(pipes);

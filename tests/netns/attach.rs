@@ -31,7 +31,14 @@ impl Host {
     fn wanted(&self) -> Wanted {
         let namespace = PathBuf::from(self.inside.path());
         let local_ports = Some((32_768, 33_791));
-        Wanted { id: "web".into(), uplink: "eth0".into(), namespace, local_ports, may_be_new: true }
+        Wanted {
+            id: "web".into(),
+            uplink: "eth0".into(),
+            namespace,
+            local_ports,
+            ports: vec![(32_768, 33_791)],
+            may_be_new: true,
+        }
     }
 
     fn join(&self) -> Result<(), AttachError> {

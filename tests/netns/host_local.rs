@@ -1,14 +1,15 @@
 //! What attached containers say to the address that they share: their own ports are within, and nothing of it leaves the host.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 use portlane::netns::Namespace;
+use portlane_stats::snapshot::ContainerReport;
 
 use crate::bench::{NOBODYS, SERVER};
 use crate::host::{DB, Host, WEB};
-use crate::traffic::{payload, transfer_between, udp};
+use crate::traffic::{Echo, payload, transfer_between, udp};
 
 /// How long an answer may take that has to come.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,6 +38,58 @@ pub(crate) fn own_ports() {
     let snapshot = host.settled();
     assert_eq!((snapshot.totals.received, sent_by_card(&host)), (0, before));
     assert_eq!(snapshot.steering["plc-web"]["owned"], 0);
+    host.end(portlane);
+}
+
+/// Whom the address belongs to: a container, or the host itself.
+#[derive(Clone, Copy)]
+struct End<'a> {
+    inside: &'a Namespace,
+    /// A port that it may listen at.
+    port: u16,
+}
+
+fn ends(host: &Host) -> [End<'_>; 3] {
+    let end = |inside, port| End { inside, port };
+    [end(&host.web, WEB), end(&host.db, DB + 99), end(&host.host, NOBODYS)]
+}
+
+/// Each speaks to each other on the address that they share: over TCP, and in datagrams and their fragments.
+fn speak(host: &Host, address: IpAddr) {
+    for one in ends(host) {
+        for other in ends(host).into_iter().filter(|other| other.port != one.port) {
+            transfer_between(one.inside, other.inside, (address, other.port), &payload(1 << 18));
+            let echo = Echo::between(one.inside, other.inside, (address, other.port));
+            echo.ask(b"are you there?");
+            echo.ask(&payload(4_000));
+        }
+    }
+}
+
+/// Containers reach each other and the host on the address that they share, and the host reaches them (Mesos' `ContainerToContainerTCP`,
+/// `ContainerToContainerUDP`, `HostToContainerTCP` and `HostToContainerUDP`, on the public address): counted at each container, and none
+/// of it leaves the host.
+pub(crate) fn neighbours() {
+    let host = Host::new();
+    let portlane = host.start(&host.both(""));
+    let before = sent_by_card(&host);
+    speak(&host, SERVER.into());
+    let snapshot = host.settled();
+    assert_eq!(sent_by_card(&host), before);
+    for (container, interface) in snapshot.containers.iter().zip(["plc-web", "plc-db"]) {
+        let steered = &snapshot.steering[interface];
+        assert_eq!(steered["owned"], container.egress.sent_packets, "{steered:?}");
+        assert_eq!(steered["foreign_port"], 0, "{steered:?}");
+        for direction in [&container.ingress, &container.egress] {
+            // From two others, and to them.
+            assert!(direction.sent_bytes > 2 << 18, "{direction:?}");
+        }
+    }
+    let sent = |of: fn(&ContainerReport) -> u64| snapshot.containers.iter().map(of).sum::<u64>();
+    let within = sent(|container| container.egress.sent_packets) + sent(|container| container.ingress.sent_packets);
+    assert_eq!(snapshot.steering["pll-eth0"]["owned"], within);
+    assert_eq!(snapshot.steering["pld-eth0"]["owned"], sent(|container| container.ingress.sent_packets));
+    assert_eq!(snapshot.unmatched.egress.sent_packets + snapshot.unmatched.ingress.sent_packets, 0);
     host.end(portlane);
 }
 

@@ -234,6 +234,7 @@ fn main() -> ExitCode {
         trial("attached_containers_ask_for_names", host_icmp::names),
         trial("what_a_container_has_no_room_for_is_counted", host_icmp::undelivered),
         trial("an_attached_containers_own_ports_are_within", host_local::own_ports),
+        trial("attached_containers_and_their_host_speak_with_each_other", host_local::neighbours),
         trial("neighbours_of_an_attached_container_hear_nothing_of_it", host_local::others_ports),
         trial("two_hundred_attached_containers_come_and_go_in_any_order", host_many::in_any_order),
         trial("attached_containers_have_ipv6", host_many::ipv6).with_ignored_flag(forbidden || !has_ipv6),

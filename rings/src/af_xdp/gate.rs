@@ -8,6 +8,15 @@
 //! The gate is a pair of interfaces. One end is the container side of [`bind_nic`](super::bind_nic), whose socket gets all frames
 //! of all containers; so a container takes no socket. What is sent there arrives at the other end, and is redirected to the
 //! interface of the container that has the port.
+//!
+//! What a container sends to an address of its own stays on the host: it goes another way, by a second pair.
+//!
+//! ```text
+//! container ── interface ── redirected ──┐           ┌─ socket
+//! the host's kernel ─────────────────── host ────────┴─ within
+//! ```
+//!
+//! What is sent there is the host's, or turns round at its end, if it is for a port of a container's.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +32,7 @@ use aya::programs::ProgramFd;
 
 use super::members::{Members, Offender, Offenders};
 use super::program::{Hook, Link};
-use super::steering::{Verdict, VerdictCounters, Verdicts, map, system};
+use super::steering::{Side, Verdict, VerdictCounters, Verdicts, map, system};
 
 /// `struct judged` of `bpf/steer.bpf.c`: an interface, and the place of a verdict.
 type Judged = [u32; 2];
@@ -31,7 +40,8 @@ type Judged = [u32; 2];
 /// Containers' interfaces, and whose port is whose. Dropped, no frame comes from them or gets to them.
 pub struct Gate {
     links: BTreeMap<u32, Link>,
-    _delivery: Link,
+    /// At the ends where frames of containers are put in.
+    _ends: [Link; 2],
     gather: ProgramFd,
     interfaces: Array<MapData, u32>,
     members: Members,
@@ -42,7 +52,7 @@ pub struct Gate {
 #[derive(Clone)]
 pub struct GateCounters {
     attached: Arc<Mutex<Attached>>,
-    delivery: VerdictCounters,
+    ends: VerdictCounters,
 }
 
 struct Attached {
@@ -55,15 +65,15 @@ struct Attached {
 impl Gate {
     pub(super) fn new(
         gather: ProgramFd,
-        delivery: Link,
+        ends: [Link; 2],
         program: &mut Ebpf,
         counters: VerdictCounters,
     ) -> io::Result<Self> {
         let (counts, offenders) = (map(program, "attached")?, Offenders::take(program)?);
         let attached = Attached { counts, offenders, interfaces: BTreeMap::new() };
-        let counters = GateCounters { attached: Arc::new(Mutex::new(attached)), delivery: counters };
+        let counters = GateCounters { attached: Arc::new(Mutex::new(attached)), ends: counters };
         let (interfaces, members) = (map(program, "interfaces")?, Members::take(program)?);
-        Ok(Self { links: BTreeMap::new(), _delivery: delivery, gather, interfaces, members, counters })
+        Ok(Self { links: BTreeMap::new(), _ends: ends, gather, interfaces, members, counters })
     }
 
     /// Lets frames of a container in, by the index of the host's end of its interface; `name` is what it is counted under. None of its
@@ -140,7 +150,17 @@ impl GateCounters {
     ///
     /// What the kernel says.
     pub fn delivery(&self) -> io::Result<Verdicts> {
-        self.delivery.delivery()
+        self.ends.delivery()
+    }
+
+    /// Frames that stay on the host by verdict, at the line's end and at the host's: here [`Verdict::Owned`] have gone to the line, there
+    /// they have turned round, since they are for containers.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn within(&self) -> io::Result<[Verdicts; 2]> {
+        Ok([self.ends.read(Side::Within)?, self.ends.at_host()?])
     }
 
     /// Frames from each attached interface by verdict, by its name.

@@ -47,8 +47,19 @@ pub struct Nic<'a> {
     pub queues: &'a [u32],
     /// Whose ports are whose.
     pub owners: &'a Owners,
-    /// The other end of the pair that the containers' interface is one of, if it is a [`Gate`].
-    pub delivery: Option<u32>,
+    /// If the containers' interface is one end of a [`Gate`].
+    pub pairs: Option<&'a Pairs>,
+}
+
+/// Interfaces that containers with interfaces of their own are behind. See [`Gate`].
+#[derive(Debug, Clone)]
+pub struct Pairs {
+    /// The index of the other end of the pair that the containers' interface is one of.
+    pub delivery: u32,
+    /// The line's end of the pair of what stays on the host; it has one queue.
+    pub within: Interface,
+    /// The index of its other end, which is the host's.
+    pub host: u32,
 }
 
 /// What has been bound. Drop `steering` first: then no frame is steered to a socket that is no more.
@@ -64,6 +75,8 @@ pub struct BoundNic {
     pub solicitations: Solicitations,
     /// The served queues of the network's interface, in the order of the choice; then those of the containers'.
     pub queues: [Vec<Bound>; 2],
+    /// The queue of what stays on the host, of a gate.
+    pub within: Option<Bound>,
     /// The frames of all of them, all free.
     pub pool: Pool,
 }
@@ -83,30 +96,32 @@ pub fn bind_nic(nic: &Nic<'_>, options: &Options) -> Result<BoundNic, OpenError>
     let options = &with_frames_for(nic.interfaces, options)?;
     let sizes = [uplink.receive_queues, container.receive_queues];
     let chosen = [nic.queues.to_vec(), (0..container.receive_queues).collect()];
-    options.check(chosen.iter().map(Vec::len).sum())?;
+    options.check(chosen.iter().map(Vec::len).sum::<usize>() + usize::from(nic.pairs.is_some()))?;
     memory_limit::check(options.layout().bytes())?;
 
-    let (mut steering, rules, gate) = match nic.delivery {
-        Some(delivery) => Steering::load_with_gate(nic.owners, sizes, delivery)
+    let (mut steering, rules, gate) = match nic.pairs {
+        Some(pairs) => Steering::load_with_gate(nic.owners, sizes, [pairs.delivery, pairs.host])
             .map(|(steering, rules, gate)| (steering, rules, Some(gate))),
         None => Steering::load(nic.owners, sizes).map(|(steering, rules)| (steering, rules, None)),
     }
     .map_err(refused)?;
-    let mut attach = |side, interface: &Interface| {
-        attach(interface, options.io, |hook| steering.attach(side, interface.index, hook))
+    let mut enter = |side, interface, queues| {
+        let (hook, refusal) = attach(interface, options.io, |hook| steering.attach(side, interface.index, hook))?;
+        let sockets = Arc::new(steering.sockets(side).map_err(refused)?);
+        Ok(Entrance { interface, queues, hook, refusal, sockets, tap: None })
     };
-    let attached = [attach(Side::Uplink, uplink)?, attach(Side::Container, container)?];
-    let sides = nic.interfaces.iter().zip(Side::ALL).zip(attached).zip(&chosen);
-    let sides = sides.map(|(((interface, side), (hook, refusal)), queues)| {
-        let sockets = steering.sockets(side).map_err(refused)?;
-        Ok(Entrance { interface, queues, hook, refusal, sockets: Arc::new(sockets), tap: None })
-    });
-    let sides = sides.collect::<Result<Vec<_>, OpenError>>()?;
+    let mut sides =
+        vec![enter(Side::Uplink, uplink, &chosen[0][..])?, enter(Side::Container, container, &chosen[1][..])?];
+    if let Some(pairs) = nic.pairs {
+        sides.push(enter(Side::Within, &pairs.within, &[0])?);
+    }
     let (pool, queues) = bind(&sides, options)?;
-    let queues = queues.map(|side| side.into_iter().map(Bound::from).collect());
+    let mut queues = queues.into_iter().map(|side| side.into_iter().map(Bound::from).collect::<Vec<_>>());
+    let mut next = || queues.next().unwrap_or_default();
+    let (queues, within) = ([next(), next()], next().pop());
     let solicitations = Solicitations::new(&mut steering)
         .map_err(|source| OpenError::system(format!("answer what is asked on {}", container.name), source))?;
-    Ok(BoundNic { steering, rules, gate, solicitations, queues, pool })
+    Ok(BoundNic { steering, rules, gate, solicitations, queues, within, pool })
 }
 
 /// Whoever lacks a permission is told so, as by any other refusal.

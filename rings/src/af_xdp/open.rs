@@ -138,7 +138,10 @@ pub(crate) fn bind_wire(interfaces: &[Interface; 2], options: &Options) -> Resul
         let tap = Some(Arc::new(Tap { _program: program, _promiscuous: promiscuous }));
         Ok(Entrance { interface, queues, hook, refusal, sockets, tap })
     });
-    bind(&sides.collect::<Result<Vec<_>, OpenError>>()?, options)
+    let (pool, queues) = bind(&sides.collect::<Result<Vec<_>, OpenError>>()?, options)?;
+    let mut queues = queues.into_iter();
+    let mut next = || queues.next().unwrap_or_default();
+    Ok((pool, [next(), next()]))
 }
 
 /// Looks an interface up, and refuses one that is down, or not Ethernet.
@@ -272,14 +275,14 @@ fn device(
     Ok(device)
 }
 
-/// Binds a socket to each queue of both sides over one UMEM; in zero-copy mode if asked for or possible.
-pub(super) fn bind(sides: &[Entrance<'_>], options: &Options) -> Result<(Pool, [Vec<Bound>; 2]), OpenError> {
+/// Binds a socket to each queue of all sides over one UMEM; in zero-copy mode if asked for or possible.
+pub(super) fn bind(sides: &[Entrance<'_>], options: &Options) -> Result<(Pool, Vec<Vec<Bound>>), OpenError> {
     let queues = sides.iter().flat_map(|side| side.queues.iter().map(|&queue| (side.interface, queue)));
     let queues: Vec<QueueOf<'_>> = queues.collect();
     let native = sides.iter().all(|side| side.hook == Hook::Native);
     let AllBound { frames, sockets, refusal } = bind_all(&queues, native, options)?;
     let mut sockets = sockets.into_iter();
-    let mut sides = sides.iter().map(|side| {
+    let bound = sides.iter().map(|side| {
         let bound = |(&queue, socket)| Bound {
             tap: side.tap.clone(),
             sockets: Arc::clone(&side.sockets),
@@ -292,8 +295,8 @@ pub(super) fn bind(sides: &[Entrance<'_>], options: &Options) -> Result<(Pool, [
         };
         side.queues.iter().zip(sockets.by_ref()).map(bound).collect()
     });
-    let both = [sides.next().unwrap_or_default(), sides.next().unwrap_or_default()];
-    Ok((frames.into_pool(), both))
+    let bound = bound.collect();
+    Ok((frames.into_pool(), bound))
 }
 
 /// A queue of an interface.

@@ -27,17 +27,19 @@ pub(super) type Address = [u8; 20];
 /// `struct ports` of `bpf/steer.bpf.c`: a word, and a bit for each port.
 type PortBits = [u8; 4 + (1 << 13)];
 
-/// Which of the two interfaces a frame arrives at.
+/// Which interface a frame arrives at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The network's: what no container owns goes to the host's kernel.
     Uplink,
     /// The containers': what no container owns goes nowhere.
     Container,
+    /// Of what stays on the host: see [`Pairs`](super::Pairs).
+    Within,
 }
 
 impl Side {
-    /// Both, in the order of the program's counters.
+    /// Those that there always are, in the order of the program's counters.
     pub const ALL: [Self; 2] = [Self::Uplink, Self::Container];
 
     /// The names of the program and of its map of sockets.
@@ -45,6 +47,7 @@ impl Side {
         match self {
             Self::Uplink => ("uplink", "uplink_queues"),
             Self::Container => ("container", "container_queues"),
+            Self::Within => ("within", "within_queues"),
         }
     }
 }
@@ -123,8 +126,10 @@ impl fmt::Debug for VerdictCounters {
     }
 }
 
-/// The program's counters of frames that are to be delivered to containers come behind those of the sides.
-const DELIVERY: usize = Side::ALL.len();
+/// The places of the program's counters behind those of the sides that there always are: `enum side` of `bpf/steer.bpf.c`.
+const DELIVERY: usize = 2;
+const WITHIN: usize = 3;
+const HOST: usize = 4;
 
 impl VerdictCounters {
     /// How many frames got which verdict, since the program was loaded.
@@ -133,12 +138,21 @@ impl VerdictCounters {
     ///
     /// What the kernel says.
     pub fn read(&self, side: Side) -> io::Result<Verdicts> {
-        self.of_place(if side == Side::Uplink { 0 } else { 1 })
+        self.of_place(match side {
+            Side::Uplink => 0,
+            Side::Container => 1,
+            Side::Within => WITHIN,
+        })
     }
 
     /// Of frames that are to be delivered to containers.
     pub(super) fn delivery(&self) -> io::Result<Verdicts> {
         self.of_place(DELIVERY)
+    }
+
+    /// Of frames that stay on the host, at the host's end.
+    pub(super) fn at_host(&self) -> io::Result<Verdicts> {
+        self.of_place(HOST)
     }
 
     fn of_place(&self, place: usize) -> io::Result<Verdicts> {
@@ -209,21 +223,25 @@ impl Steering {
     ///
     /// What the kernel says: that a permission lacks, or that the program is not to its liking.
     pub fn load(owners: &Owners, queues: [u32; 2]) -> io::Result<(Self, Rules)> {
-        Self::load_for(owners, queues, 0)
+        Self::load_for(owners, queues, [0; 2])
     }
 
-    /// The same with the programs of a gate, too: `delivery` is the end of it where frames of containers are put in. See [`Gate`].
+    /// The same with the programs of a gate, too: `ends` are those where frames of containers are put in, that of the gate and the
+    /// host's. See [`Gate`].
     ///
     /// # Errors
     ///
     /// As [`load`](Self::load).
-    pub(super) fn load_with_gate(owners: &Owners, queues: [u32; 2], delivery: u32) -> io::Result<(Self, Rules, Gate)> {
-        let (mut steering, rules) = Self::load_for(owners, queues, delivery)?;
-        let [gather, deliver] = ["gather", "deliver"];
-        let [gather, deliver] = [steering.load_part(gather)?, steering.load_part(deliver)?];
-        let deliver = Link::new(deliver.as_fd(), delivery, Hook::Native)?;
+    pub(super) fn load_with_gate(owners: &Owners, queues: [u32; 2], ends: [u32; 2]) -> io::Result<(Self, Rules, Gate)> {
+        let (mut steering, rules) = Self::load_for(owners, queues, ends)?;
+        let mut load = |name| steering.load_part(name);
+        let (gather, programs) = (load("gather")?, [load("deliver")?, load("host")?]);
+        load(Side::Within.names().0)?;
+        let [deliver, host] = programs;
+        let attached = |program: ProgramFd, end| Link::new(program.as_fd(), end, Hook::Native);
+        let ends = [attached(deliver, ends[0])?, attached(host, ends[1])?];
         let counters = steering.counters();
-        let gate = Gate::new(gather, deliver, &mut steering.program, counters)?;
+        let gate = Gate::new(gather, ends, &mut steering.program, counters)?;
         Ok((steering, rules, gate))
     }
 
@@ -233,9 +251,9 @@ impl Steering {
         part.fd().map_err(system)?.try_clone()
     }
 
-    fn load_for(owners: &Owners, queues: [u32; 2], delivery: u32) -> io::Result<(Self, Rules)> {
+    fn load_for(owners: &Owners, queues: [u32; 2], [delivery, host]: [u32; 2]) -> io::Result<(Self, Rules)> {
         let mut loader = EbpfLoader::new();
-        loader.override_global("delivery", &delivery, true);
+        loader.override_global("delivery", &delivery, true).override_global("host_end", &host, true);
         if delivery == 0 {
             // What is of containers behind a gate takes no memory.
             for name in ["attached", "members", "offenders", "pings", "sources"] {

@@ -13,12 +13,12 @@ pub(crate) struct Loan {
     address: u32,
     wire_len: u32,
     len: u16,
-    link_type: u16,
+    stated: u16,
 }
 
 impl Loan {
     /// What is in the slots of a new ring.
-    pub(crate) const NONE: Self = Self { address: 0, wire_len: 0, len: 0, link_type: 0 };
+    pub(crate) const NONE: Self = Self { address: 0, wire_len: 0, len: 0, stated: 0 };
 }
 
 /// The other parts, as one of them sees them.
@@ -128,8 +128,8 @@ impl Pool {
             return Err(frame);
         }
         other.lent += 1;
-        let (address, wire_len, link_type) = (frame.address, frame.wire_len(), frame.link_type());
-        Ok(Loan { address, wire_len, len: frame.into_len(), link_type })
+        let (address, wire_len, stated) = (frame.address, frame.wire_len(), frame.stated());
+        Ok(Loan { address, wire_len, len: frame.into_len(), stated })
     }
 
     /// Takes back what was lent a moment ago.
@@ -151,7 +151,7 @@ impl Pool {
     fn token(&self, loan: Loan) -> Frame {
         let mut frame = Frame::new(self.id, loan.address, loan.len);
         frame.set_wire_len(loan.wire_len);
-        frame.set_link_type(loan.link_type);
+        frame.state(loan.stated);
         frame
     }
 
