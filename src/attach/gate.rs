@@ -13,7 +13,7 @@ use super::error::AttachError;
 use super::making::{LEFT_TO_A_CARD, TAKES_FRAMES, create_pair, is_of, silence};
 use super::names;
 use super::netlink::Netlink;
-use super::paths::{self, Range, Rules};
+use super::paths::{self, Range, Rules, Way};
 use super::uplink::Uplink;
 
 /// Makes the gate of an uplink, all ends in the network namespace of the calling thread. One that a crash has left is replaced.
@@ -91,13 +91,22 @@ pub(super) fn lead_host(uplink: &str, ports: &[Range]) -> Result<(), AttachError
     let mut host = Netlink::open().map_err(failed)?;
     let of = Uplink::of(&mut host, uplink)?;
     let name = names::host(uplink);
-    let has_ipv6 = fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"));
-    let has_ipv6 = has_ipv6.is_ok_and(|off| off.trim() == "0");
+    let has_ipv6 = follow_ipv6(uplink, &name).map_err(failed)?;
     let shared = of.addresses.iter().map(|address| address.address);
     let shared: Vec<IpAddr> = shared.filter(|address| address.is_ipv4() || has_ipv6).collect();
     let index = index_of(&mut host, &name).map_err(failed)?;
-    let led = paths::lead(&mut host, index, of.hardware, &shared);
+    let led = paths::lead(&mut host, index, of.hardware, &shared, &[Way::There, Way::Back]);
     led.and_then(|()| paths::host_rules(ports, &paths::families(&shared)).settle(&mut host)).map_err(failed)
+}
+
+/// Has IPv6 be on there where it is on the uplink. Returns whether it is.
+fn follow_ipv6(uplink: &str, name: &str) -> io::Result<bool> {
+    let switch = |name: &str| Path::new("/proc/sys/net/ipv6/conf").join(name).join("disable_ipv6");
+    let is_on = |name: &str| fs::read_to_string(switch(name)).is_ok_and(|off| off.trim() == "0");
+    if is_on(uplink) && !is_on(name) {
+        fs::write(switch(name), "0")?;
+    }
+    Ok(is_on(name))
 }
 
 /// Removes the gate of an uplink, if there is one, and what leads the host to it.

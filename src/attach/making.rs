@@ -13,7 +13,7 @@ use portlane_rings::Features;
 use super::error::AttachError;
 use super::namespace;
 use super::netlink::{Link, Netlink, Present};
-use super::paths::{self, Rules};
+use super::paths::{self, Rules, Way};
 use super::uplink::Uplink;
 use super::{Joined, Wanted, names};
 use crate::netns::Namespace;
@@ -271,8 +271,9 @@ impl Making {
         let shared: Vec<_> = shared.filter(|address| address.is_ipv4() || has_ipv6).collect();
         let rules = paths::container_rules(&self.wanted.ports, &paths::families(&shared));
         let takes = self.namespace.within(|| paths::take_own_addresses(INSIDE)).and_then(|takes| takes);
-        let led =
-            takes.and_then(|()| paths::lead(&mut self.inside, inside, self.uplink.hardware, &shared)).and_then(|()| {
+        let led = takes
+            .and_then(|()| paths::lead(&mut self.inside, inside, self.uplink.hardware, &shared, &[Way::There]))
+            .and_then(|()| {
                 self.former.has_rules = !paths::are_made(&mut self.inside)?;
                 rules.settle(&mut self.inside)
             });

@@ -35,9 +35,14 @@ const TABLE: u32 = 0x706c;
 /// Who made a rule or a route; those below 4 are the kernel's, and few others have a name.
 const MADE: RouteProtocol = RouteProtocol::Other(b'p');
 
-/// The places of rules: what is here, what is elsewhere, and what the kernel has first otherwise.
+/// The table of the ways back. The host takes packets from its own address by an interface if the route to that address is by it
+/// (`fib_validate_source`), strictly or not (`rp_filter`): so there is one, which says of what is for the host what the kernel's says.
+const BACK_TABLE: u32 = TABLE + 1;
+
+/// The places of rules: what is here, what is elsewhere, from where it comes back, and what the kernel has first otherwise.
 const HERE: u32 = 10;
 const ELSEWHERE: u32 = 11;
+const BACK: u32 = 12;
 const LOCAL: u32 = 20;
 
 /// Ranges of ports that a host has rules for, at most: each of its packets that has no route yet goes through them.
@@ -56,8 +61,15 @@ struct Rule {
     family: AddressFamily,
     priority: u32,
     table: u32,
-    /// Of what the namespace itself sends: the protocol, and to which ports.
-    matches: Option<(IpProtocol, Option<Range>)>,
+    /// Of what the namespace itself sends: what.
+    matches: Option<Matches>,
+}
+
+/// A protocol, and to which ports: any, where none is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Matches {
+    protocol: Option<IpProtocol>,
+    ports: Option<Range>,
 }
 
 impl Rule {
@@ -68,9 +80,9 @@ impl Rule {
         message.attributes = vec![RuleAttribute::Priority(self.priority), RuleAttribute::Table(self.table)];
         let made = if self.priority == 0 { RouteProtocol::Kernel } else { MADE };
         message.attributes.push(RuleAttribute::Protocol(made));
-        if let Some((protocol, ports)) = self.matches {
+        if let Some(Matches { protocol, ports }) = self.matches {
             message.attributes.push(RuleAttribute::Iifname("lo".to_owned()));
-            message.attributes.push(RuleAttribute::IpProtocol(protocol));
+            message.attributes.extend(protocol.map(RuleAttribute::IpProtocol));
             let range = ports.map(|(start, end)| RulePortRange { start, end });
             message.attributes.extend(range.map(RuleAttribute::DestinationPortRange));
         }
@@ -80,17 +92,18 @@ impl Rule {
     fn of(message: &RuleMessage) -> Self {
         let RuleMessage { header, attributes, .. } = message;
         let mut rule = Self { family: header.family, priority: 0, table: header.table.into(), matches: None };
-        let (mut protocol, mut ports) = (None, None);
+        let (mut is_its_own, mut protocol, mut ports) = (false, None, None);
         for attribute in attributes {
             match attribute {
                 RuleAttribute::Priority(priority) => rule.priority = *priority,
                 RuleAttribute::Table(table) => rule.table = *table,
+                RuleAttribute::Iifname(_) => is_its_own = true,
                 RuleAttribute::IpProtocol(said) => protocol = Some(*said),
                 RuleAttribute::DestinationPortRange(range) => ports = Some((range.start, range.end)),
                 _ => {}
             }
         }
-        rule.matches = protocol.map(|protocol| (protocol, ports));
+        rule.matches = is_its_own.then_some(Matches { protocol, ports });
         rule
     }
 }
@@ -100,8 +113,9 @@ pub(super) fn container_rules(own: &[Range], families: &[AddressFamily]) -> Rule
     let own = together(own.to_vec());
     Rules::of(families, |rules, with| {
         for protocol in [IpProtocol::Tcp, IpProtocol::Udp] {
-            own.iter().for_each(|&range| rules.push(with(HERE, LOCAL_TABLE, protocol, Some(range))));
-            rules.push(with(ELSEWHERE, TABLE, protocol, None));
+            let matches = |ports| Matches { protocol: Some(protocol), ports };
+            own.iter().for_each(|&range| rules.push(with(HERE, LOCAL_TABLE, matches(Some(range)))));
+            rules.push(with(ELSEWHERE, TABLE, matches(None)));
         }
     })
 }
@@ -113,8 +127,10 @@ pub(super) fn host_rules(containers: &[Range], families: &[AddressFamily]) -> Ru
     let families = if ranges.is_empty() { &[] } else { families };
     Rules::of(families, |rules, with| {
         for protocol in [IpProtocol::Tcp, IpProtocol::Udp] {
-            ranges.iter().for_each(|&range| rules.push(with(ELSEWHERE, TABLE, protocol, Some(range))));
+            let matches = |&ports| Matches { protocol: Some(protocol), ports: Some(ports) };
+            rules.extend(ranges.iter().map(|range| with(ELSEWHERE, TABLE, matches(range))));
         }
+        rules.push(with(BACK, BACK_TABLE, Matches { protocol: None, ports: None }));
     })
 }
 
@@ -126,14 +142,10 @@ const LOCAL_TABLE: u32 = 255;
 pub(super) struct Rules(Vec<Rule>);
 
 impl Rules {
-    fn of(
-        families: &[AddressFamily],
-        add: impl Fn(&mut Vec<Rule>, &dyn Fn(u32, u32, IpProtocol, Option<Range>) -> Rule),
-    ) -> Self {
+    fn of(families: &[AddressFamily], add: impl Fn(&mut Vec<Rule>, &dyn Fn(u32, u32, Matches) -> Rule)) -> Self {
         let mut rules = Vec::new();
         for &family in families {
-            let with =
-                |priority, table, protocol, ports| Rule { family, priority, table, matches: Some((protocol, ports)) };
+            let with = |priority, table, matches| Rule { family, priority, table, matches: Some(matches) };
             // First what is there meanwhile.
             rules.push(Rule { family, priority: LOCAL, table: LOCAL_TABLE, matches: None });
             add(&mut rules, &with);
@@ -142,7 +154,8 @@ impl Rules {
                 AddressFamily::Inet => (IpProtocol::Icmp, ERRORS),
                 _ => (IpProtocol::Other(IPPROTO_ICMPV6), ERRORS_V6),
             };
-            rules.extend(errors.iter().map(|&kinds| with(ELSEWHERE, TABLE, protocol, Some(kinds))));
+            let matches = |&kinds| Matches { protocol: Some(protocol), ports: Some(kinds) };
+            rules.extend(errors.iter().map(|kinds| with(ELSEWHERE, TABLE, matches(kinds))));
         }
         Self(rules)
     }
@@ -201,21 +214,45 @@ fn rules(netlink: &mut Netlink, family: AddressFamily) -> io::Result<(Vec<Rule>,
     Ok((made, others))
 }
 
+/// What a route to a shared address is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To send there.
+    There,
+    /// To tell that packets may come from there. IPv6 asks no such question.
+    Back,
+}
+
+impl Way {
+    fn table(self) -> u32 {
+        if self == Self::There { TABLE } else { BACK_TABLE }
+    }
+}
+
 /// Leads to shared addresses by an interface, behind which they have this Ethernet address. Others are
 /// taken from the table.
-pub(super) fn lead(netlink: &mut Netlink, interface: u32, hardware: [u8; 6], addresses: &[IpAddr]) -> io::Result<()> {
+pub(super) fn lead(
+    netlink: &mut Netlink,
+    interface: u32,
+    hardware: [u8; 6],
+    addresses: &[IpAddr],
+    ways: &[Way],
+) -> io::Result<()> {
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         for route in routes(netlink, family)? {
             let leads = |address: &&IpAddr| route.attributes.contains(&destination(**address));
             let is_by_it = route.attributes.contains(&RouteAttribute::Oif(interface));
-            if !is_by_it || addresses.iter().find(leads).is_none() {
+            let is_wanted = ways.iter().any(|way| route.attributes.contains(&RouteAttribute::Table(way.table())));
+            if !is_by_it || !is_wanted || addresses.iter().find(leads).is_none() {
                 absent(netlink.change(RouteNetlinkMessage::DelRoute(route), 0))?;
             }
         }
     }
     for &address in addresses {
         netlink.create(neighbour(interface, hardware, address), Present::Replace)?;
-        netlink.create(route(interface, address), Present::Replace)?;
+        for &way in ways.iter().filter(|&&way| way == Way::There || address.is_ipv4()) {
+            netlink.create(route(interface, address, way), Present::Replace)?;
+        }
     }
     Ok(())
 }
@@ -226,26 +263,32 @@ fn routes(netlink: &mut Netlink, family: AddressFamily) -> io::Result<Vec<RouteM
     question.header.address_family = family;
     let answers = netlink.all(RouteNetlinkMessage::GetRoute(question))?;
     let route = |answer| match answer {
-        RouteNetlinkMessage::NewRoute(route) if route.attributes.contains(&RouteAttribute::Table(TABLE)) => Some(route),
+        RouteNetlinkMessage::NewRoute(route) => Some(route),
         _ => None,
     };
-    Ok(answers.into_iter().filter_map(route).collect())
+    let is_ours = |route: &RouteMessage| {
+        [TABLE, BACK_TABLE].iter().any(|&table| route.attributes.contains(&RouteAttribute::Table(table)))
+    };
+    Ok(answers.into_iter().filter_map(route).filter(is_ours).collect())
 }
 
 fn destination(address: IpAddr) -> RouteAttribute {
     RouteAttribute::Destination(RouteAddress::from(address))
 }
 
-fn route(interface: u32, address: IpAddr) -> RouteNetlinkMessage {
+fn route(interface: u32, address: IpAddr, way: Way) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
     let is_ipv4 = address.is_ipv4();
     message.header.address_family = family(address);
     message.header.destination_prefix_length = if is_ipv4 { 32 } else { 128 };
     message.header.table = RouteHeader::RT_TABLE_UNSPEC;
     message.header.protocol = MADE;
-    message.header.kind = RouteType::Unicast;
-    message.header.scope = if is_ipv4 { RouteScope::Link } else { RouteScope::Universe };
-    message.attributes = vec![RouteAttribute::Table(TABLE), destination(address), RouteAttribute::Oif(interface)];
+    (message.header.kind, message.header.scope) = match way {
+        Way::There if is_ipv4 => (RouteType::Unicast, RouteScope::Link),
+        Way::There => (RouteType::Unicast, RouteScope::Universe),
+        Way::Back => (RouteType::Local, RouteScope::Host),
+    };
+    message.attributes = vec![RouteAttribute::Table(way.table()), destination(address), RouteAttribute::Oif(interface)];
     if is_ipv4 {
         // With IPv6 an address is the first choice to speak to itself from (RFC 6724, section 5, rule 1).
         message.attributes.push(RouteAttribute::PrefSource(RouteAddress::from(address)));

@@ -53,6 +53,8 @@ impl Host {
                 namespace.command("ip", &["-brief", "link"]).unwrap(),
                 namespace.command("ip", &["-brief", "address"]).unwrap(),
                 namespace.command("ip", &["route", "show", "table", "all"]).unwrap(),
+                namespace.command("ip", &["-details", "rule"]).unwrap(),
+                namespace.command("ip", &["-details", "-6", "rule"]).unwrap(),
                 namespace.command("sysctl", &settings).unwrap(),
             ];
             said.concat()
@@ -62,6 +64,23 @@ impl Host {
 
     fn inside(&self, words: &[&str]) -> String {
         self.inside.command(words[0], &words[1..]).unwrap()
+    }
+
+    /// What means nothing in a namespace without its interface, and stays there.
+    fn reset(&self) {
+        self.inside.command("ip", &["link", "set", "lo", "down"]).unwrap();
+        self.inside.command("sysctl", &["-q", "-w", "net.ipv4.ip_local_port_range=32768 60999"]).unwrap();
+        for family in ["-4", "-6"] {
+            let rules = self.inside.command("ip", &["-details", family, "rule"]).unwrap();
+            for made in rules.lines().filter(|line| line.contains("proto 112")) {
+                let priority = made.split(':').next().unwrap();
+                self.inside.command("ip", &[family, "rule", "delete", "priority", priority]).unwrap();
+            }
+            if !rules.starts_with("0:") {
+                let first = ["rule", "add", "priority", "0", "lookup", "local", "protocol", "kernel"];
+                self.inside.command("ip", &[&[family], &first[..]].concat()).unwrap();
+            }
+        }
     }
 
     fn refuses(&self, wanted: Wanted, words: &str) {
@@ -108,8 +127,7 @@ pub(crate) fn as_the_uplink() {
 
     host.host.within(|| part("eth0", "web")).unwrap().unwrap();
     host.host.within(|| part("eth0", "web")).unwrap().unwrap();
-    host.inside.command("ip", &["link", "set", "lo", "down"]).unwrap();
-    host.inside.command("sysctl", &["-q", "-w", "net.ipv4.ip_local_port_range=32768 60999"]).unwrap();
+    host.reset();
     assert_eq!(host.state(), before);
     drop(host.client);
 }
@@ -121,10 +139,7 @@ pub(crate) fn crashes() {
     host.join().unwrap();
     let done = host.state();
     host.host.within(|| part("eth0", "web")).unwrap().unwrap();
-    let reset = || {
-        host.inside.command("ip", &["link", "set", "lo", "down"]).unwrap();
-        host.inside.command("sysctl", &["-q", "-w", "net.ipv4.ip_local_port_range=32768 60999"]).unwrap();
-    };
+    let reset = || host.reset();
     reset();
     // The host's end has an Ethernet address at random, and interfaces are numbered.
     let settled = |state: &str| {

@@ -25,7 +25,7 @@ pub(crate) fn contract() {
         assert_eq!((received, queued, unmatched), (sent + dropped, 0, 0), "{totals}");
     }
     let modes = printed["mode"].as_object().unwrap();
-    assert_eq!(modes.keys().collect::<Vec<_>>(), ["eth0", "plg-eth0"]);
+    assert_eq!(modes.keys().collect::<Vec<_>>(), ["eth0", "plg-eth0", "pll-eth0"]);
     // Who keeps to its ports loses nothing, and who does not loses all of it.
     let foreign =
         |round: &str| [0, 1, 2].map(|number| printed[round][number]["steering"]["foreign_port"].as_u64().unwrap());

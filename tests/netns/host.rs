@@ -59,7 +59,19 @@ impl Host {
             // A namespace gets a number when somebody looks for it.
             links.lines().filter(|line| !line.contains("link-netnsid")).collect::<Vec<_>>().join("\n") + &addresses
         };
-        [&self.host, &self.web, &self.db].map(of).concat()
+        [&self.host, &self.web, &self.db].map(of).concat() + &self.paths()
+    }
+
+    /// The host's rules and routes.
+    pub(crate) fn paths(&self) -> String {
+        let shown = [&["rule"][..], &["-6", "rule"], &["route", "show", "table", "all"]];
+        shown.map(|words| self.host.command("ip", words).unwrap()).concat()
+    }
+
+    /// A configuration of one container.
+    pub(crate) fn only_web(&self) -> String {
+        let path = link(self, "web", &self.web);
+        format!("[[container]]\nid = \"web\"\nports = [\"7000-7099\"]\nnetns = {path:?}\n")
     }
 
     /// Everything is as it was before the run.

@@ -1,14 +1,17 @@
 //! What attached containers say to the address that they share: their own ports are within, and nothing of it leaves the host.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use portlane::netns::Namespace;
 use portlane_stats::snapshot::ContainerReport;
 
 use crate::bench::{NOBODYS, SERVER};
+use crate::busy::assert_in_time;
 use crate::host::{DB, Host, WEB};
+use crate::host_icmp::with_ipv6;
 use crate::traffic::{Echo, payload, transfer_between, udp};
 
 /// How long an answer may take that has to come.
@@ -93,28 +96,128 @@ pub(crate) fn neighbours() {
     host.end(portlane);
 }
 
-/// What is for a port that nobody listens at within the container is refused at once: who has that port on the same host hears nothing,
-/// and the network neither (the invalid ports of Mesos' `ContainerToContainerTCP` and `ContainerToContainerUDP`).
+/// The same over IPv6.
+pub(crate) fn neighbours_over_ipv6() {
+    let host = Host::new();
+    let [_, address] = with_ipv6(&host);
+    let paths = host.paths();
+    let portlane = host.start(&host.both(""));
+    let before = sent_by_card(&host);
+    speak(&host, address.into());
+    speak(&host, SERVER.into());
+    for (inside, port) in [(&host.web, NOBODYS + 1), (&host.db, WEB + 1), (&host.host, DB + 1)] {
+        assert_refused(inside, address.into(), port);
+    }
+    let snapshot = host.settled();
+    // Who has an address now and then asks for neighbours that it knows.
+    assert!(sent_by_card(&host) < before + 20, "nothing of it leaves");
+    assert_eq!(snapshot.unmatched.egress.sent_packets + snapshot.unmatched.ingress.sent_packets, 0);
+    portlane.signal(Signal::SIGTERM);
+    assert_eq!(portlane.ended().code, Some(0));
+    assert_eq!(host.paths(), paths);
+}
+
+/// A host that looks back along the path of every packet, strictly (`rp_filter`), hears its containers all the same: ports say that
+/// they are where their packets come from.
+pub(crate) fn strict_host() {
+    let host = Host::new();
+    for namespace in [&host.host, &host.web, &host.db] {
+        namespace.set("ipv4/conf/all/rp_filter", "1").unwrap();
+        namespace.set("ipv4/conf/default/rp_filter", "1").unwrap();
+    }
+    let portlane = host.start(&host.both(""));
+    for one in ends(&host) {
+        for other in ends(&host).into_iter().filter(|other| other.port != one.port) {
+            transfer_between(one.inside, other.inside, (SERVER, other.port), &payload(1 << 16));
+            let echo = Echo::between(one.inside, other.inside, (SERVER, other.port));
+            echo.ask(b"are you there?");
+            echo.ask(&payload(4_000));
+            drop(echo);
+            assert_refused(one.inside, SERVER.into(), other.port);
+        }
+    }
+    host.end(portlane);
+}
+
+/// What is for a port of another's where nobody listens is refused at once, over TCP and UDP, by whoever has it; on 127.0.0.1, where
+/// each container has all ports by itself, nobody else hears of it (the invalid ports of Mesos' `ContainerToContainerTCP`,
+/// `ContainerToContainerUDP` and `HostToContainerTCP`).
 pub(crate) fn others_ports() {
     let host = Host::new();
     let portlane = host.start(&host.both(""));
     let before = sent_by_card(&host);
-    for (inside, port) in [(&host.db, DB), (&host.host, NOBODYS)] {
-        let hears = udp(inside, SERVER, port, Duration::from_millis(100));
-        for address in BOTH {
-            assert_refused(&host.web, address, port);
+    for one in ends(&host) {
+        for other in ends(&host).into_iter().filter(|other| other.port != one.port) {
+            assert_refused(one.inside, SERVER.into(), other.port);
+            let hears = udp(other.inside, Ipv4Addr::UNSPECIFIED, other.port, Duration::from_millis(50));
+            assert_refused(one.inside, Ipv4Addr::LOCALHOST.into(), other.port);
+            assert!(hears.recv(&mut [0; 8]).is_err(), "port {} hears nothing", other.port);
         }
-        assert!(hears.recv(&mut [0; 8]).is_err(), "port {port} hears nothing");
+        // Nobody's is the host's.
+        assert_refused(one.inside, SERVER.into(), NOBODYS + 1);
     }
-    let snapshot = host.settled();
-    assert_eq!((snapshot.totals.received, sent_by_card(&host)), (0, before));
+    host.settled();
+    assert_eq!(sent_by_card(&host), before);
     host.end(portlane);
 }
 
-fn assert_refused(from: &Namespace, address: Ipv4Addr, port: u16) {
+/// What containers say to each other has both their limits, and what they say to the host that of their egress.
+pub(crate) fn limits() {
+    const SECOND: usize = 20_000_000 / 8;
+    let host = Host::new();
+    let limit = "{ rate = \"20mbit\", burst = \"64kb\" }";
+    for direction in ["egress", "ingress"] {
+        let portlane = host.start(&host.both(&format!("{direction} = {limit}\n")));
+        let long = payload(SECOND);
+        let [out, inwards] = match direction {
+            "egress" => [(&host.web, WEB), (&host.host, NOBODYS)]
+                .map(|(to, port)| transfer_between(&host.db, to, (SERVER, port), &long)),
+            _ => [&host.web, &host.host].map(|from| transfer_between(from, &host.db, (SERVER, DB), &long)),
+        };
+        let free = transfer_between(&host.web, &host.host, (SERVER, NOBODYS), &long);
+        let least = Duration::from_millis(900);
+        assert!(out > least && inwards > least, "{direction}: {out:?}, {inwards:?}");
+        assert_in_time(free < least, || format!("without limit it took {free:?}"));
+        host.end(portlane);
+    }
+}
+
+/// Ports that are given to a container and taken from it while it runs are the others' at once, and its own connections go on; so they
+/// do after a kill.
+pub(crate) fn ports_come_and_go() {
+    let host = Host::new();
+    let both = host.both("");
+    let portlane = host.start(&both);
+    let echo = Echo::between(&host.web, &host.db, (SERVER, DB));
+    echo.ask(b"before");
+    let netns = crate::host::link(&host, "db", &host.db);
+    portlane.signal(Signal::SIGKILL);
+    assert_eq!(portlane.ended().code, None);
+    let portlane = host.start(&host.only_web());
+    // That one has been removed, and its ports are the host's again.
+    transfer_between(&host.web, &host.host, (SERVER, DB), &payload(1 << 16));
+    let add = ["container", "add", "db", "--ports", "8000-8099", "--netns", netns.to_str().unwrap()];
+    host.said(&add);
+    echo.ask(b"after");
+    assert_refused(&host.web, SERVER.into(), DB + 150);
+    host.said(&["container", "set", "db", "--ports", "8000-8199"]);
+    Echo::between(&host.web, &host.db, (SERVER, DB + 150)).ask(b"yours now?");
+    Echo::between(&host.host, &host.db, (SERVER, DB + 150)).ask(b"yours now?");
+    Echo::between(&host.db, &host.db, (SERVER, DB + 150)).ask(b"mine?");
+    host.said(&["container", "set", "db", "--ports", "8000-8099"]);
+    Echo::between(&host.web, &host.host, (SERVER, DB + 150)).ask(b"the host's again?");
+    Echo::between(&host.db, &host.host, (SERVER, DB + 150)).ask(b"the host's again?");
+    echo.ask(b"and still");
+    host.said(&["container", "remove", "db"]);
+    Echo::between(&host.web, &host.host, (SERVER, DB)).ask(b"the host's now?");
+    host.end_telling(portlane);
+}
+
+fn assert_refused(from: &Namespace, address: IpAddr, port: u16) {
     let connected = from.within(|| TcpStream::connect_timeout(&(address, port).into(), PATIENCE)).unwrap();
     assert_eq!(connected.unwrap_err().kind(), ErrorKind::ConnectionRefused);
-    let asks = udp(from, address, WEB, PATIENCE);
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let asks = udp(from, any, 0, PATIENCE);
     asks.connect((address, port)).unwrap();
     asks.send(b"anybody?").unwrap();
     assert_eq!(asks.recv(&mut [0; 8]).unwrap_err().kind(), ErrorKind::ConnectionRefused);

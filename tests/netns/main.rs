@@ -235,7 +235,12 @@ fn main() -> ExitCode {
         trial("what_a_container_has_no_room_for_is_counted", host_icmp::undelivered),
         trial("an_attached_containers_own_ports_are_within", host_local::own_ports),
         trial("attached_containers_and_their_host_speak_with_each_other", host_local::neighbours),
-        trial("neighbours_of_an_attached_container_hear_nothing_of_it", host_local::others_ports),
+        trial("attached_containers_and_their_host_speak_over_ipv6", host_local::neighbours_over_ipv6)
+            .with_ignored_flag(forbidden || !has_ipv6),
+        trial("ports_where_nobody_listens_on_a_host_are_refused_at_once", host_local::others_ports),
+        trial("a_host_that_looks_back_strictly_hears_its_containers", host_local::strict_host),
+        trial("limits_hold_for_what_stays_on_a_host", host_local::limits),
+        trial("ports_of_neighbours_come_and_go", host_local::ports_come_and_go),
         trial("two_hundred_attached_containers_come_and_go_in_any_order", host_many::in_any_order),
         trial("attached_containers_have_ipv6", host_many::ipv6).with_ignored_flag(forbidden || !has_ipv6),
         trial("mesos_form_says_what_containers_see", host_numbers::mesos),
