@@ -46,6 +46,10 @@ impl Host {
             namespace.command("ethtool", &as_on_a_cable).unwrap();
         }
         host.set("ipv4/ip_local_port_range", HOSTS_OWN).unwrap();
+        // Who connects is given none of those that trials listen at.
+        for (container, first) in [(&web, WEB), (&db, DB)] {
+            container.set("ipv4/ip_local_reserved_ports", &format!("{first},{}", first + 99)).unwrap();
+        }
         let mut host = Self { client, host, web, db, folder: TempDir::new().unwrap(), before: String::new() };
         host.before = host.state();
         host

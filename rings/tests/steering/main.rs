@@ -85,7 +85,7 @@ fn expected(table: &Table<bool>, fragments: &mut Fragments, side: Side, frame: &
     match headers.ports.or_else(|| fragments.recall(&headers, now_ns)) {
         Some(ports) => {
             let (address, port) = match side {
-                Side::Uplink => (addresses.destination(), ports.destination()),
+                Side::Uplink | Side::Within => (addresses.destination(), ports.destination()),
                 Side::Container => (addresses.source(), ports.source()),
             };
             if table.lookup(address, port) { Verdict::OtherQueue } else { Verdict::ForeignPort }
