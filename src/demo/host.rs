@@ -1,5 +1,5 @@
 //! `portlane demo --host`: containers in namespaces of their own, on a host's address, and one of them a bad neighbour: by what it may
-//! not send, or by more than it may.
+//! not send, or by more than it may. And they speak with each other, and with the host, on that address.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::print::HostRounds;
 use super::topology::Topology;
-use super::traffic::Flood;
+use super::traffic::{Flood, Peers};
 use super::{cannot_build, observed, print, round, tell_of_store};
 use crate::args::Demo;
 use crate::commands::outputs;
@@ -24,7 +24,7 @@ const FOREIGN: Flood = Flood { container: 2, port: 31_744, per_ms: 100, bytes: 6
 /// Container `slow` sends eight times what it may, from a port of its own: its queue is full.
 const TOO_MUCH: Flood = Flood { container: 1, port: 32_778, per_ms: 20, bytes: 1_000 };
 
-/// Runs all rounds: without bad neighbours, and with one of either kind.
+/// Runs all rounds: without bad neighbours, with one of either kind, and what stays on the host.
 ///
 /// # Errors
 ///
@@ -43,17 +43,20 @@ pub(super) fn run(arguments: &Demo, stop: &AtomicBool) -> Result<(), Failure> {
     let (seconds, window) = (arguments.seconds, Duration::from_secs(arguments.seconds));
     if !arguments.json {
         outputs::print(&format!(
-            "Three rounds of real TCP (cubic) and UDP, {seconds} s each, of containers on one host's address ...\n"
+            "Four rounds of real TCP (cubic) and UDP, {seconds} s each, of containers on one host's address ...\n"
         ))?;
     }
-    let without = round::run_with(&topology, plan(), window, stop, |traffic| traffic.outwards(&topology))?;
+    let without =
+        round::run_with(&topology, plan(), window, stop, Peers::Clients, |traffic| traffic.outwards(&topology))?;
     let beside = |flood| {
-        round::run_with(&topology, plan(), window, stop, |traffic| {
+        round::run_with(&topology, plan(), window, stop, Peers::Clients, |traffic| {
             traffic.outwards(&topology)?;
             traffic.flood(&topology, flood)
         })
     };
-    let rounds = HostRounds { without, flood: beside(FOREIGN)?, full: beside(TOO_MUCH)?, fills: TOO_MUCH.container };
+    let (flood, full) = (beside(FOREIGN)?, beside(TOO_MUCH)?);
+    let between = round::run_with(&topology, plan(), window, stop, Peers::Neighbours, |_| Ok(()))?;
+    let rounds = HostRounds { without, flood, full, fills: TOO_MUCH.container, between };
     let after = topology.state().map_err(Failure::failed)?;
     if after != before {
         return Err(Failure::failed(format!("something is left behind.\nBefore:\n{before}\nAfter:\n{after}")));

@@ -78,11 +78,13 @@ pub(super) struct HostRounds {
     pub(super) full: Measured,
     /// Which: by its position.
     pub(super) fills: usize,
+    /// They speak with the last of them, and that one with the host.
+    pub(super) between: Measured,
 }
 
 /// Egress figures of all rounds, and their totals.
 pub(super) fn host_json(rounds: &HostRounds) -> String {
-    let HostRounds { without, flood, full, .. } = rounds;
+    let HostRounds { without, flood, full, between, .. } = rounds;
     let modes = serde_json::to_value(&flood.end.mode).expect("modes are plain data");
     let attached = |round: &Measured| {
         let mut containers = containers(round);
@@ -95,9 +97,12 @@ pub(super) fn host_json(rounds: &HostRounds) -> String {
         "containers": attached(without),
         "with_flood": attached(flood),
         "with_full_queue": attached(full),
+        "between": attached(between),
         "totals": without.end.totals,
         "totals_with_flood": flood.end.totals,
         "totals_with_full_queue": full.end.totals,
+        "totals_between": between.end.totals,
+        "left_the_host_between": between.kernel.1,
         "mode": modes,
     });
     format!("{object:#}\n")
@@ -105,7 +110,7 @@ pub(super) fn host_json(rounds: &HostRounds) -> String {
 
 /// The same as tables, with how far rates are from limits, and what the bad neighbours have changed.
 pub(super) fn host_text(rounds: &HostRounds) -> String {
-    let HostRounds { without, flood, full, fills } = rounds;
+    let HostRounds { without, flood, full, fills, between } = rounds;
     let modes: Vec<_> = flood.end.mode.iter().map(|(name, mode)| format!("{name} {}", mode.as_str())).collect();
     let books = |round: &Measured| {
         let Totals { received, sent, dropped, queued, .. } = round.end.totals;
@@ -114,7 +119,10 @@ pub(super) fn host_text(rounds: &HostRounds) -> String {
     format!(
         "Mode: {}\n\nWithout bad neighbours:\n{}\nWith a flood of `free` from a port of `fast`:\n{}\n{}\n\
          With `slow` sending eight times what it may, from a port of its own:\n{}\n{}\n\
+         Between them, on the host's address: `fast` and `slow` with `free`, and `free` with the host itself:\n{}  \
+         {} packets of it left the host\n\n\
          Without:    {}\nFlood:      {} (what comes from foreign ports never enters)\nFull queue: {}\n\
+         Between:    {}\n\
          Nothing is left: the interfaces of the host and of the containers are as they were before.\n",
         modes.join(", "),
         table(without) + &ports(without),
@@ -122,9 +130,12 @@ pub(super) fn host_text(rounds: &HostRounds) -> String {
         changes("the flood", without, flood, None),
         table(full),
         changes("the full queue", without, full, Some(*fills)),
+        table(between) + &ports(between),
+        between.kernel.1,
         books(without),
         books(flood),
         books(full),
+        books(between),
     )
 }
 

@@ -7,11 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portlane_shaper::Limiter;
-use portlane_stats::snapshot::Snapshot;
+use portlane_stats::snapshot::{ContainerReport, Snapshot};
 
 use super::line::{LineThread, Sojourn, silent};
 use super::topology::Topology;
-use super::traffic::{Customer, Traffic};
+use super::traffic::{Customer, Peers, Traffic};
 use crate::config::{Container, Plan};
 use crate::control::questions::Questions;
 use crate::failure::Failure;
@@ -27,7 +27,7 @@ pub(super) struct Measured {
     pub(super) window: Snapshot,
     /// Everything counted, after the queues were empty.
     pub(super) end: Snapshot,
-    /// Bits a second of each container's egress, by the kernel's counters at its clients.
+    /// Bits a second of each container's egress, by the kernel's counters at its clients; by the lanes' of what stays on the host.
     pub(super) egress_bps: Vec<u64>,
     /// Bits a second of each container's ingress, by the lanes' counters.
     pub(super) ingress_bps: Vec<u64>,
@@ -37,7 +37,7 @@ pub(super) struct Measured {
 
 /// Runs traffic through a line of `plan` and measures for `window`.
 pub(super) fn run(topology: &Topology, plan: Plan, window: Duration, stop: &AtomicBool) -> Result<Measured, Failure> {
-    run_with(topology, plan, window, stop, |_| Ok(()))
+    run_with(topology, plan, window, stop, Peers::Clients, |_| Ok(()))
 }
 
 /// The same with `more` traffic, which begins with the other.
@@ -46,11 +46,12 @@ pub(super) fn run_with(
     plan: Plan,
     window: Duration,
     stop: &AtomicBool,
+    peers: Peers,
     more: impl Fn(&mut Traffic) -> io::Result<()>,
 ) -> Result<Measured, Failure> {
     let customers = customers(&plan);
     let start = || {
-        let mut traffic = Traffic::start(topology, &customers)?;
+        let mut traffic = Traffic::start(topology, &customers, peers)?;
         more(&mut traffic)?;
         Ok(traffic)
     };
@@ -59,12 +60,13 @@ pub(super) fn run_with(
     let during = measure(topology, start, &line, window, stop);
     let end = line.stop()?;
     let after = topology.line_packets().map_err(Failure::failed)?;
-    let (window, egress_bps, ingress_bps) = during?;
+    let (window, [clients_bps, egress_bps, ingress_bps]) = during?;
+    let egress_bps = if peers == Peers::Clients { clients_bps } else { egress_bps };
     Ok(Measured { window, end, egress_bps, ingress_bps, kernel: (after.0 - before.0, after.1 - before.1) })
 }
 
-/// The snapshot at the end of the window, and the rates in it: egress, ingress.
-type InWindow = (Snapshot, Vec<u64>, Vec<u64>);
+/// The snapshot at the end of the window, and the rates in it: at clients, and of lanes, egress and ingress.
+type InWindow = (Snapshot, [Vec<u64>; 3]);
 
 fn measure(
     topology: &Topology,
@@ -80,9 +82,13 @@ fn measure(
     let (later, client_later, elapsed) = (line.ask(Sojourn::Continue)?, client_bytes(topology)?, started.elapsed());
     traffic.stop().map_err(Failure::failed)?;
     line.quiet_down()?;
-    let ingress = |read: &Snapshot| read.containers.iter().map(|one| one.ingress.sent_bytes).collect::<Vec<_>>();
-    let ingress_bps = rates(&ingress(&earlier), &ingress(&later), elapsed);
-    Ok((later, rates(&client_earlier, &client_later, elapsed), ingress_bps))
+    let sent = |of: fn(&ContainerReport) -> u64| {
+        let [earlier, later] = [&earlier, &later].map(|read| read.containers.iter().map(of).collect::<Vec<_>>());
+        rates(&earlier, &later, elapsed)
+    };
+    let lanes = [sent(|one| one.egress.sent_bytes), sent(|one| one.ingress.sent_bytes)];
+    let [egress_bps, ingress_bps] = lanes;
+    Ok((later, [rates(&client_earlier, &client_later, elapsed), egress_bps, ingress_bps]))
 }
 
 /// Keeps traffic flowing until `stop` is set or the time is over; `questions` are answered by the line.
@@ -95,7 +101,7 @@ pub(super) fn hold(
 ) -> Result<Snapshot, Failure> {
     let customers = customers(&plan);
     let line = LineThread::start_answering(topology, plan, observed, questions)?;
-    let traffic = Traffic::start(topology, &customers).map_err(Failure::failed)?;
+    let traffic = Traffic::start(topology, &customers, Peers::Clients).map_err(Failure::failed)?;
     // Being stopped is how holding ends; if the line has ended, it says why.
     let _ = pause(window, stop, &line);
     let stopped = traffic.stop();

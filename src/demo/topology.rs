@@ -97,7 +97,7 @@ impl Topology {
         &self.servers[container.min(self.servers.len() - 1)]
     }
 
-    /// The interfaces of the host and of the containers, and their addresses.
+    /// The interfaces of the host and of the containers, and their addresses; the host's routes, and the rules for them.
     pub(super) fn state(&self) -> io::Result<String> {
         let of = |namespace: &Namespace| {
             let links = namespace.command("ip", &["-details", "link"])?;
@@ -106,7 +106,10 @@ impl Topology {
             let lasting: Vec<_> = links.lines().filter(|line| !line.contains("link-netnsid")).collect();
             Ok(lasting.join("\n") + &addresses)
         };
-        [&self.line].into_iter().chain(&self.servers).map(of).collect()
+        let of_all: io::Result<String> = [&self.line].into_iter().chain(&self.servers).map(of).collect();
+        Ok(of_all?
+            + &self.line.command("ip", &["rule"])?
+            + &self.line.command("ip", &["route", "show", "table", "all"])?)
     }
 
     /// What the far end of a container's egress has received.

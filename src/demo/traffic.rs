@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 
 use super::topology::{SERVER, Topology, client_address};
+use crate::netns::Namespace;
 
 /// TCP connections from each container to its clients, and from the clients to it.
 const DOWNLOADS: usize = 2;
@@ -60,6 +61,27 @@ pub(super) struct Customer {
     pub(super) limited: bool,
 }
 
+/// Where the clients of containers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Peers {
+    /// Each container's on the network.
+    Clients,
+    /// In the last container, and that one's on the host itself.
+    Neighbours,
+}
+
+impl Peers {
+    fn of(self, topology: &Topology, container: usize) -> &Namespace {
+        match self {
+            Self::Clients => &topology.clients[container],
+            Self::Neighbours if container + 1 < topology.clients.len() => {
+                topology.servers_of(topology.clients.len() - 1)
+            }
+            Self::Neighbours => &topology.line,
+        }
+    }
+}
+
 /// The threads that send and receive; they end when it is dropped.
 #[derive(Debug)]
 pub(super) struct Traffic {
@@ -69,10 +91,10 @@ pub(super) struct Traffic {
 
 impl Traffic {
     /// Starts servers and clients for each container.
-    pub(super) fn start(topology: &Topology, containers: &[Customer]) -> io::Result<Self> {
+    pub(super) fn start(topology: &Topology, containers: &[Customer], peers: Peers) -> io::Result<Self> {
         let mut traffic = Self { stop: Arc::default(), threads: Vec::new() };
-        for (number, (client, &Customer { first_port, limited })) in topology.clients.iter().zip(containers).enumerate()
-        {
+        for (number, &Customer { first_port, limited }) in containers.iter().enumerate() {
+            let client = peers.of(topology, number);
             let inside = topology.servers_of(number);
             let between = if limited { Duration::ZERO } else { BETWEEN_CHUNKS };
             let at = |offset: u16| SocketAddr::from((Ipv4Addr::from(SERVER), first_port + offset));
@@ -125,7 +147,7 @@ impl Traffic {
 
     fn spawn_in(
         &mut self,
-        namespace: &crate::netns::Namespace,
+        namespace: &Namespace,
         job: impl FnOnce(Arc<AtomicBool>) -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
         let stop = Arc::clone(&self.stop);

@@ -19,4 +19,5 @@ mod rings;
 mod shortage;
 mod soak;
 mod tapped;
+mod within;
 mod workers;

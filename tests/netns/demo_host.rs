@@ -9,21 +9,25 @@ use crate::demo::Caller;
 
 pub(crate) fn contract() {
     let caller = Caller::new();
-    let ended = caller.demo(&["--host", "--seconds", "6", "--json"]).ended_within(Duration::from_secs(60));
+    let ended = caller.demo(&["--host", "--seconds", "6", "--json"]).ended_within(Duration::from_secs(80));
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
     caller.assert_left(&[]);
     let printed: Value = serde_json::from_str(&ended.stdout).unwrap();
-    for round in ["containers", "with_flood", "with_full_queue"] {
+    for round in ["containers", "with_flood", "with_full_queue", "between"] {
         let limits = [("fast", Some(50_000_000)), ("slow", Some(20_000_000)), ("free", None)];
         let containers = printed[round].as_array().unwrap();
         assert_eq!(containers.len(), limits.len());
         containers.iter().zip(limits).for_each(|(container, (id, limit))| assert_limit(container, id, limit));
     }
-    for totals in ["totals", "totals_with_flood", "totals_with_full_queue"].map(|round| &printed[round]) {
+    for totals in
+        ["totals", "totals_with_flood", "totals_with_full_queue", "totals_between"].map(|round| &printed[round])
+    {
         let [received, sent, dropped, queued, unmatched] =
             ["received", "sent", "dropped", "queued", "unmatched"].map(|key| totals[key].as_u64().unwrap());
         assert_eq!((received, queued, unmatched), (sent + dropped, 0, 0), "{totals}");
     }
+    // What the host says when its card appears is not theirs.
+    assert!(printed["left_the_host_between"].as_u64().unwrap() < 10, "{printed}");
     let modes = printed["mode"].as_object().unwrap();
     assert_eq!(modes.keys().collect::<Vec<_>>(), ["eth0", "plg-eth0", "pll-eth0"]);
     // Who keeps to its ports loses nothing, and who does not loses all of it.

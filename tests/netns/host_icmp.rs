@@ -249,6 +249,7 @@ pub(crate) fn names() {
     let portlane = host.start(&host.both(""));
     for inside in [&host.web, &host.db] {
         Echo::between(inside, &host.client, (CLIENT, 53)).ask(b"who is example.net?");
+        Echo::between(inside, &host.host, (SERVER, 53)).ask(b"who is example.net?");
     }
     host.end(portlane);
 }

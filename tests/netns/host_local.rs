@@ -117,6 +117,25 @@ pub(crate) fn neighbours_over_ipv6() {
     assert_eq!(host.paths(), paths);
 }
 
+/// The same in packets that take several of the kernel's buffers.
+pub(crate) fn long_packets() {
+    let host = Host::new();
+    for namespace in [&host.client, &host.host] {
+        namespace.command("ip", &["link", "set", "eth0", "mtu", "9000"]).unwrap();
+    }
+    let before = host.state();
+    let portlane = host.start(&host.both(""));
+    speak(&host, SERVER.into());
+    for one in ends(&host) {
+        for other in ends(&host).into_iter().filter(|other| other.port != one.port) {
+            Echo::between(one.inside, other.inside, (SERVER, other.port)).ask(&payload(8_000));
+        }
+    }
+    portlane.signal(Signal::SIGTERM);
+    assert_eq!(portlane.ended().code, Some(0));
+    assert_eq!(host.state(), before);
+}
+
 /// A host that looks back along the path of every packet, strictly (`rp_filter`), hears its containers all the same: ports say that
 /// they are where their packets come from.
 pub(crate) fn strict_host() {

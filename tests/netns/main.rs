@@ -238,6 +238,7 @@ fn main() -> ExitCode {
         trial("attached_containers_and_their_host_speak_over_ipv6", host_local::neighbours_over_ipv6)
             .with_ignored_flag(forbidden || !has_ipv6),
         trial("ports_where_nobody_listens_on_a_host_are_refused_at_once", host_local::others_ports),
+        trial("attached_containers_and_their_host_speak_in_long_packets", host_local::long_packets),
         trial("a_host_that_looks_back_strictly_hears_its_containers", host_local::strict_host),
         trial("limits_hold_for_what_stays_on_a_host", host_local::limits),
         trial("ports_of_neighbours_come_and_go", host_local::ports_come_and_go),
