@@ -70,6 +70,14 @@ impl<M: NetlinkSerializable + Into<NetlinkPayload<M>>> Conversation<M> {
 impl<M: NetlinkDeserializable> Conversation<M> {
     /// Reads until the kernel has said that this was all. What cannot be read (a later kernel may say more) is passed over.
     pub(crate) fn answers(&self, mut take: impl FnMut(M)) -> io::Result<()> {
+        self.answers_while(|answer| {
+            take(answer);
+            true
+        })
+    }
+
+    /// The same, until `take` says that this is enough. Then the rest is still to be read.
+    pub(crate) fn answers_while(&self, mut take: impl FnMut(M) -> bool) -> io::Result<()> {
         loop {
             let datagram = self.datagram()?;
             let mut rest = &datagram[..];
@@ -80,11 +88,14 @@ impl<M: NetlinkDeserializable> Conversation<M> {
                 if !self.is_answer(&answer) {
                     continue;
                 }
-                match answer.payload {
+                let goes_on = match answer.payload {
                     NetlinkPayload::InnerMessage(message) => take(message),
                     NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
-                    NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => return Ok(()),
-                    _ => {}
+                    NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => false,
+                    _ => true,
+                };
+                if !goes_on {
+                    return Ok(());
                 }
             }
         }

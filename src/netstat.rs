@@ -27,6 +27,23 @@ pub struct Files {
     pub snmp6: String,
     /// What Linux counts beside.
     pub netstat: String,
+    /// Sockets of IPv4.
+    pub sockstat: String,
+    /// Of IPv6.
+    pub sockstat6: String,
+    /// [Percentiles](percentiles) of the round-trip times of TCP connections, in microseconds; none where nothing was measured.
+    pub round_trips: Option<[u32; 4]>,
+}
+
+/// Which percentiles of round-trip times are told: those that Mesos' agent tells.
+const PERCENTS: [usize; 4] = [50, 90, 95, 99];
+
+/// The 50th, 90th, 95th and 99th percentile of measurements, which are sorted on the way; `None` if there is none. Of n, percentile p is the
+/// one with the index floor(n × p / 100) from 0, as Mesos' agent has it.
+#[must_use]
+pub fn percentiles(measured: &mut [u32]) -> Option<[u32; 4]> {
+    measured.sort_unstable();
+    (!measured.is_empty()).then(|| PERCENTS.map(|percent| measured[measured.len() * percent / 100]))
 }
 
 impl Files {
@@ -63,8 +80,40 @@ impl Files {
                 values.insert(format!("{protocol}6_{field}"), number);
             }
         }
+        for text in [&self.sockstat, &self.sockstat6] {
+            for (protocol, field, number) in sockets(text) {
+                values.insert(format!("sockstat_{protocol}_{field}"), number);
+            }
+        }
+        for (percent, microseconds) in PERCENTS.iter().zip(self.round_trips.into_iter().flatten()) {
+            values.insert(format!("rtt_p{percent}_microseconds"), microseconds.into());
+        }
         values
     }
+
+    /// Whether there are TCP sockets of IPv4 and of IPv6.
+    #[must_use]
+    pub fn has_tcp(&self) -> [bool; 2] {
+        [&self.sockstat, &self.sockstat6].map(|text| {
+            sockets(text)
+                .into_iter()
+                .any(|(protocol, field, number)| protocol.starts_with("TCP") && field == "inuse" && number > 0)
+        })
+    }
+}
+
+/// Of `TCP: inuse 4 orphan 0 tw 2 alloc 5 mem 1` what is counted in the namespace itself; the rest is of the whole host.
+fn sockets(text: &str) -> Vec<(&str, &str, i64)> {
+    let mut found = Vec::new();
+    for (protocol, fields) in text.lines().filter_map(|line| line.split_once(':')) {
+        let mut words = fields.split_ascii_whitespace();
+        while let (Some(field), Some(number)) = (words.next(), words.next()) {
+            if let ("inuse" | "tw", Ok(number)) = (field, number.parse()) {
+                found.push((protocol, field, number));
+            }
+        }
+    }
+    found
 }
 
 /// What is known of each container: by name, then by where it is from.
@@ -135,6 +184,10 @@ mod tests {
                     .to_owned(),
             snmp6: "Ip6InReceives                   \t42\nIcmp6InMsgs 3\nUdpLite6InErrors 1\nIcmp6OutType135 2\nodd\n"
                 .to_owned(),
+            sockstat: "sockets: used 19\nTCP: inuse 4 orphan 9 tw 2 alloc 5 mem 1 inuse\nFRAG: inuse odd memory 0\n"
+                .to_owned(),
+            sockstat6: "TCP6: inuse 0\n".to_owned(),
+            round_trips: percentiles(&mut [900, 100]),
         };
         let expected = [
             ("Icmp6_InMsgs", 3),
@@ -150,15 +203,31 @@ mod tests {
             ("Tcp_MaxConn", -1),
             ("Tcp_RtoMin", 200),
             ("UdpLite6_InErrors", 1),
+            ("rtt_p50_microseconds", 900),
+            ("rtt_p90_microseconds", 900),
+            ("rtt_p95_microseconds", 900),
+            ("rtt_p99_microseconds", 900),
+            ("sockstat_TCP6_inuse", 0),
+            ("sockstat_TCP_inuse", 4),
+            ("sockstat_TCP_tw", 2),
         ];
         assert_eq!(files.values(), expected.map(|(name, value)| (name.to_owned(), value)).into());
+        assert_eq!(files.has_tcp(), [true, false]);
         assert_eq!(Files::default().values(), Values::new());
+    }
+
+    #[test]
+    fn indices_of_percentiles_are_rounded_down() {
+        let of = |count: u32| percentiles(&mut (0..count).rev().collect::<Vec<_>>());
+        assert_eq!([0, 1, 2].map(of), [None, Some([0; 4]), Some([1; 4])]);
+        assert_eq!([99, 100, 101].map(of), [[49, 89, 94, 98], [50, 90, 95, 99], [50, 90, 95, 99]].map(Some));
     }
 
     proptest! {
         #[test]
-        fn whatever_files_say_is_read(text in "(Tcp|Ip6|:| |\n|-|[0-9]{1,22}|[A-Za-z]{1,3}){0,60}") {
-            let _ = Files { snmp: text.clone(), snmp6: text.clone(), netstat: text }.values();
+        fn whatever_files_say_is_read(text in "(Tcp|Ip6|inuse|:| |\n|-|[0-9]{1,22}|[A-Za-z]{1,3}){0,60}") {
+            let (snmp6, sockstat, sockstat6) = (text.clone(), text.clone(), text.clone());
+            let _ = Files { snmp: text.clone(), netstat: text, snmp6, sockstat, sockstat6, round_trips: None }.values();
         }
     }
 }

@@ -22,9 +22,10 @@ use super::error::AttachError;
 use super::gate::{lead_host, make_gate, remove_gate};
 use super::namespace;
 use super::paths::Range;
+use super::round_trips;
 use super::wanted::{Joined, Wanted, join, part, sharable, sweep};
 use crate::failure::Failure;
-use crate::netstat::Files;
+use crate::netstat::{self, Files};
 use crate::privileges;
 
 /// What it takes to enter a container's namespace, and to make interfaces there.
@@ -154,7 +155,21 @@ pub fn serve() -> Result<(), Failure> {
 /// The kernel's files of a namespace.
 fn counters(namespace: &Path) -> Result<Files, AttachError> {
     let read = |name: &str| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
-    let all = || Files { snmp: read("snmp"), snmp6: read("snmp6"), netstat: read("netstat") };
+    let all = || {
+        let mut files = Files {
+            snmp: read("snmp"),
+            snmp6: read("snmp6"),
+            netstat: read("netstat"),
+            sockstat: read("sockstat"),
+            sockstat6: read("sockstat6"),
+            round_trips: None,
+        };
+        // To look for connections where there is no socket costs as much as where there are.
+        let [has_v4, has_v6] = files.has_tcp();
+        let measured = round_trips::all(has_v4, has_v6);
+        files.round_trips = measured.ok().and_then(|mut measured| netstat::percentiles(&mut measured));
+        files
+    };
     let failed = |cause| AttachError::of_kernel(format!("read what is counted in {}", namespace.display()), cause);
     namespace::open(namespace)?.within(all).map_err(failed)
 }

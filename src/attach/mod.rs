@@ -39,6 +39,8 @@ mod netlink;
 #[cfg(feature = "af-xdp")]
 mod paths;
 #[cfg(feature = "af-xdp")]
+mod round_trips;
+#[cfg(feature = "af-xdp")]
 mod uplink;
 #[cfg(feature = "af-xdp")]
 mod wanted;

@@ -74,6 +74,7 @@ fn main() -> ExitCode {
     let has_systemd = Command::new("systemd-analyze").arg("--version").output().is_ok();
     let has_memory_groups = refusals::MemoryGroup::new().is_ok();
     let has_prometheus = Command::new("prometheus").arg("--version").output().is_ok();
+    let has_exporter = Command::new("prometheus-node-exporter").arg("--version").output().is_ok();
     let has_tshark = Command::new("tshark").arg("--version").output().is_ok();
     let has_nftables = Command::new("nft").arg("--version").output().is_ok();
     let has_bpftool = Command::new("bpftool").arg("version").output().is_ok();
@@ -221,6 +222,9 @@ fn main() -> ExitCode {
         trial("what_a_run_cannot_attach_is_refused", host_refusals::of_a_run),
         trial("a_host_without_address_attaches_nobody", host_refusals::no_address),
         trial("the_kernels_counters_of_a_container_are_those_inside", host_counters::as_inside),
+        trial("connections_of_a_container_are_those_that_ss_lists", host_counters::connections),
+        trial("the_kernels_counters_of_a_container_are_node_exporters_inside", host_counters::as_node_exporter)
+            .with_ignored_flag(forbidden || !has_exporter),
         trial("attached_containers_ping_and_hear_their_answers", host_icmp::pings),
         trial("attached_containers_ping_over_ipv6", host_icmp::pings_over_ipv6)
             .with_ignored_flag(forbidden || !has_ipv6),

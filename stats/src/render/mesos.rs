@@ -29,7 +29,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     let executors: Vec<_> = containers
         .map(|container| {
             let counted = snapshot.netstat.get(&container.id).and_then(|sources| sources.get("proc"));
-            Executor::new(container, counted.map(Snmp::new), timestamp)
+            Executor::new(container, counted, timestamp)
         })
         .collect();
     let mut out =
@@ -66,6 +66,8 @@ struct Statistics<'a> {
     net_rx_rate_limit: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     net_snmp_statistics: Option<Snmp<'a>>,
+    #[serde(flatten)]
+    net_tcp: Connections,
     net_traffic_control_statistics: [Element<'a>; 4],
     #[serde(skip_serializing_if = "Option::is_none")]
     net_tx_burst_rate_limit: Option<u64>,
@@ -97,6 +99,40 @@ impl<'a> Snmp<'a> {
             fields.collect()
         };
         Self { icmp_stats: of("Icmp_"), ip_stats: of("Ip_"), tcp_stats: of("Tcp_"), udp_stats: of("Udp_") }
+    }
+}
+
+/// TCP connections of the container's namespace, and how long packets and their answers take there, in microseconds.
+#[derive(Default, Serialize)]
+struct Connections {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_tcp_active_connections: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_tcp_rtt_microsecs_p50: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_tcp_rtt_microsecs_p90: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_tcp_rtt_microsecs_p95: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_tcp_rtt_microsecs_p99: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_tcp_time_wait_connections: Option<f64>,
+}
+
+impl Connections {
+    fn new(values: &BTreeMap<String, i64>) -> Self {
+        let value = |name: &str| values.get(name).map(|&value| value as f64);
+        let rtt = |percent: u8| value(&format!("rtt_p{percent}_microseconds"));
+        // Connections with IPv4 of sockets that take both families are among those of IPv6.
+        let active = value("sockstat_TCP_inuse").map(|v4| v4 + value("sockstat_TCP6_inuse").unwrap_or(0.0));
+        Self {
+            net_tcp_active_connections: active,
+            net_tcp_rtt_microsecs_p50: rtt(50),
+            net_tcp_rtt_microsecs_p90: rtt(90),
+            net_tcp_rtt_microsecs_p95: rtt(95),
+            net_tcp_rtt_microsecs_p99: rtt(99),
+            net_tcp_time_wait_connections: value("sockstat_TCP_tw"),
+        }
     }
 }
 
@@ -150,7 +186,7 @@ struct Element<'a> {
 }
 
 impl<'a> Executor<'a> {
-    fn new(container: &'a ContainerReport, snmp: Option<Snmp<'a>>, timestamp: f64) -> Self {
+    fn new(container: &'a ContainerReport, counted: Option<&'a BTreeMap<String, i64>>, timestamp: f64) -> Self {
         let ContainerReport { id, mesos, ephemeral_ports, interface, ingress, egress, .. } = container;
         let or_id = |given: &'a Option<String>| given.as_ref().unwrap_or(id).as_str();
         let (rx, tx) = (Limits::of(ingress), Limits::of(egress));
@@ -172,7 +208,8 @@ impl<'a> Executor<'a> {
                 net_rx_errors: received.errors,
                 net_rx_packets: received.packets,
                 net_rx_rate_limit: rx.rate,
-                net_snmp_statistics: snmp,
+                net_snmp_statistics: counted.map(Snmp::new),
+                net_tcp: counted.map(Connections::new).unwrap_or_default(),
                 net_traffic_control_statistics: [
                     Element::new(egress.bw_limit(), "bw_limit"),
                     Element::new(egress.bloat_reduction(), "bloat_reduction"),

@@ -49,6 +49,20 @@ pub(super) fn write(out: &mut Writer, snapshot: &Snapshot) -> fmt::Result {
             }
         }
     }
+    for (name, help) in [
+        ("sockstat_TCP_inuse", "Number of TCP sockets in state inuse."),
+        ("sockstat_TCP_tw", "Number of TCP sockets in state tw."),
+        ("sockstat_TCP6_inuse", "Number of TCP6 sockets in state inuse."),
+    ] {
+        let known = || all().filter_map(|(container, (source, of))| Some((container, source, of.get(name)?)));
+        if known().next().is_some() {
+            let mut family = out.family(Kind::Gauge, &format!("node_{name}"), help)?;
+            for (container, source, value) in known() {
+                family.sample(&labels(&[("container", container), ("source", source)]), value)?;
+            }
+        }
+    }
+    write_round_trips(out, snapshot)?;
     let own = [
         ("Wire_UnansweredSyns", "unanswered_syns", "SYNs that neither a SYN+ACK nor a reset has answered."),
         ("Wire_Untracked", "untracked_connections", "Connections that there was no room for."),
@@ -66,6 +80,27 @@ pub(super) fn write(out: &mut Writer, snapshot: &Snapshot) -> fmt::Result {
     if all().any(|(_, (source, _))| source == "wire") {
         let help = "Packets of containers that were not seen by who tells TCP's counters from frames.";
         out.family(Kind::Counter, "portlane_wire_lost_packets", help)?.sample("", snapshot.wire_lost_packets)?;
+    }
+    Ok(())
+}
+
+fn write_round_trips(out: &mut Writer, snapshot: &Snapshot) -> fmt::Result {
+    let measured = || {
+        let sources =
+            snapshot.netstat.iter().flat_map(|(container, sources)| sources.values().map(move |of| (container, of)));
+        sources.flat_map(|(container, of)| {
+            let percentile = move |percent| Some((container, percent, of.get(&format!("rtt_{percent}_microseconds"))?));
+            ["p50", "p90", "p95", "p99"].into_iter().filter_map(percentile)
+        })
+    };
+    if measured().next().is_none() {
+        return Ok(());
+    }
+    let help = "The kernel's smoothed round-trip times of the container's TCP connections: percentiles.";
+    let mut family = out.family(Kind::Gauge, "portlane_container_tcp_rtt_seconds", help)?;
+    for (container, percent, &microseconds) in measured() {
+        let labels = labels(&[("container", container), ("statistic", percent)]);
+        family.sample(&labels, microseconds as f64 / 1e6)?;
     }
     Ok(())
 }
