@@ -26,7 +26,7 @@ pub(crate) fn inside(namespace: &Namespace) -> Values {
     Files { snmp, snmp6, netstat, sockstat, sockstat6, round_trips: None }.values()
 }
 
-/// What portlane tells of a container, besides [round-trip times](round_trips).
+/// What portlane tells of a container, besides round-trip times.
 fn told(host: &Host, id: &str) -> Option<Values> {
     let mut values = host.stats().netstat.get(id).map(|sources| sources["proc"].clone())?;
     values.retain(|name, _| !name.starts_with("rtt_"));
