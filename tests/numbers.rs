@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use portlane_stats::flows::{ContainerFlows, FlowsReport, StoreReport};
 use portlane_stats::render::prometheus::{Options, render};
 use portlane_stats::snapshot::Snapshot;
 use serde_json::Value;
@@ -25,6 +26,15 @@ fn replayed() -> Snapshot {
 fn families() -> BTreeSet<String> {
     let mut snapshot = replayed();
     snapshot.devices.ingress = "veth-web".to_owned();
+    let containers = vec![ContainerFlows { id: "web".to_owned(), ..ContainerFlows::default() }];
+    snapshot.flows = Some(FlowsReport { store: Some(StoreReport::default()), containers, ..FlowsReport::default() });
+    let of = |names: [&str; 2]| names.map(|name| (name.to_owned(), 1)).into();
+    let sources = [
+        ("wire", ["Wire_UnansweredSyns", "Wire_Untracked"]),
+        ("proc", ["rtt_p50_microseconds", "rtt_p90_microseconds"]),
+    ];
+    let sources = sources.map(|(source, names)| (source.to_owned(), of(names)));
+    snapshot.netstat.insert("web".to_owned(), sources.into());
     let text = render(&snapshot, Options { cadvisor: true, ..Options::default() });
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     families.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
