@@ -246,7 +246,7 @@ impl World {
         let lane = self.lane(lane);
         self.made += 1;
         self.alive.0.insert(self.made, lane);
-        let arrival = Arrival { packet: Packet { id: self.made, ect }, len, memory: len / 2 + 512, flow };
+        let arrival = Arrival { packet: Packet { id: self.made, ect }, len, memory: len / 2 + 512, flow, ect };
         self.shaper.enqueue(lane, arrival, self.now, &mut self.alive);
     }
 

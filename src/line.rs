@@ -2,6 +2,7 @@
 
 mod arrive;
 mod beside;
+mod exit;
 mod handover;
 mod observe;
 mod seen;
@@ -12,21 +13,21 @@ mod within;
 use std::io;
 use std::sync::Arc;
 
-use portlane_classify::{Arriving, Classifier, Direction, FlowKey, Found, Link, Malformed, ecn};
+use portlane_classify::{Arriving, Classifier, Direction, FlowKey, Found, Link, Malformed};
 use portlane_rings::{Device, Frame, Pool};
-use portlane_shaper::{Departure, DropReason, Fate, LaneId, Nanos, Shaper, Wake, shed};
+use portlane_shaper::{LaneId, Nanos, Shaper, Wake, shed};
 use portlane_stats::histogram::{Histograms, LaneHistogram};
 
 pub mod change;
 pub mod places;
 
 use beside::Beside;
+use exit::{Exit, Home};
 pub use handover::Neighbours;
 use observe::Observed;
 use places::Places;
 use seen::Seen;
 pub use watch::{End, Stage, Watch};
-use within::way;
 
 /// Frames received from a device in one turn, at most.
 pub const BATCH: usize = 64;
@@ -222,20 +223,18 @@ impl<D: Device> Line<D> {
     /// Packets whose time has come leave, until the device's ring is full.
     #[inline]
     fn dequeue(&mut self, direction: Direction, now: Nanos, mut watch: impl Watch) -> usize {
-        let mut sent = 0;
         watch.turns_to(direction);
-        loop {
-            let shaper = &mut self.shapers[direction.index()];
-            let departure = shaper.dequeue(
-                now,
-                &mut Home { pool: &mut self.pool, dropped: &mut self.counters.dropped, watch: watch.lend() },
-            );
-            let Some(departure) = departure else { return sent };
-            if !self.send(direction, departure, now, watch.lend()) {
-                return sent;
-            }
-            sent += 1;
-        }
+        let (shaper, mut exit) = self.exit(direction, now, watch);
+        shaper.dequeue_all(now, &mut exit)
+    }
+
+    /// The lanes of a direction, and where their packets go.
+    #[inline(always)]
+    fn exit<W>(&mut self, direction: Direction, now: Nanos, watch: W) -> (&mut Shaper<Frame>, Exit<'_, D, W>) {
+        let Self { ports, leaves_by, within, pool, counters, histograms, shapers, .. } = self;
+        let home = Home { pool, dropped: &mut counters.dropped, watch };
+        let (leaves_by, within, sent) = (*leaves_by, *within, &mut counters.sent);
+        (&mut shapers[direction.index()], Exit { home, ports, leaves_by, within, histograms, sent, direction, now })
     }
 
     /// Frames that have arrived at a port fill the batch.
@@ -261,37 +260,6 @@ impl<D: Device> Line<D> {
             }
             Ok(found)
         }));
-    }
-
-    /// A packet leaves; false if the device's ring is full, and the packet goes back.
-    #[inline]
-    fn send(&mut self, direction: Direction, departure: Departure<Frame>, now: Nanos, mut watch: impl Watch) -> bool {
-        if departure.packet.is_phantom() {
-            self.end_phantom(direction, departure, now);
-            return true;
-        }
-        let way = way(self.leaves_by, self.within, direction, &departure.packet);
-        let shaper = &mut self.shapers[direction.index()];
-        let device = &mut self.ports[way].device;
-        let Departure { lane, packet, enqueued, .. } = departure;
-        watch.ends(&self.pool, &packet, End::Sent { lane, enqueued: Some(enqueued) });
-        if let Err(packet) = device.send(packet) {
-            watch.takes_back();
-            shaper.put_back(Departure { packet, ..departure });
-            return false;
-        }
-        self.counters.sent += 1;
-        self.histograms.record(histogram(direction, lane), (now - enqueued).0);
-        true
-    }
-
-    /// A packet of an observed lane would have left.
-    #[cold]
-    #[inline(never)]
-    fn end_phantom(&mut self, direction: Direction, departure: Departure<Frame>, now: Nanos) {
-        let Departure { lane, packet, enqueued, .. } = departure;
-        self.pool.put(packet);
-        self.histograms.record(histogram(direction, lane), (now - enqueued).0);
     }
 
     /// Keeps frames free for what arrives next: a lane that hoards, in whichever direction, gives up its oldest. Phantoms count as the
@@ -396,38 +364,4 @@ fn histogram(direction: Direction, lane: LaneId) -> usize {
 #[inline]
 fn link_of(frame: &Frame) -> Link {
     Link::from_linktype(frame.link_type()).expect("devices refuse link types that cannot be parsed")
-}
-
-/// Frames that do not leave go home, and are counted.
-struct Home<'a, W> {
-    pool: &'a mut Pool,
-    dropped: &'a mut u64,
-    watch: W,
-}
-
-impl<W: Watch> Fate<Frame> for Home<'_, W> {
-    #[inline]
-    fn dropped(&mut self, lane: LaneId, frame: Frame, reason: DropReason) {
-        if !frame.is_phantom() {
-            *self.dropped += 1;
-            self.watch.ends(self.pool, &frame, End::Dropped { lane, reason });
-        }
-        self.pool.put(frame);
-    }
-
-    fn mark(&mut self, frame: &mut Frame) -> bool {
-        if frame.is_phantom() {
-            return frame.phantom_bit();
-        }
-        let marked = ecn::mark_ce(link_of(frame), self.pool.bytes_mut(frame));
-        if marked {
-            self.watch.marked(self.pool, frame);
-        }
-        marked
-    }
-
-    #[inline]
-    fn turns_to(&mut self, shaper: usize) {
-        self.watch.turns_to(Direction::ALL[shaper]);
-    }
 }

@@ -178,7 +178,7 @@ pub fn parts(pool: Pool, workers: u32) -> io::Result<Vec<Part<Found<u32>>>> {
     if workers == 1 {
         return Ok(vec![Part { pool, peers: Vec::new() }]);
     }
-    divide(pool, workers, RING, Found { direction: Direction::Ingress, owner: 0, flow: 0 })
+    divide(pool, workers, RING, Found { direction: Direction::Ingress, ect: true, owner: 0, flow: 0 })
 }
 
 /// A line for each of `workers`, over equal parts of `pool`, all of whose frames are free. `ports` makes the devices of a

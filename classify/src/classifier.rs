@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::address_map::AddressMap;
 use crate::parse::{careful, common};
-use crate::{Addresses, FlowKey, Fragments, Headers, Link, Malformed, Ports, Table};
+use crate::{Addresses, FlowKey, Fragments, Headers, Link, Malformed, Ports, Table, ecn};
 
 #[cfg(test)]
 mod tests;
@@ -66,6 +66,8 @@ pub enum Arriving {
 pub struct Found<V> {
     /// Where it goes.
     pub direction: Direction,
+    /// It is ECN-capable: [can carry a mark](crate::ecn::can_mark) of congestion.
+    pub ect: bool,
     /// Who owns it.
     pub owner: V,
     /// The hash of its flow.
@@ -99,8 +101,8 @@ impl<V: Copy + PartialEq> Classifier<V> {
         Self { echoes_have_owners, ..self }
     }
 
-    /// Everything about a frame at once: what [`parse`](crate::parse()), [`classify`](Self::classify) and
-    /// [`FlowKey::hash`] say one after the other, for less. Untagged Ethernet frames with TCP or UDP, whole and without IPv4
+    /// Everything about a frame at once: what [`parse`](crate::parse()), [`classify`](Self::classify),
+    /// [`FlowKey::hash`] and [`can_mark`](ecn::can_mark) say one after the other, for less. Untagged Ethernet frames with TCP or UDP, whole and without IPv4
     /// options or IPv6 extension headers, take a short way. Echoes have ports if this is [asked for](Self::with_echoes).
     ///
     /// # Errors
@@ -117,11 +119,11 @@ impl<V: Copy + PartialEq> Classifier<V> {
         now_ns: u64,
     ) -> Result<Found<V>, Malformed> {
         if link == Link::Ethernet {
-            if let Some(headers) = common::ipv4(frame, wire_len) {
-                return Ok(self.find_common(flows, &headers, arriving));
+            if let Some((headers, ect)) = common::ipv4(frame, wire_len) {
+                return Ok(self.find_common(flows, &headers, ect, arriving));
             }
-            if let Some(headers) = common::ipv6(frame, wire_len) {
-                return Ok(self.find_common(flows, &headers, arriving));
+            if let Some((headers, ect)) = common::ipv6(frame, wire_len) {
+                return Ok(self.find_common(flows, &headers, ect, arriving));
             }
         }
         self.find_seldom(flows, link, frame, wire_len, arriving, now_ns)
@@ -144,7 +146,7 @@ impl<V: Copy + PartialEq> Classifier<V> {
                     headers.ports = headers.ports.or(headers.echo.map(|id| Ports::new(id, id)));
                 }
                 let (direction, owner) = self.classify(headers, arriving, now_ns);
-                Ok(Found { direction, owner, flow: flows.hash(headers) })
+                Ok(Found { direction, ect: ecn::can_mark(link, frame), owner, flow: flows.hash(headers) })
             }
             Err(reason) => Err(*reason),
         }
@@ -153,9 +155,9 @@ impl<V: Copy + PartialEq> Classifier<V> {
     /// For what [`common`] reads. All of it is compiled where it is used, once for each of its readers: so what is known of
     /// such headers need not be asked again, and nothing of them goes through memory.
     #[inline(always)]
-    fn find_common(&self, flows: &FlowKey, headers: &Headers, arriving: Arriving) -> Found<V> {
+    fn find_common(&self, flows: &FlowKey, headers: &Headers, ect: bool, arriving: Arriving) -> Found<V> {
         let (direction, owner) = self.owner(headers.addresses, headers.ports, arriving);
-        Found { direction, owner, flow: flows.hash(headers) }
+        Found { direction, ect, owner, flow: flows.hash(headers) }
     }
 
     /// The direction and the owner of a packet that arrives at `now_ns`, in nanoseconds of any

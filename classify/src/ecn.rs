@@ -9,7 +9,7 @@ mod tests;
 
 /// The ECN field of a traffic class: the two low bits of the former type of service.
 const ECN: u8 = 0b11;
-const NOT_ECT: u8 = 0b00;
+pub(crate) const NOT_ECT: u8 = 0b00;
 const CE: u8 = 0b11;
 
 /// Sets "congestion experienced" on a packet whose sender understands it.
@@ -40,20 +40,33 @@ pub fn can_mark(link: Link, frame: &[u8]) -> bool {
     let Some(packet) = frame.get(offset..) else { return false };
     match network {
         Network::Ipv4 => {
-            packet.first_chunk::<20>().is_some_and(|header| header[0] >> 4 == 4 && header[1] & ECN != NOT_ECT)
+            packet.first_chunk::<20>().is_some_and(|header| header[0] >> 4 == 4 && of_ipv4([header[0], header[1]]) != NOT_ECT)
         }
         Network::Ipv6 => {
-            packet.first_chunk::<40>().is_some_and(|header| header[0] >> 4 == 6 && (header[1] >> 4) & ECN != NOT_ECT)
+            packet.first_chunk::<40>().is_some_and(|header| header[0] >> 4 == 6 && of_ipv6([header[0], header[1]]) != NOT_ECT)
         }
         Network::Other => false,
     }
+}
+
+/// The ECN field of an IPv4 header that begins so.
+#[inline(always)]
+pub(crate) fn of_ipv4([_, service]: [u8; 2]) -> u8 {
+    service & ECN
+}
+
+/// The ECN field of an IPv6 header that begins so: the traffic class lies across the first two bytes, its low half in the upper
+/// half of the second.
+#[inline(always)]
+pub(crate) fn of_ipv6([_, class]: [u8; 2]) -> u8 {
+    class >> 4 & ECN
 }
 
 fn mark_ipv4(header: &mut [u8; 20]) -> bool {
     if header[0] >> 4 != 4 {
         return false;
     }
-    match header[1] & ECN {
+    match of_ipv4([header[0], header[1]]) {
         NOT_ECT => false,
         CE => true,
         _ => {
@@ -67,12 +80,11 @@ fn mark_ipv4(header: &mut [u8; 20]) -> bool {
     }
 }
 
-/// The traffic class lies across the first two bytes: its low half is the upper half of the second.
 fn mark_ipv6(header: &mut [u8; 40]) -> bool {
     if header[0] >> 4 != 6 {
         return false;
     }
-    match (header[1] >> 4) & ECN {
+    match of_ipv6([header[0], header[1]]) {
         NOT_ECT => false,
         _ => {
             header[1] |= CE << 4;

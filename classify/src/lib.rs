@@ -36,7 +36,7 @@
 //!
 //! let flows = FlowKey::new([3, 4]);
 //! let found = classifier.find(&flows, Link::Ip, &frame, 28, Arriving::Either, 0)?;
-//! assert_eq!(found, Found { direction, owner, flow: flows.hash(&headers) });
+//! assert_eq!(found, Found { direction, owner, flow: flows.hash(&headers), ect: false });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

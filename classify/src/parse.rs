@@ -35,10 +35,10 @@ use crate::{Headers, Link, Malformed};
 #[inline]
 pub fn parse(link: Link, frame: &[u8], wire_len: u32) -> Result<Headers, Malformed> {
     if link == Link::Ethernet {
-        if let Some(headers) = common::ipv4(frame, wire_len) {
+        if let Some((headers, _)) = common::ipv4(frame, wire_len) {
             return Ok(headers);
         }
-        if let Some(headers) = common::ipv6(frame, wire_len) {
+        if let Some((headers, _)) = common::ipv6(frame, wire_len) {
             return Ok(headers);
         }
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use etherparse::PacketBuilder;
+use portlane_classify::ecn::can_mark;
 use portlane_classify::{
     Arriving, Classifier, DEFAULT_FRAGMENT_LIFETIME_NS, FlowKey, Found, Fragments, Headers, Link, Packet, Rule, Table,
     ends, parse,
@@ -129,7 +130,7 @@ proptest! {
                     let found = at_once.find(&flows, link, frame, wire_len, arriving, now);
                     let expected = parse(link, frame, wire_len).map(|headers| {
                         let (direction, owner) = in_turn.classify(&headers, arriving, now);
-                        Found { direction, owner, flow: flows.hash(&headers) }
+                        Found { direction, ect: can_mark(link, frame), owner, flow: flows.hash(&headers) }
                     });
                     prop_assert_eq!(found, expected);
                 }

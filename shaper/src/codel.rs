@@ -150,6 +150,7 @@ impl State {
 
     /// Takes the packet that is to leave now, dropping and marking as RFC 8289 section 5.5 says. `None` if the queue
     /// is empty, or has become so. The last packet of all that [`Source::backlog`] counts is never dropped.
+    #[inline(always)]
     pub fn dequeue<S: Source>(&mut self, params: &Params, now: Nanos, queue: &mut S) -> Option<S::Packet> {
         let mut packet = self.survivor(params, now, queue)?;
         if params.ce_threshold.is_some_and(|threshold| self.ldelay > threshold) {
@@ -159,57 +160,61 @@ impl State {
     }
 
     /// The first packet that is not dropped.
-    #[inline]
+    #[inline(always)]
     fn survivor<S: Source>(&mut self, params: &Params, now: Nanos, queue: &mut S) -> Option<S::Packet> {
-        let (packet, ok_to_drop) = self.next(params, now, queue);
-        let Some(packet) = packet else {
+        let Some(packet) = self.pop(queue) else {
             self.dropping = false;
             return None;
         };
+        let ok_to_drop = self.is_above_target(params, now, queue.backlog(), packet.enqueued());
         if self.dropping {
-            self.continue_dropping(params, now, queue, packet, ok_to_drop)
+            self.dropping = ok_to_drop;
+            if ok_to_drop && now >= self.drop_next {
+                return self.continue_dropping(params, now, queue, packet);
+            }
         } else if ok_to_drop {
-            self.start_dropping(params, now, queue, packet)
-        } else {
-            Some(packet)
+            return self.start_dropping(params, now, queue, packet);
         }
+        Some(packet)
     }
 
-    /// The RFC's `dodequeue`: the next packet, and whether the delay has been above target for an interval.
-    #[inline]
-    fn next<S: Source>(&mut self, params: &Params, now: Nanos, queue: &mut S) -> (Option<S::Packet>, bool) {
-        let Some(packet) = queue.pop() else {
+    /// Takes the oldest packet. An empty queue is not above target.
+    #[inline(always)]
+    fn pop<S: Source>(&mut self, queue: &mut S) -> Option<S::Packet> {
+        let packet = queue.pop();
+        if packet.is_none() {
             self.first_above_time = None;
-            return (None, false);
-        };
-        self.ldelay = now - packet.enqueued();
-        if self.ldelay < params.target || queue.backlog() <= u64::from(params.mtu) {
+        }
+        packet
+    }
+
+    /// The RFC's `dodequeue`, of a packet that was taken: whether the delay has been above target for an interval.
+    #[inline(always)]
+    fn is_above_target(&mut self, params: &Params, now: Nanos, backlog: u64, enqueued: Nanos) -> bool {
+        self.ldelay = now - enqueued;
+        if self.ldelay < params.target || backlog <= u64::from(params.mtu) {
             self.first_above_time = None;
-            return (Some(packet), false);
+            return false;
         }
         match self.first_above_time {
             None => {
                 self.first_above_time = NonZeroU64::new((now + params.interval).0);
-                (Some(packet), false)
+                false
             }
-            Some(time) => (Some(packet), now.0 >= time.get()),
+            Some(time) => now.0 >= time.get(),
         }
     }
 
-    /// In the dropping state: leave it, wait for the next drop, or drop until the schedule is met.
-    #[cold]
+    /// In the dropping state, at the time of the next drop or later: drops until the schedule is met, or the delay.
+    #[inline(never)]
     fn continue_dropping<S: Source>(
         &mut self,
         params: &Params,
         now: Nanos,
         queue: &mut S,
-        packet: S::Packet,
-        ok_to_drop: bool,
+        mut packet: S::Packet,
     ) -> Option<S::Packet> {
-        let mut current = Some(packet);
-        self.dropping = ok_to_drop;
-        while self.dropping && now >= self.drop_next {
-            let mut packet = current?;
+        loop {
             self.count = self.count.saturating_add(1);
             self.approach_root();
             if params.ecn && queue.mark(&mut packet, Mark::NotDropped) {
@@ -217,14 +222,20 @@ impl State {
                 return Some(packet);
             }
             queue.drop(packet);
-            let (next, ok_to_drop) = self.next(params, now, queue);
-            current = next;
-            self.dropping = ok_to_drop;
-            if ok_to_drop {
-                self.drop_next = self.after(self.drop_next, params);
+            let Some(next) = self.pop(queue) else {
+                self.dropping = false;
+                return None;
+            };
+            packet = next;
+            self.dropping = self.is_above_target(params, now, queue.backlog(), packet.enqueued());
+            if !self.dropping {
+                return Some(packet);
+            }
+            self.drop_next = self.after(self.drop_next, params);
+            if now < self.drop_next {
+                return Some(packet);
             }
         }
-        current
     }
 
     /// Enters the dropping state with one drop, at the old pace if the last spell ended less than 16 intervals ago.
@@ -240,7 +251,11 @@ impl State {
             Some(packet)
         } else {
             queue.drop(packet);
-            self.next(params, now, queue).0
+            let next = self.pop(queue);
+            if let Some(next) = &next {
+                self.is_above_target(params, now, queue.backlog(), next.enqueued());
+            }
+            next
         };
         let delta = self.count.saturating_sub(self.lastcount);
         if delta > 1 && self.recent(params.interval, now) {

@@ -256,6 +256,26 @@ impl<P> Lane<P> {
         Some(item)
     }
 
+    /// Whether there is a token bucket filter, or was one.
+    #[inline]
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.filter.is_some()
+    }
+
+    /// What [`take`](Self::take) does in a lane that is not [filtered](Self::is_filtered).
+    #[inline(always)]
+    pub(crate) fn take_unfiltered<F: Fate<P>>(
+        &mut self,
+        id: LaneId,
+        store: &mut Store<P>,
+        now: Nanos,
+        fate: &mut F,
+    ) -> Option<Queued<P>> {
+        let item = self.dequeue(id, store, now, fate)?;
+        self.counters.sent.add(item.len);
+        Some(item)
+    }
+
     /// The next packet that CoDel lets go.
     #[inline]
     fn dequeue<F: Fate<P>>(&mut self, id: LaneId, store: &mut Store<P>, now: Nanos, fate: &mut F) -> Option<Queued<P>> {

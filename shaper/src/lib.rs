@@ -54,7 +54,7 @@
 //! for number in 0..100 {
 //!     for lane in [LaneId(0), LaneId(1)] {
 //!         let letter = Letter { text: format!("letter {number}") };
-//!         shaper.enqueue(lane, Arrival { packet: letter, len: 1_000, memory: 1_024, flow: 7 }, now, &mut post);
+//!         shaper.enqueue(lane, Arrival { packet: letter, len: 1_000, memory: 1_024, flow: 7, ect: false }, now, &mut post);
 //!     }
 //! }
 //! // A lane sends while its burst is in credit, two letters of 1,000 bytes; then both take turns at the speed of the link.
@@ -98,6 +98,6 @@ pub use params::{
 };
 pub use portlane_stats::counters::{DropReason, LaneCounters, Volume};
 pub use queue::{FlowStats, QueueStats};
-pub use shaper::{Arrival, Departure, Fate, Limited, Shaper, Wake, shed};
+pub use shaper::{Arrival, Departure, Fate, Limited, Shaper, WaitingFlow, Wake, Way, shed};
 pub use tree::{NodeReading, Rule, TreeError};
 pub use units::{Nanos, Rate, Size};

@@ -12,7 +12,7 @@ use crate::lane::{Lane, Place, Readiness};
 use crate::lengths::Lengths;
 use crate::params::TreeParams;
 use crate::queue::{Queued, Store};
-use crate::tree::{Chosen, Tree, TreeError};
+use crate::tree::{Afterwards, Chosen, Tree, TreeError};
 use crate::units::Nanos;
 use crate::{DropReason, LaneId};
 
@@ -31,6 +31,16 @@ pub trait Fate<P> {
     fn turns_to(&mut self, _shaper: usize) {}
 }
 
+/// Where packets go that leave, and what becomes of the others.
+pub trait Way<P>: Fate<P> {
+    /// A packet leaves.
+    ///
+    /// # Errors
+    ///
+    /// The packet, if the device's ring has no room for it.
+    fn send(&mut self, departure: Departure<P>) -> Result<(), Departure<P>>;
+}
+
 /// A packet that arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival<P> {
@@ -43,7 +53,13 @@ pub struct Arrival<P> {
     /// Hash of its flow, all 32 bits of it random, with a key that senders do not know (RFC 8290 section 4.1.1). Only FQ-CoDel
     /// looks at it.
     pub flow: u32,
+    /// Whether [`Fate::mark`] is asked, if it comes to that: not of what is known not to be ECN-capable.
+    pub ect: bool,
 }
+
+/// A flow of a lane that packets wait in.
+#[derive(Debug)]
+pub struct WaitingFlow(u32);
 
 /// A packet that leaves.
 #[derive(Debug, PartialEq, Eq)]
@@ -130,11 +146,11 @@ impl<P> Shaper<P> {
     ///
     /// If there is no such lane.
     pub fn enqueue(&mut self, id: LaneId, arrival: Arrival<P>, now: Nanos, fate: &mut impl Fate<P>) {
-        let Arrival { packet, len, memory, flow } = arrival;
+        let Arrival { packet, len, memory, flow, ect } = arrival;
         self.still_at = None;
         let lane = &mut self.lanes[id.index()];
         let before = lane.spare();
-        lane.enqueue(id, &mut self.store, Queued { packet, len, memory, flow, enqueued: now }, fate);
+        lane.enqueue(id, &mut self.store, Queued { packet, len, memory, flow, ect, enqueued: now }, fate);
         let (after, place) = (lane.spare(), lane.place());
         if place == Place::Active && after > 0 {
             return self.lengths.changed(id.0, before, after);
@@ -195,11 +211,11 @@ impl<P> Shaper<P> {
         now: Nanos,
         fate: &mut impl Fate<P>,
     ) -> Option<Departure<P>> {
-        let Arrival { packet, len, memory, flow } = arrival;
+        let Arrival { packet, len, memory, flow, ect } = arrival;
         if self.pass(id, len, memory, flow, now) {
             return Some(Departure { lane: id, packet, len, enqueued: now, passed: true });
         }
-        self.join(id, Arrival { packet, len, memory, flow }, now, fate)
+        self.join(id, Arrival { packet, len, memory, flow, ect }, now, fate)
     }
 
     /// Whether a packet that arrives goes straight through: it finds its lane empty and in credit, and nothing else may leave
@@ -235,6 +251,30 @@ impl<P> Shaper<P> {
         passes
     }
 
+    /// The flow of a packet that [joins](Self::join) it and nothing else, for others of it wait already. The parameters are those
+    /// of an [`Arrival`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    #[inline(always)]
+    pub fn flow_that_waits(&self, id: LaneId, len: u32, memory: u32, flow: u32) -> Option<WaitingFlow> {
+        self.lanes[id.index()].flow_that_waits(&self.store, len, memory, flow).map(WaitingFlow)
+    }
+
+    /// A packet joins its [flow that waits](Self::flow_that_waits), as was just said.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane or flow.
+    #[inline(always)]
+    pub fn follow(&mut self, id: LaneId, WaitingFlow(flow): WaitingFlow, arrival: Arrival<P>, now: Nanos) {
+        let lane = &mut self.lanes[id.index()];
+        let before = lane.spare();
+        lane.follow(&mut self.store, flow, arrival, now);
+        self.lengths.changed(id.0, before, before + 1);
+    }
+
     /// A packet is enqueued, and if it is the only one that may leave at `now` it does (`__dev_xmit_skb`). Where others may
     /// leave too, [`dequeue`](Self::dequeue) has not been asked for all of them, and is to be.
     ///
@@ -248,11 +288,8 @@ impl<P> Shaper<P> {
         now: Nanos,
         fate: &mut impl Fate<P>,
     ) -> Option<Departure<P>> {
-        let lane = &mut self.lanes[id.index()];
-        if let Some(flow) = lane.flow_that_waits(&self.store, arrival.len, arrival.memory, arrival.flow) {
-            let before = lane.spare();
-            lane.follow(&mut self.store, flow, arrival, now);
-            self.lengths.changed(id.0, before, before + 1);
+        if let Some(waiting) = self.flow_that_waits(id, arrival.len, arrival.memory, arrival.flow) {
+            self.follow(id, waiting, arrival, now);
             return None;
         }
         let still = self.still_at == Some(now);
@@ -280,12 +317,40 @@ impl<P> Shaper<P> {
         self.dequeue_queued(now, fate)
     }
 
+    /// All packets that may leave at `now` do, one after the other as [`dequeue`](Self::dequeue) has it, until one
+    /// [comes back](Self::put_back). Returns how many have left.
+    #[inline]
+    pub fn dequeue_all(&mut self, now: Nanos, way: &mut impl Way<P>) -> usize {
+        if self.queued() == 0 && self.tree.is_at_rest() {
+            (self.woken, self.still_at) = (Some(now), Some(now));
+            return 0;
+        }
+        self.dequeue_all_queued(now, way)
+    }
+
+    #[inline(never)]
+    fn dequeue_all_queued(&mut self, now: Nanos, way: &mut impl Way<P>) -> usize {
+        let mut sent = 0;
+        while let Some(departure) = self.dequeue_queued(now, way) {
+            if let Err(departure) = way.send(departure) {
+                self.put_back(departure);
+                break;
+            }
+            sent += 1;
+        }
+        sent
+    }
+
+    #[inline(always)]
     fn dequeue_queued(&mut self, now: Nanos, fate: &mut impl Fate<P>) -> Option<Departure<P>> {
         self.still_at = None;
         if self.returned.is_some() {
             return self.give_again();
         }
         self.wake(now, fate);
+        if let Some(departure) = self.dequeue_directly(now, fate) {
+            return Some(departure);
+        }
         while let Some(chosen) = self.tree.choose(now) {
             let id = chosen.lane;
             let lane = &mut self.lanes[id.index()];
@@ -310,6 +375,39 @@ impl<P> Shaper<P> {
         }
         self.see_if_still(now);
         None
+    }
+
+    /// What [`dequeue`](Self::dequeue) comes to where it is the turn of a lane without a filter, right under the link, and CoDel
+    /// lets a packet of it go; else `None`, and others are to be asked.
+    #[inline(always)]
+    fn dequeue_directly(&mut self, now: Nanos, fate: &mut impl Fate<P>) -> Option<Departure<P>> {
+        let turn = self.tree.direct_turn()?;
+        let chosen = turn.chosen();
+        let id = chosen.lane;
+        let lane = &mut self.lanes[id.index()];
+        let before = lane.spare();
+        if lane.is_filtered() {
+            return None;
+        }
+        let taken = lane.take_unfiltered(id, &mut self.store, now, fate);
+        let after = lane.spare();
+        let Some(Queued { packet, len, enqueued, .. }) = taken else {
+            self.tree.skip(chosen);
+            self.settle(id, now, fate);
+            self.lengths.changed(id.0, before, after);
+            return None;
+        };
+        if after == 0 {
+            lane.set_place(Place::Idle);
+        }
+        if turn.sent(len, after > 0, now) == Afterwards::UpdateLink {
+            self.tree.update_link();
+        }
+        self.lengths.changed(id.0, before, after);
+        self.given_again = false;
+        self.last = Some(chosen);
+        self.still_at = self.tree.is_still().then_some(now);
+        Some(Departure { lane: id, packet, len, enqueued, passed: false })
     }
 
     /// The packet that came back leaves again.
@@ -415,12 +513,16 @@ impl<P> Shaper<P> {
     }
 
     /// Sees to the waits that have ended.
-    #[inline]
+    #[inline(always)]
     fn wake(&mut self, now: Nanos, fate: &mut impl Fate<P>) {
-        if self.woken == Some(now) {
-            return;
+        if self.woken != Some(now) {
+            self.woken = Some(now);
+            self.end_waits(now, fate);
         }
-        self.woken = Some(now);
+    }
+
+    #[inline(never)]
+    fn end_waits(&mut self, now: Nanos, fate: &mut impl Fate<P>) {
         let far = self.outgrows_cache();
         let Self { tree, lanes, due, ready, .. } = self;
         if far {

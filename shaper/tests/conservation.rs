@@ -167,7 +167,7 @@ impl World {
         let of_eight = u32::try_from(id * 5 / 2 % 8).expect("below 8") << 29;
         let flow = if let Aqm::FqCodel(_) = self.params[lane].queue.aqm { of_eight } else { 0 };
         self.ledger.records.push(Record { lane, len, flow, enqueued: self.now, outcome: Outcome::Held });
-        let arrival = Arrival { packet: Packet { id, ect }, len, memory: len / 2 + 700, flow };
+        let arrival = Arrival { packet: Packet { id, ect }, len, memory: len / 2 + 700, flow, ect };
         self.shaper.enqueue(lane_id(lane), arrival, self.now, &mut self.ledger);
     }
 
@@ -429,7 +429,7 @@ proptest! {
             let (now, lane) = (Nanos(now), lane % count);
             let flow = len << 20;
             ledger.records.push(Record { lane, len, flow, enqueued: now, outcome: Outcome::Held });
-            shaper.enqueue(lane_id(lane), Arrival { packet: Packet { id, ect }, len, memory: len, flow }, now, &mut ledger);
+            shaper.enqueue(lane_id(lane), Arrival { packet: Packet { id, ect }, len, memory: len, flow, ect }, now, &mut ledger);
             if let Some(departure) = ect.then(|| shaper.dequeue(now, &mut ledger)).flatten() {
                 ledger.settle(departure.packet.id, Outcome::Sent);
             }

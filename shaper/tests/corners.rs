@@ -22,7 +22,7 @@ impl Fate<u32> for Dropped {
 }
 
 fn arrival(packet: u32, len: u32) -> Arrival<u32> {
-    Arrival { packet, len, memory: len, flow: 0 }
+    Arrival { packet, len, memory: len, flow: 0, ect: true }
 }
 
 /// A shaper of equal lanes, and packets of 1000 bytes numbered from 0 in each.

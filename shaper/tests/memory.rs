@@ -32,7 +32,7 @@ fn tree(lanes: usize) -> TreeParams {
 }
 
 fn enqueue(shaper: &mut Shaper<()>, lane: LaneId, flow: u32, now: Nanos) {
-    shaper.enqueue(lane, Arrival { packet: (), len: 1_000, memory: 2_048, flow }, now, &mut Bin);
+    shaper.enqueue(lane, Arrival { packet: (), len: 1_000, memory: 2_048, flow, ect: true }, now, &mut Bin);
 }
 
 /// Sends all, at the times at which it may leave.

@@ -5,10 +5,10 @@ use std::vec::Drain;
 
 use portlane_classify::{Direction, Found};
 use portlane_rings::{Device, Frame};
-use portlane_shaper::{Arrival, LaneId, Nanos, Shaper};
+use portlane_shaper::{Arrival, LaneId, Nanos, Shaper, Way};
 
 use super::virtual_time::Time;
-use super::{End, Home, Line, Owner, Watch};
+use super::{End, Line, Owner, Watch};
 
 /// Frames at the head of a batch.
 struct Run {
@@ -52,9 +52,16 @@ impl<D: Device> Line<D> {
                 continue;
             };
             let (lane, len) = (LaneId(found.owner), frame.wire_len());
-            if self.shapers[found.direction.index()].owes(lane) {
-                let arrival = Arrival { packet: frame, len, memory, flow: found.flow };
-                if self.observed.is_some() {
+            let shaper = &mut self.shapers[found.direction.index()];
+            if shaper.owes(lane) {
+                let arrival = Arrival { packet: frame, len, memory, flow: found.flow, ect: found.ect };
+                if self.observed.is_none()
+                    && let Some(waiting) = shaper.flow_that_waits(lane, len, memory, found.flow)
+                {
+                    watch.turns_to(found.direction);
+                    watch.joins(&self.pool, &arrival.packet);
+                    shaper.follow(lane, waiting, arrival, now);
+                } else if self.observed.is_some() {
                     // It may leave now, and those before it have to be gone.
                     sent += self.send_all(direction, leaving.drain(..));
                     sent += self.join(found.direction, lane, arrival, now, watch.lend());
@@ -151,9 +158,9 @@ impl<D: Device> Line<D> {
     /// A frame that did not go straight through joins its lane, or is malformed. Returns how many have left.
     pub(super) fn take_in(&mut self, frame: Frame, owner: Owner, now: Nanos, mut watch: impl Watch) -> usize {
         match owner {
-            Ok(Found { direction, owner, flow }) => {
+            Ok(Found { direction, owner, flow, ect }) => {
                 let (len, memory) = (frame.wire_len(), self.pool.capacity());
-                self.join(direction, LaneId(owner), Arrival { packet: frame, len, memory, flow }, now, watch)
+                self.join(direction, LaneId(owner), Arrival { packet: frame, len, memory, flow, ect }, now, watch)
             }
             Err(reason) => {
                 self.counters.malformed[reason as usize] += 1;
@@ -195,13 +202,14 @@ impl<D: Device> Line<D> {
         if !arrival.packet.is_phantom() {
             watch.joins(&self.pool, &arrival.packet);
         }
-        let shaper = &mut self.shapers[direction.index()];
-        let departure = shaper.join(
-            lane,
-            arrival,
-            now,
-            &mut Home { pool: &mut self.pool, dropped: &mut self.counters.dropped, watch: watch.lend() },
-        );
-        departure.map_or(0, |departure| usize::from(self.send(direction, departure, now, watch)))
+        let (shaper, mut exit) = self.exit(direction, now, watch);
+        match shaper.join(lane, arrival, now, &mut exit).map(|departure| exit.send(departure)) {
+            Some(Ok(())) => 1,
+            Some(Err(departure)) => {
+                shaper.put_back(departure);
+                0
+            }
+            None => 0,
+        }
     }
 }

@@ -93,7 +93,7 @@ fn shape_all(arrivals: &[Packet], tree: &TreeParams, changed: Nanos, after: &Lan
             shaper.set_lane(LaneId(0), after, now, &mut Bin).unwrap();
         }
         while let Some(&packet) = ahead.next_if(|packet| packet.time_ns <= now.0) {
-            let arrival = Arrival { packet, len: packet.len, memory: packet.len, flow: 0 };
+            let arrival = Arrival { packet, len: packet.len, memory: packet.len, flow: 0, ect: true };
             shaper.enqueue(LaneId(packet.tag.flow.into()), arrival, now, &mut Bin);
         }
         while let Some(leaving) = shaper.dequeue(now, &mut Bin) {

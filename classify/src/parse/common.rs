@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::protocol;
-use crate::{Addresses, Headers, Ports};
+use crate::{Addresses, Headers, Ports, ecn};
 
 const LINK_HEADER_LEN: u32 = 14;
 const IPV4_HEADER_LEN: u32 = 20;
@@ -24,10 +24,10 @@ const FRAGMENTED: u16 = 0x3fff;
 const IPV6: u32 = u32::from_le_bytes([0x86, 0xdd, 0x60, 0]);
 const IPV6_MASK: u32 = u32::from_le_bytes([0xff, 0xff, 0xf0, 0]);
 
-/// The headers of an Ethernet frame with IPv4; `None` if it is not of the common kind, or if anything about it is wrong or
-/// was not captured.
+/// The headers of an Ethernet frame with IPv4, and whether it is ECN-capable; `None` if it is not of the common kind, or if
+/// anything about it is wrong or was not captured.
 #[inline(always)]
-pub(crate) fn ipv4(frame: &[u8], wire_len: u32) -> Option<Headers> {
+pub(crate) fn ipv4(frame: &[u8], wire_len: u32) -> Option<(Headers, bool)> {
     let start = frame.first_chunk::<42>()?;
     if u32::from_le_bytes(read(start, 12)) << 8 != IPV4 {
         return None;
@@ -47,12 +47,13 @@ pub(crate) fn ipv4(frame: &[u8], wire_len: u32) -> Option<Headers> {
     }
     let source = Ipv4Addr::from(read(start, 26));
     let destination = Ipv4Addr::from(read(start, 30));
-    Some(headers(Addresses::V4 { source, destination }, protocol, read(start, 34)))
+    let ect = ecn::of_ipv4(read(start, 14)) != ecn::NOT_ECT;
+    Some((headers(Addresses::V4 { source, destination }, protocol, read(start, 34)), ect))
 }
 
 /// The same with IPv6.
 #[inline(always)]
-pub(crate) fn ipv6(frame: &[u8], wire_len: u32) -> Option<Headers> {
+pub(crate) fn ipv6(frame: &[u8], wire_len: u32) -> Option<(Headers, bool)> {
     let start = frame.first_chunk::<62>()?;
     if u32::from_le_bytes(read(start, 12)) & IPV6_MASK != IPV6 {
         return None;
@@ -72,7 +73,8 @@ pub(crate) fn ipv6(frame: &[u8], wire_len: u32) -> Option<Headers> {
     }
     let source = Ipv6Addr::from(read(start, 22));
     let destination = Ipv6Addr::from(read(start, 38));
-    Some(headers(Addresses::V6 { source, destination }, protocol, read(start, 54)))
+    let ect = ecn::of_ipv6(read(start, 14)) != ecn::NOT_ECT;
+    Some((headers(Addresses::V6 { source, destination }, protocol, read(start, 54)), ect))
 }
 
 /// The length in a UDP header, if it can be right.

@@ -237,8 +237,9 @@ impl FqCodel {
         now: Nanos,
         outcome: &mut Outcome<'_, F>,
     ) -> Option<Queued<P>> {
-        if self.lone.take().is_some() {
+        if self.lone.is_some() {
             // Nobody else has packets either.
+            self.lone = None;
             return None;
         }
         let Store { packets, flows, .. } = store;
@@ -293,7 +294,8 @@ impl FqCodel {
     /// The flow of a hash, if it has packets.
     #[inline(always)]
     pub(super) fn flow_that_waits(&self, flows: &Slab<Flow>, hash: u32) -> Option<u32> {
-        self.table.find(self.bucket_of(hash)).filter(|&index| flows.get(index).fifo.packets() > 0)
+        let index = self.table.find(self.bucket_of(hash))?;
+        (flows.get(index).fifo.packets() > 0).then_some(index)
     }
 
     /// What the packets' memory may come to, in bytes.

@@ -243,8 +243,8 @@ impl Queue {
     /// A packet joins a [flow that waits](Self::flow_that_waits).
     #[inline(always)]
     pub(crate) fn follow<P>(&mut self, store: &mut Store<P>, flow: u32, arrival: Arrival<P>, now: Nanos) {
-        let Arrival { packet, len, memory, flow: hash } = arrival;
-        let item = Queued { packet, len, memory, flow: hash, enqueued: now };
+        let Arrival { packet, len, memory, flow: hash, ect } = arrival;
+        let item = Queued { packet, len, memory, flow: hash, ect, enqueued: now };
         self.totals.add(&item);
         store.flows.get_mut(flow).fifo.push(&mut store.packets, item);
     }
@@ -350,6 +350,8 @@ struct Watched<'a, 'b, P, F> {
 #[derive(Debug, Clone, Copy)]
 struct Popped {
     index: u32,
+    /// Whether somebody is asked to mark it.
+    ect: bool,
     enqueued: Nanos,
 }
 
@@ -368,7 +370,7 @@ impl<P, F: Fate<P>> codel::Source for Watched<'_, '_, P, F> {
         let (index, item) = self.fifo.pop(self.packets)?;
         self.totals.sub(item);
         *self.maxpacket = (*self.maxpacket).max(item.len);
-        Some(Popped { index, enqueued: item.enqueued })
+        Some(Popped { index, ect: item.ect, enqueued: item.enqueued })
     }
 
     #[inline]
@@ -376,13 +378,23 @@ impl<P, F: Fate<P>> codel::Source for Watched<'_, '_, P, F> {
         self.totals.bytes
     }
 
+    #[inline]
     fn drop(&mut self, popped: Popped) {
         let item = self.packets.remove(popped.index);
         self.outcome.drop(item.packet, item.len, DropReason::Codel);
     }
 
+    #[inline(always)]
     fn mark(&mut self, popped: &mut Popped, why: codel::Mark) -> bool {
-        let item = self.packets.get_mut(popped.index);
+        popped.ect && self.mark_capable(popped.index, why)
+    }
+}
+
+impl<P, F: Fate<P>> Watched<'_, '_, P, F> {
+    /// Marks a packet that may be ECN-capable.
+    #[inline(never)]
+    fn mark_capable(&mut self, index: u32, why: codel::Mark) -> bool {
+        let item = self.packets.get_mut(index);
         let marked = self.outcome.fate.mark(&mut item.packet);
         let counter = match why {
             codel::Mark::NotDropped => &mut self.outcome.counters.ecn_marks,

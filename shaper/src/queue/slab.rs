@@ -31,7 +31,7 @@ impl<T> Slab<T> {
         self.used
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert(&mut self, item: T) -> u32 {
         self.used += 1;
         let slot = Slot { item: Some(item), next: NONE };
@@ -73,7 +73,7 @@ impl<T> Slab<T> {
         prefetch_line(slot, 1);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, index: u32) -> &T {
         self.slots[index as usize].item.as_ref().expect("an index is of an entry")
     }

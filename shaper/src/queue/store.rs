@@ -14,6 +14,8 @@ pub(crate) struct Queued<P> {
     pub(crate) memory: u32,
     /// The hash of its flow.
     pub(crate) flow: u32,
+    /// See [`Arrival::ect`](crate::Arrival::ect).
+    pub(crate) ect: bool,
     /// When it was enqueued.
     pub(crate) enqueued: Nanos,
 }
@@ -84,7 +86,7 @@ impl Fifo {
     }
 
     /// Adds the newest.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push<P>(&mut self, packets: &mut Slab<Queued<P>>, item: Queued<P>) {
         self.bytes += u64::from(item.len);
         let index = packets.insert(item);
@@ -122,7 +124,7 @@ mod tests {
             let mut models = vec![VecDeque::new(); 4];
             for (number, (lane, push, len)) in ops.into_iter().enumerate() {
                 if push {
-                    let item = Queued { packet: number, len, memory: len, flow: 0, enqueued: Nanos::ZERO };
+                    let item = Queued { packet: number, len, memory: len, flow: 0, ect: true, enqueued: Nanos::ZERO };
                     queues[lane].push(&mut store.packets, item);
                     models[lane].push_back((number, len));
                 } else {

@@ -45,7 +45,7 @@ impl Table {
 
     #[inline]
     pub(super) fn find(&self, bucket: u16) -> Option<u32> {
-        self.place(bucket).map(|place| self.slots[place].flow)
+        self.place(bucket).map(|(_, flow)| flow)
     }
 
     /// Whether one more of `buckets` would make searches long.
@@ -69,7 +69,7 @@ impl Table {
     }
 
     pub(super) fn remove(&mut self, bucket: u16) {
-        let Some(place) = self.place(bucket) else { return };
+        let Some((place, _)) = self.place(bucket) else { return };
         self.remove_at(place);
         self.removals += 1;
         if self.removals as usize >= self.slots.len() * PATIENCE {
@@ -102,14 +102,18 @@ impl Table {
         self.slots.len().wrapping_sub(1)
     }
 
+    /// Where a bucket is, and its flow.
     #[inline]
-    fn place(&self, bucket: u16) -> Option<usize> {
+    fn place(&self, bucket: u16) -> Option<(usize, u32)> {
         let mask = self.mask();
         let mut place = usize::from(bucket) & mask;
         loop {
-            let slot = self.slots.get(place).filter(|slot| slot.flow != NONE)?;
+            let slot = self.slots.get(place)?;
+            if slot.flow == NONE {
+                return None;
+            }
             if slot.bucket == bucket {
-                return Some(place);
+                return Some((place, slot.flow));
             }
             place = (place + 1) & mask;
         }

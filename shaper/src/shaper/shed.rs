@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn arrival(flow: u32) -> Arrival<()> {
-        Arrival { packet: (), len: 1_000, memory: 2_048, flow }
+        Arrival { packet: (), len: 1_000, memory: 2_048, flow, ect: true }
     }
 
     /// Two shapers of equal lanes with `packets` each.

@@ -26,6 +26,7 @@
 
 mod change;
 mod check;
+mod direct;
 mod guarantee;
 mod limit;
 mod node;
@@ -39,6 +40,7 @@ mod waiting;
 mod wake;
 
 pub use self::check::{Rule, TreeError};
+pub(crate) use self::direct::Afterwards;
 pub(crate) use self::limit::Limit;
 pub use self::limit::NodeReading;
 use self::node::{Inner, Leaf, Node, Slot, Spec, node_at};

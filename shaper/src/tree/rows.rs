@@ -46,8 +46,8 @@ impl Rows {
 
     /// A leaf leaves its row in its turn.
     #[inline]
-    pub(super) fn leave_turn(&mut self, priority: u32, leaf: u32) {
-        let round = &mut self.rounds[0][priority as usize];
+    pub(super) fn leave_turn(&mut self, priority: usize, leaf: u32) {
+        let round = &mut self.rounds[0][priority];
         round.leave_turn(leaf);
         if round.is_empty() {
             self.priorities[0] &= !(1 << priority);

@@ -2,7 +2,7 @@
 
 use portlane_hint::{prefetch, prefetch_line};
 
-use super::node::{Bill, Limits, Mode, Node, Slot};
+use super::node::{Bill, Mode, Node, Slot};
 use super::rows::bits;
 use super::waiting::slot_on;
 use super::{Chosen, LEVELS, LINK, Tree};
@@ -93,9 +93,6 @@ impl Tree {
     #[inline]
     pub(crate) fn sent(&mut self, chosen: Chosen, len: u32, more: bool, now: Nanos) {
         self.wake = None;
-        if chosen.level == 0 && self.sent_directly(chosen.lane.0, len, more, now) {
-            return;
-        }
         let leaf = &mut self.leaves[chosen.lane.index()];
         let quantum = leaf.quantum;
         let deficit = leaf.deficit_at(usize::from(chosen.level));
@@ -114,54 +111,6 @@ impl Tree {
             self.update_leaf_mode(chosen.lane.0);
         }
         self.charge_above(parent, bill, chosen.level, now);
-    }
-
-    /// What [`sent`](Self::sent) comes to for a [direct](Node::direct) leaf that lent to itself, whose turn it is; false, and
-    /// nothing happened, if it is not direct.
-    #[inline(always)]
-    fn sent_directly(&mut self, lane: u32, len: u32, more: bool, now: Nanos) -> bool {
-        let leaf = &mut self.leaves[lane as usize];
-        let node = &mut leaf.node;
-        let Limits::Flat(own) = &mut node.limits else { return false };
-        if !node.direct {
-            return false;
-        }
-        let bill = Bill::new(node.framing, len);
-        node.lended += 1;
-        own.refill_once(now);
-        let credit = own.spend(bill.cost);
-        leaf.deficit -= len.cast_signed();
-        let turn_over = leaf.deficit < 0;
-        if turn_over {
-            leaf.deficit += leaf.quantum;
-        }
-        let (priority, mut until) = (node.active.trailing_zeros(), Nanos::MAX);
-        if !more {
-            node.active = 0;
-            self.active_leaves -= 1;
-        }
-        if !credit {
-            until = own.credit_at();
-            node.mode = Mode::CantSend;
-            node.overlimits += 1;
-        }
-        node.count(len);
-        if !more || !credit {
-            self.rows.leave_turn(priority, lane);
-        } else if turn_over {
-            self.rows.round(0, priority as usize).advance();
-        }
-        // A wait until the end of time is none.
-        if until < Nanos::MAX {
-            let wait = self.waiting.insert(Slot::Leaf(lane), until, more);
-            self.leaves[lane as usize].node.wait = wait;
-        }
-        let link = &mut self.inner[LINK as usize].node;
-        link.count(len);
-        if link.pay(&bill, 0, now) {
-            self.update_inner_mode(LINK);
-        }
-        true
     }
 
     /// The nodes from `parent` on upwards pay for a packet that was sent at `level`.

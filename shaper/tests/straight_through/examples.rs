@@ -56,7 +56,7 @@ fn limited(queue: QueueParams) -> Shaper<u32> {
 }
 
 fn arrival(packet: u32, len: u32, flow: u32) -> Arrival<u32> {
-    Arrival { packet, len, memory: len, flow }
+    Arrival { packet, len, memory: len, flow, ect: true }
 }
 
 /// How an offered packet left: straight through (`Some(true)`), by the queue, or not at all.

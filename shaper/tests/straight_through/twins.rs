@@ -97,7 +97,7 @@ impl<'a> Twins<'a> {
     fn arrivals(&mut self, coming: &Coming) -> (LaneId, [Arrival<Packet>; 2]) {
         let &Coming { lane, len, memory, flow, ect } = coming;
         self.made += 1;
-        let arrival = || Arrival { packet: Packet { id: self.made, ect }, len, memory, flow };
+        let arrival = || Arrival { packet: Packet { id: self.made, ect }, len, memory, flow, ect };
         (self.lane(lane), [arrival(), arrival()])
     }
 

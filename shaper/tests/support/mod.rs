@@ -4,7 +4,7 @@ use portlane_shaper::Arrival;
 
 /// A packet in a buffer of its own length, of the only flow.
 pub(crate) fn arrival<P>(packet: P, len: u32) -> Arrival<P> {
-    Arrival { packet, len, memory: len, flow: 0 }
+    Arrival { packet, len, memory: len, flow: 0, ect: true }
 }
 
 /// `SplitMix64` (Steele, Lea and Flood 2014): the same seed gives the same numbers on every machine.

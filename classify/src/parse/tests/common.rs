@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::frames::*;
+use crate::ecn::can_mark;
 use crate::parse::{careful, common};
 use crate::{Headers, Link};
 
@@ -10,11 +11,10 @@ use crate::{Headers, Link};
 fn short(frame: &[u8], wire_len: u32) -> Option<Headers> {
     let [v4, v6] = [common::ipv4(frame, wire_len), common::ipv6(frame, wire_len)];
     assert!(v4.is_none() || v6.is_none());
-    let headers = v4.or(v6);
-    if let Some(headers) = headers {
-        assert_eq!(Ok(headers), careful(Link::Ethernet, frame, wire_len), "{frame:?} of {wire_len}");
-    }
-    headers
+    let (headers, ect) = v4.or(v6)?;
+    assert_eq!(Ok(headers), careful(Link::Ethernet, frame, wire_len), "{frame:?} of {wire_len}");
+    assert_eq!(ect, can_mark(Link::Ethernet, frame), "{frame:?} of {wire_len}");
+    Some(headers)
 }
 
 fn len(frame: &[u8]) -> u32 {

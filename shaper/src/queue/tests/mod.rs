@@ -30,7 +30,7 @@ impl Bench {
     fn packet(&mut self, flow: u32, len: u32, memory: u32, now: Nanos) -> [Queued<Packet>; 2] {
         let packet = Packet { id: self.made, ect: self.made.is_multiple_of(3) };
         self.made += 1;
-        [(); 2].map(|()| Queued { packet, len, memory, flow, enqueued: now })
+        [(); 2].map(|()| Queued { packet, len, memory, flow, ect: true, enqueued: now })
     }
 
     fn push(&mut self, item: Queued<Packet>) -> bool {
