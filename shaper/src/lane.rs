@@ -216,6 +216,7 @@ impl<P> Lane<P> {
         }
     }
 
+    #[inline(never)]
     fn filtered<F: Fate<P>>(&mut self, id: LaneId, store: &mut Store<P>, now: Nanos, fate: &mut F) -> Readiness {
         if self.tbf().is_some() && self.head().is_none() {
             let mut head = self.dequeue(id, store, now, fate);
@@ -234,7 +235,7 @@ impl<P> Lane<P> {
     }
 
     /// Takes the packet that leaves now, and pays a filter for it. `None` if CoDel left none.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn take<F: Fate<P>>(
         &mut self,
         id: LaneId,
@@ -277,7 +278,7 @@ impl<P> Lane<P> {
     }
 
     /// The next packet that CoDel lets go.
-    #[inline]
+    #[inline(always)]
     fn dequeue<F: Fate<P>>(&mut self, id: LaneId, store: &mut Store<P>, now: Nanos, fate: &mut F) -> Option<Queued<P>> {
         let mut outcome = Outcome { lane: id, counters: &mut self.counters, fate };
         let item = self.queue.dequeue(store, now, &mut outcome)?;

@@ -67,6 +67,16 @@ impl Wheel {
         self.entries.resize(entries.max(self.entries.len()), Entry::IDLE);
     }
 
+    /// When an entry is due that waits, or was when it waited last.
+    ///
+    /// # Panics
+    ///
+    /// If it is not one of the wheel's entries.
+    #[must_use]
+    pub fn was_due(&self, entry: u32) -> Nanos {
+        self.entries[entry as usize].due
+    }
+
     /// True if nobody waits.
     #[inline]
     #[must_use]

@@ -155,6 +155,7 @@ impl FqCodel {
     }
 
     /// The packets are all gone: if one flow is left that can do without a place, it is lone again.
+    #[inline(never)]
     pub(super) fn isolate(&mut self, flows: &mut Slab<Flow>) {
         if self.table.len() != 1 {
             return;
@@ -228,7 +229,7 @@ impl FqCodel {
     }
 
     /// Takes the packet that is to leave now, CoDel permitting (`fq_codel_dequeue`).
-    #[inline]
+    #[inline(always)]
     pub(super) fn dequeue<P, F: Fate<P>>(
         &mut self,
         store: &mut Store<P>,
@@ -281,6 +282,7 @@ impl FqCodel {
     }
 
     /// The flow whose turn it is, now empty, leaves the lists.
+    #[inline(never)]
     fn unlist(&mut self, flows: &mut Slab<Flow>, now: Nanos) {
         let Some(index) = self.new.pop(flows).or_else(|| self.old.pop(flows)) else { return };
         let flow = flows.get_mut(index);

@@ -268,8 +268,25 @@ impl Queue {
     }
 
     /// Takes the packet that is to leave now, CoDel permitting.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn dequeue<P, F: Fate<P>>(
+        &mut self,
+        store: &mut Store<P>,
+        now: Nanos,
+        outcome: &mut Outcome<'_, F>,
+    ) -> Option<Queued<P>> {
+        let Self { totals, maxpacket, .. } = self;
+        let Kind::FqCodel(fq) = &mut self.kind else { return self.dequeue_one(store, now, outcome) };
+        let item = fq.dequeue(store, totals, maxpacket, now, outcome);
+        if totals.packets == 0 {
+            fq.isolate(&mut store.flows);
+        }
+        item
+    }
+
+    /// The same of a queue that is one.
+    #[inline(never)]
+    fn dequeue_one<P, F: Fate<P>>(
         &mut self,
         store: &mut Store<P>,
         now: Nanos,
@@ -288,13 +305,7 @@ impl Queue {
                 let popped = state.dequeue(params, now, &mut queue)?;
                 Some(store.packets.remove(popped.index))
             }
-            Kind::FqCodel(fq) => {
-                let item = fq.dequeue(store, totals, maxpacket, now, outcome);
-                if totals.packets == 0 {
-                    fq.isolate(&mut store.flows);
-                }
-                item
-            }
+            Kind::FqCodel(_) => None,
         }
     }
 
@@ -378,7 +389,7 @@ impl<P, F: Fate<P>> codel::Source for Watched<'_, '_, P, F> {
         self.totals.bytes
     }
 
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self, popped: Popped) {
         let item = self.packets.remove(popped.index);
         self.outcome.drop(item.packet, item.len, DropReason::Codel);

@@ -57,6 +57,14 @@ impl Rows {
         }
     }
 
+    /// Adds a leaf of one priority, the only bit that is set.
+    #[inline]
+    pub(super) fn insert_leaf(&mut self, priority: u8, leaf: u32) {
+        self.rounds[0][(priority.trailing_zeros() % u8::BITS) as usize].insert(leaf);
+        self.priorities[0] |= priority;
+        self.levels |= 1;
+    }
+
     /// Adds a node in each of the priorities (`htb_add_class_to_row`).
     #[inline]
     pub(super) fn insert(&mut self, level: usize, priorities: u8, member: u32) {

@@ -24,7 +24,7 @@ pub(super) struct Ended {
 #[derive(Debug)]
 struct Waits {
     wheel: Wheel,
-    /// Nodes on their way aside; empty between calls.
+    /// Nodes that were met in the wheel, on their way aside or out of it; empty between calls.
     met: Vec<u32>,
 }
 
@@ -146,17 +146,20 @@ impl Waiting {
     /// nothing from those that borrow, and their level is the first to be looked at.
     #[inline]
     fn expire_leaves(&mut self, now: Nanos, leaves: &mut [Leaf], rows: &mut Rows, mut ready: impl FnMut(u32)) {
+        let Waits { wheel, met: due } = &mut self.leaves;
         let list = &mut self.ended[0];
         let before = list.len();
-        self.leaves.wheel.expire_timed(now, |slot, at| {
+        // First who is due, then what that means: each takes all registers there are.
+        wheel.expire(now, |slot| due.push(slot));
+        for slot in due.drain(..) {
             let node = &mut leaves[slot as usize].node;
             if !node.ends_wait(now) {
-                list.push(Ended { at, wait: node.wait, slot });
+                list.push(Ended { at: wheel.was_due(slot), wait: node.wait, slot });
             } else if node.active != 0 {
-                rows.insert(0, node.active, slot);
+                rows.insert_leaf(node.active, slot);
                 ready(slot);
             }
-        });
+        }
         if list.len() > before {
             list[before..].sort_unstable();
             self.levels |= 1;
