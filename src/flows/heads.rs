@@ -55,8 +55,10 @@ impl Slot {
     const MORE: u8 = 1;
     /// The bytes are a time, in nanoseconds.
     const TIME: u8 = 2;
+    /// The frame stays on the host, and so do both who sends it and who gets it.
+    const WITHIN: u8 = 4;
     /// Where the frame came from: see [`side`].
-    const SIDE: u8 = 4;
+    const SIDE: u8 = 8;
 
     const EMPTY: Self = Self { bytes: [0; BYTES], wire_len: 0, link_type: 0, len: 0, what: 0 };
 
@@ -77,14 +79,15 @@ impl Slot {
     }
 }
 
-/// A direction as a number of two bits.
+/// A direction as two bits of [`Slot::what`].
 #[inline]
 const fn side(arriving: Arriving) -> u8 {
-    match arriving {
-        Arriving::Ingress => 0,
-        Arriving::Egress => 1,
-        Arriving::Either => 2,
-    }
+    Slot::SIDE
+        * match arriving {
+            Arriving::Ingress => 0,
+            Arriving::Egress => 1,
+            Arriving::Either => 2,
+        }
 }
 
 /// What a worker could not show.
@@ -122,8 +125,18 @@ pub struct Sender {
 impl Sender {
     /// Shows the beginnings of frames that have arrived at `now`, as far as there is room.
     pub fn show(&mut self, pool: &Pool, frames: &[Frame], arriving: Arriving, now: Nanos) {
+        self.show_from(pool, frames, side(arriving), now);
+    }
+
+    /// The same of frames that stay on the host: from there, and for there.
+    pub fn show_within(&mut self, pool: &Pool, frames: &[Frame], arriving: Arriving, now: Nanos) {
+        self.show_from(pool, frames, Slot::WITHIN | side(arriving), now);
+    }
+
+    #[inline]
+    fn show_from(&mut self, pool: &Pool, frames: &[Frame], side: u8, now: Nanos) {
         for (position, frame) in frames.iter().enumerate() {
-            if self.put(pool, frame, arriving, now) == 0 {
+            if self.put(pool, frame, side, now) == 0 {
                 self.lose(&frames[position..]);
                 break;
             }
@@ -133,7 +146,7 @@ impl Sender {
 
     /// Shows the beginning of one more frame; nobody sees it before it is [published](Self::publish).
     pub(crate) fn show_one(&mut self, pool: &Pool, frame: &Frame, arriving: Arriving, now: Nanos) {
-        self.last = self.put(pool, frame, arriving, now);
+        self.last = self.put(pool, frame, side(arriving), now);
         if self.last == 0 {
             self.lose(std::slice::from_ref(frame));
         }
@@ -152,7 +165,7 @@ impl Sender {
 
     /// Puts a frame into the ring, with its time if that is another one than that of those before. How many slots it takes; 0: there is no room.
     #[inline]
-    fn put(&mut self, pool: &Pool, frame: &Frame, arriving: Arriving, now: Nanos) -> u32 {
+    fn put(&mut self, pool: &Pool, frame: &Frame, side: u8, now: Nanos) -> u32 {
         if self.time != Some(now) {
             if self.ring.push(Slot::time(now)).is_err() {
                 return 0;
@@ -160,7 +173,6 @@ impl Sender {
             self.time = Some(now);
         }
         self.ring.prefetch(AHEAD);
-        let side = Slot::SIDE * side(arriving);
         let bytes = pool.bytes(frame);
         let (wire_len, link_type) = (frame.wire_len(), frame.link_type());
         let slot = |bytes, len, what| Slot { bytes, wire_len, link_type, len, what };
@@ -215,6 +227,8 @@ pub struct Head<'a> {
     pub link: Option<Link>,
     /// Where it came from.
     pub arriving: Arriving,
+    /// Whether it stays on the host, where both of its ends are.
+    pub within: bool,
     /// Bytes that it had on the wire.
     pub wire_len: u32,
     /// Those of them that were copied.
@@ -275,8 +289,8 @@ impl Receiver {
             1 => Arriving::Egress,
             _ => Arriving::Either,
         };
-        let link = Link::from_linktype(first.link_type);
-        Some(Head { time_ns: of_ns, link, arriving, wire_len: first.wire_len, bytes })
+        let (link, within) = (Link::from_linktype(first.link_type), first.what & Slot::WITHIN != 0);
+        Some(Head { time_ns: of_ns, link, arriving, within, wire_len: first.wire_len, bytes })
     }
 
     /// Gives the slots of all frames that were taken back.

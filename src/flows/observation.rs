@@ -26,7 +26,7 @@ pub struct Seen {
     pub counters: Counters,
     /// Packets that workers found no room for.
     pub lost: Volume,
-    /// Packets between two containers that came from the network: they had passed before, on their way there.
+    /// Packets between two containers that came to the second of them: they had passed before, on their way there.
     pub repeated: u64,
     /// Frames that are not IP, or cannot be.
     pub others: u64,
@@ -176,7 +176,7 @@ enum Read {
 fn digest(head: &Head<'_>, owners: &mut Owners) -> Option<Read> {
     let read = Digest::read_with_headers(head.link?, head.bytes, head.wire_len, head.time_ns);
     let (digest, headers) = read.ok().flatten()?;
-    let arriving = if owners.knows_the_host() { Arriving::Either } else { head.arriving };
+    let arriving = if head.within || owners.knows_the_host() { Arriving::Either } else { head.arriving };
     let (source, destination) = owners.of(&headers, arriving, head.time_ns);
     if head.arriving == Arriving::Ingress && source.is_some() && destination.is_some() {
         return Some(Read::Repeated);

@@ -44,7 +44,7 @@ impl<D: Device> Line<D> {
         }
         if let Some(heads) = heads {
             if self.within == Some(port) {
-                within::runs(&self.batch).for_each(|(run, arriving)| heads.show(&self.pool, run, arriving, now));
+                within::runs(&self.batch).for_each(|(run, arriving)| heads.show_within(&self.pool, run, arriving, now));
             } else {
                 heads.show(&self.pool, &self.batch, self.ports[port].arriving, now);
             }

@@ -13,22 +13,27 @@ use portlane_stats::flows::{ContainerFlows, FlowsReport};
 use portlane_stats::snapshot::Snapshot;
 
 use crate::bench::{Bench, CLIENT, FREE, FREE_CONTAINER, NOBODYS, SERVER};
+use crate::host::{DB, Host, WEB};
 use crate::portlane::{PROGRAM, eventually};
 use crate::tables::{Row, number, rows};
-use crate::traffic::{payload, transfer, udp};
+use crate::traffic::{Echo, payload, transfer, transfer_between, udp};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is said of flows; all frames are in it.
 fn observed(bench: &Bench) -> FlowsReport {
+    all_of(&bench.settled_books().0, || bench.stats())
+}
+
+/// The same of whoever has received what this snapshot says.
+fn all_of(snapshot: &Snapshot, stats: impl Fn() -> Snapshot) -> FlowsReport {
     let report = |snapshot: &Snapshot| snapshot.flows.clone().unwrap();
     let all = |flows: &FlowsReport| {
         let of_flows = flows.counted.packets + flows.refused.packets + flows.late.packets;
         of_flows + flows.lost.packets + flows.repeated_packets + flows.other_frames
     };
-    let (snapshot, _) = bench.settled_books();
     let received = snapshot.totals.received;
-    let told = || report(&bench.stats());
+    let told = || report(&stats());
     eventually(|| all(&told()) == received, || format!("{received} received, and {:?}", told()));
     told()
 }
@@ -124,6 +129,19 @@ fn sums(rows: &[Row]) -> [u64; 2] {
     ["packet", "byte"].map(|name| rows.iter().map(|row| number(row, name)).sum())
 }
 
+/// The rows with this text in a column.
+fn with(mut rows: Vec<Row>, column: &str, text: &str) -> Vec<Row> {
+    rows.retain(|row| row[column] == Field::Str(text.to_owned()));
+    rows
+}
+
+/// Packets and bytes that the two lanes of a container were offered.
+fn offered(snapshot: &Snapshot, id: &str) -> [u64; 2] {
+    let container = snapshot.containers.iter().find(|container| container.id == id).unwrap();
+    let lanes = [&container.ingress, &container.egress].map(|lane| [lane.offered_packets, lane.offered_bytes]);
+    [0, 1].map(|figure| lanes.iter().map(|lane| lane[figure]).sum::<u64>())
+}
+
 /// Rows are kept in a store, and asked for while packets pass: they say what lanes have counted.
 pub(crate) fn rows_are_kept() {
     let bench = Bench::new();
@@ -132,9 +150,7 @@ pub(crate) fn rows_are_kept() {
         bench.start(&format!("{FREE_CONTAINER}[flows]\nstore = {store:?}\nstore_every = \"1s\"\nstore_age = \"1d\"\n"));
     traffic(&bench);
     let flows = observed(&bench);
-    let free = bench.settled_books().0.containers.into_iter().find(|container| container.id == "free").unwrap();
-    let lanes = [&free.ingress, &free.egress].map(|lane| [lane.offered_packets, lane.offered_bytes]);
-    let offered = [0, 1].map(|figure| lanes.iter().map(|lane| lane[figure]).sum::<u64>());
+    let offered = offered(&bench.settled_books().0, "free");
 
     // Of what has passed a second is told when it is over.
     let socket = bench.socket();
@@ -157,12 +173,53 @@ pub(crate) fn rows_are_kept() {
     for grain in ["1s", "1m"] {
         let edges = rows(&store, &format!("vtap_flow_edge_port.{grain}"));
         assert_eq!(sums(&edges), [flows.counted.packets, flows.counted.bytes], "{grain}");
-        let mut of_free = rows(&store, &format!("vtap_flow.{grain}"));
-        of_free.retain(|row| row["pod_id"] == Field::Str("free".to_owned()));
-        assert_eq!(sums(&of_free), offered, "{grain}");
+        assert_eq!(sums(&with(rows(&store, &format!("vtap_flow.{grain}")), "pod_id", "free")), offered, "{grain}");
     }
     let kept = told(&["--store", store.to_str().unwrap(), "--by", "pair"]);
     assert_eq!(packets(&kept), flows.counted.packets);
+}
+
+/// What attached containers say to each other comes to the line twice, and is in the rows once, as `local`; nobody has said which address
+/// is the host's.
+pub(crate) fn neighbours() {
+    let host = Host::new();
+    let store = host.path("flows");
+    let portlane = host.start(&format!("{}[flows]\nstore = {store:?}\n", host.both("")));
+    for (from, to, port) in [
+        (&host.web, &host.db, DB),
+        (&host.db, &host.web, WEB),
+        (&host.web, &host.host, NOBODYS),
+        (&host.host, &host.db, DB),
+    ] {
+        transfer_between(from, to, (SERVER, port), &payload(1 << 16));
+        let echo = Echo::between(from, to, (SERVER, port + 1));
+        echo.ask(b"are you there?");
+        // In fragments.
+        echo.ask(&payload(4_000));
+    }
+    transfer_between(&host.client, &host.web, (SERVER, WEB), &payload(1 << 16));
+    // Nobody listens there: it is the neighbour who says so.
+    let refused = host.web.within(|| TcpStream::connect((SERVER, DB + 9))).unwrap();
+    assert!(refused.is_err());
+
+    let snapshot = host.settled();
+    let flows = all_of(&snapshot, || host.stats());
+    assert_eq!((flows.refused, flows.late, flows.lost), Default::default(), "{flows:?}");
+    host.end(portlane);
+    for grain in ["1s", "1m"] {
+        for table in ["vtap_flow_edge", "vtap_flow_edge_port"] {
+            let edges = rows(&store, &format!("{table}.{grain}"));
+            assert_eq!(sums(&edges), [flows.counted.packets, flows.counted.bytes], "{table}.{grain}");
+            let local = with(edges, "observation_point", "local");
+            assert_eq!(sums(&local)[0], flows.repeated_packets, "what came twice is what is local: {local:?}");
+            let web_to_db = with(with(local, "pod_id_0", "web"), "pod_id_1", "db");
+            assert!(sums(&web_to_db)[0] > 40, "{web_to_db:?}");
+        }
+        for id in ["web", "db"] {
+            let of_it = with(rows(&store, &format!("vtap_flow.{grain}")), "pod_id", id);
+            assert_eq!(sums(&of_it), offered(&snapshot, id), "{id}, {grain}");
+        }
+    }
 }
 
 /// Rows are lost while there is no room for them, and all else goes on.

@@ -184,6 +184,7 @@ fn main() -> ExitCode {
         trial("flows_are_observed_at_two_workers", flows::at_two_workers)
             .with_ignored_flag(forbidden || threads::cores().len() < 2),
         trial("rows_of_flows_are_kept", flows::rows_are_kept),
+        trial("flows_of_attached_neighbours_are_seen_once", flows::neighbours),
         trial("rows_of_flows_are_lost_while_the_disk_is_full", flows::a_full_disk),
         trial("frames_tell_what_the_kernel_has_counted", tcp_counters::a_day)
             .with_ignored_flag(forbidden || !has_nftables),

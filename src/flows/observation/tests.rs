@@ -2,7 +2,7 @@
 
 use etherparse::PacketBuilder;
 use portlane_flows::{Grain, Observation as Seen_from, SingleRow};
-use portlane_rings::{Layout, Pool};
+use portlane_rings::{Frame, Layout, Pool};
 use portlane_shaper::Nanos;
 
 use super::*;
@@ -39,10 +39,14 @@ fn tcp(from: ([u8; 4], u16), to: ([u8; 4], u16), (seq, ack): (u32, Option<u32>),
 }
 
 fn show(sender: &mut Sender, frame: &[u8], arriving: Arriving, now_ns: u64) {
+    shown(frame, |pool, frames| sender.show(pool, frames, arriving, Nanos(now_ns)));
+}
+
+fn shown(frame: &[u8], show: impl FnOnce(&Pool, &[Frame])) {
     let mut pool = Pool::new(Layout { frames: 4, frame_size: 2_112 }).unwrap();
     let mut written = pool.take().unwrap();
     pool.write(&mut written, frame).unwrap();
-    sender.show(&pool, std::slice::from_ref(&written), arriving, Nanos(now_ns));
+    show(&pool, std::slice::from_ref(&written));
     pool.put(written);
 }
 
@@ -91,6 +95,41 @@ fn neighbours_are_counted_where_they_send() {
     let rows = seconds(&batches);
     let observed: Vec<_> = rows[0].flow_edge.iter().map(|row| (row.observation, row.meter.packet.sum())).collect();
     assert_eq!(observed, [(Seen_from::Local, 1), (Seen_from::Server, 1)]);
+}
+
+#[test]
+fn what_stays_on_the_host_is_counted_where_it_is_sent() {
+    let plan = plan("", &["web", "mail"]);
+    let (mut sender, receiver) = way(64);
+    let mut observation = Observation::new(vec![receiver], &plan, 100, [0, 0], 0);
+    let (web, mail, host) = ((HOST, 80), (HOST, 81), (HOST, 9_000));
+    let (out, inwards) = (&[Arriving::Egress][..], &[Arriving::Ingress][..]);
+    for (from, to, sights) in [(web, mail, &[out, inwards].concat()[..]), (mail, host, out), (host, web, inwards)] {
+        for &arriving in sights {
+            shown(&udp(from, to), |pool, frames| sender.show_within(pool, frames, arriving, Nanos(SECOND)));
+        }
+    }
+    // A packet from elsewhere that has the port of a container's by chance is no neighbour's.
+    show(&mut sender, &udp((CLIENT, 81), web), Arriving::Ingress, SECOND);
+    let mut batches = Vec::new();
+    let seen = observation.look(3 * SECOND, &mut |batch| batches.push(batch));
+    assert_eq!((seen, observation.seen().repeated), (5, 1));
+    let rows = seconds(&batches);
+    let mut observed: Vec<_> = rows[0]
+        .flow_edge_port
+        .iter()
+        .map(|row| (row.flow.client.owner, row.flow.server.owner, row.observation))
+        .collect();
+    observed.sort_by_key(|&(client, server, _)| (client, server));
+    let [web, mail] = [Some(0), Some(1)];
+    let expected = [
+        (None, web, Seen_from::Server),
+        (None, web, Seen_from::Server),
+        (web, mail, Seen_from::Local),
+        (mail, None, Seen_from::Client),
+    ];
+    assert_eq!(observed, expected);
+    assert_eq!(rows[0].flow_edge_port.iter().map(|row| row.meter.packet.sum()).sum::<u64>(), 4);
 }
 
 #[test]
