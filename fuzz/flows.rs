@@ -112,6 +112,8 @@ fn digest(step: &[u8], now: u64) -> Option<Digest> {
     }
     frame[37] ^= ends >> 5;
     frame[23] = [6, 6, 6, 17, 1, protocol][usize::from(protocol % 6)];
+    // Numbers come round.
+    frame[38..41].fill(if seq >= 128 { 0xff } else { 0 });
     frame[41] = seq;
     frame[45] = seq ^ ends;
     frame[47] = flags;

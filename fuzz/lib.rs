@@ -8,6 +8,7 @@
 //! | `config` | configurations with the wrong values, and text that is none |
 //! | `containers` | containers that are asked for at run time, and the file that they are kept in |
 //! | `flows` | frames of any flows, at any time |
+//! | `heads` | frames as workers show them to who observes flows |
 //! | `http` | requests for metrics: `Accept` headers and queries |
 //! | `netstat` | frames of any connections |
 //! | `shaper` | packets in any order, in lanes with any limits, at any time |
@@ -27,6 +28,8 @@ mod containers;
 mod damage;
 #[cfg(test)]
 mod flows;
+#[cfg(test)]
+mod heads;
 #[cfg(test)]
 mod http;
 #[cfg(test)]

@@ -60,29 +60,26 @@ pub fn replay<R: Read>(
     arriving: Arriving,
     mut store: Store,
 ) -> Result<(), Failure> {
-    let config = Config { capacity: CAPACITY, tags: true, ..Config::default() };
-    let rows = Rows::new(CAPACITY, &config.timeouts).with(Arc::clone(&plan.inventory));
-    let mut flows = Flows { table: Table::new(config, KEY), rows };
-    let mut owners = Owners::new(Arc::clone(&plan.owners), plan.host_addresses.clone(), KEY);
+    let mut flows = Flows::new(CAPACITY, plan, arriving);
     let names = plan.containers.iter().map(|container| container.id.as_str().into()).collect();
     let known = Known { names, inventory: Arc::clone(&plan.inventory) };
     // Where the capture is damaged is for who replays its packets to say.
     while let Ok(Some(packet)) = reader.next() {
         let Some(link) = Link::from_linktype(packet.link.0) else { continue };
-        let read = Digest::read_with_headers(link, packet.data, packet.original_len, packet.time_ns);
-        let Ok(Some((digest, headers))) = read else { continue };
-        let (source, destination) = owners.of(&headers, arriving, packet.time_ns);
-        flows.packet(&digest.owned_by(source, destination), &mut |batch| store.take(&batch, &known).map(drop))?;
+        let Some(digest) = flows.read(link, packet.data, packet.original_len, packet.time_ns) else { continue };
+        flows.packet(&digest, &mut |batch| store.take(&batch, &known).map(drop))?;
     }
     let missing = flows.finish(&mut |batch| store.take(&batch, &known).map(drop))?;
     complain(&missing);
     store.finish()
 }
 
-/// A table, and the rows that its records come to.
+/// A table, the rows that its records come to, and whose packets are.
 struct Flows {
     table: Table,
     rows: Rows,
+    owners: Owners,
+    arriving: Arriving,
 }
 
 /// What found its way into no row.
@@ -92,15 +89,30 @@ struct Missing {
 }
 
 impl Flows {
+    /// At most so many, of this plan's containers.
+    fn new(capacity: usize, plan: &Plan, arriving: Arriving) -> Self {
+        let config = Config { capacity, tags: true, ..Config::default() };
+        let rows = Rows::new(capacity, &config.timeouts).with(Arc::clone(&plan.inventory));
+        let owners = Owners::new(Arc::clone(&plan.owners), plan.host_addresses.clone(), KEY);
+        Self { table: Table::new(config, KEY), rows, owners, arriving }
+    }
+
+    /// What is kept of a frame, if it is IP.
+    fn read(&mut self, link: Link, frame: &[u8], wire_len: u32, time_ns: u64) -> Option<Digest> {
+        let (digest, headers) = Digest::read_with_headers(link, frame, wire_len, time_ns).ok().flatten()?;
+        let (source, destination) = self.owners.of(&headers, self.arriving, time_ns);
+        Some(digest.owned_by(source, destination))
+    }
+
     fn packet(&mut self, digest: &Digest, out: &mut impl Out) -> Result<(), Failure> {
-        let Self { table, rows } = self;
+        let Self { table, rows, .. } = self;
         let window = table.window();
         table.packet(digest, rows);
         if table.window() == window { Ok(()) } else { close_before(table.window(), rows, out) }
     }
 
     fn finish(self, out: &mut impl Out) -> Result<Missing, Failure> {
-        let Self { table, mut rows } = self;
+        let Self { table, mut rows, .. } = self;
         let counters = table.counters();
         table.finish(&mut rows);
         close_before(u64::MAX, &mut rows, out)?;

@@ -43,7 +43,7 @@ impl Names {
                 self.known[number as usize].gone_ns = None;
             }
         }
-        let rested = |known: &Known| known.gone_ns.is_some_and(|gone_ns| gone_ns + REST_NS <= now_ns);
+        let rested = |known: &Known| known.gone_ns.is_some_and(|gone_ns| now_ns.saturating_sub(gone_ns) >= REST_NS);
         let mut free: Vec<_> = (0..).zip(&self.known).filter(|(_, known)| rested(known)).map(|(at, _)| at).collect();
         let numbers: Vec<_> = plan.containers.iter().map(|container| self.number(&container.id, &mut free)).collect();
         plan.owners.map(|position| numbers.get(position as usize).copied().unwrap_or(NOBODY))

@@ -91,12 +91,17 @@ impl Observation {
     /// there were.
     pub fn look(&mut self, now_ns: u64, out: &mut impl FnMut(Batch)) -> usize {
         let until_ns = if self.receivers.len() == 1 { u64::MAX } else { now_ns.saturating_sub(PATIENCE_NS) };
+        self.look_until(until_ns, now_ns.min(until_ns), out)
+    }
+
+    /// Looks at what has arrived until then, and it is so late.
+    fn look_until(&mut self, until_ns: u64, now_ns: u64, out: &mut impl FnMut(Batch)) -> usize {
         let mut looked = 0;
         while let Some((receiver, oldest_ns)) = self.oldest().filter(|&(_, oldest_ns)| oldest_ns <= until_ns) {
             looked += self.take(receiver, oldest_ns, out);
         }
         self.count(out);
-        self.table.advance(now_ns.min(until_ns), &mut self.rows);
+        self.table.advance(now_ns, &mut self.rows);
         self.rows.close_before(self.table.window(), out);
         looked
     }
@@ -104,7 +109,7 @@ impl Observation {
     /// Looks at all that has arrived, and gives out all rows. Nothing more is seen; flows that live are not ended by that.
     #[must_use]
     pub fn leave(mut self, now_ns: u64, out: &mut impl FnMut(Batch)) -> Seen {
-        self.look(now_ns.saturating_add(2 * PATIENCE_NS), out);
+        self.look_until(u64::MAX, now_ns, out);
         let seen = self.seen();
         let Self { table, mut rows, .. } = self;
         table.leave(&mut rows);

@@ -13,6 +13,8 @@ use crate::record::{FlowId, Record, Sink};
 use crate::tags::{Cast, Tag};
 use crate::timeouts::Timeouts;
 
+mod hostile;
+
 const MS: u64 = 1_000_000;
 const SYN: Flags = Flags::SYN;
 const SYN_ACK: Flags = Flags::SYN.with(Flags::ACK);

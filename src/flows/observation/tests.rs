@@ -1,12 +1,15 @@
 //! Rows of what workers show, in virtual time.
 
 use etherparse::PacketBuilder;
+use portlane_classify::Link;
 use portlane_flows::{Grain, Observation as Seen_from, SingleRow};
 use portlane_rings::{Frame, Layout, Pool};
 use portlane_shaper::Nanos;
+use proptest::prelude::*;
 
 use super::*;
 use crate::config;
+use crate::flows::Flows;
 use crate::flows::heads::{Sender, way};
 
 const SECOND: u64 = 1_000_000_000;
@@ -171,4 +174,63 @@ fn time_passes_in_silence() {
     assert_eq!((seen.others, seen.live, seen.counters.counted.packets), (1, 1, 2));
     let told: Vec<_> = batches.iter().map(|batch| (batch.start, batch.flow[0].meter.closes.total())).collect();
     assert_eq!(told, [(71, 0), (60, 0)]);
+}
+
+/// Whoever asks the web server, by TCP, or something else of it by UDP, and the answers.
+fn frames() -> impl Strategy<Value = Vec<(u64, Vec<u8>)>> {
+    let step = (0..3_000 * MS, any::<bool>(), 0..3_u16, any::<bool>(), any::<u32>(), 0..5_usize, any::<u8>());
+    prop::collection::vec(step, 1..150).prop_map(|steps| {
+        let mut now_ns = 100 * SECOND;
+        let frame = |(step, is_back, number, is_tcp, seq, message, flags): (u64, bool, u16, bool, u32, usize, u8)| {
+            now_ns = if flags > 230 { now_ns - step.min(now_ns) } else { now_ns + step / 8 };
+            let message =
+                [&b""[..], b"GET /of/this HTTP/1.1\r\n\r\n", b"HTTP/1.1 503 \r\n\r\n", b"\x16\x03", &[0; 400]][message];
+            let ends = [(CLIENT, 40_000 + number), (HOST, 80 + number)];
+            let [from, to] = if is_back { [ends[1], ends[0]] } else { ends };
+            let mut frame = Vec::new();
+            let ip = PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4(from.0, to.0, 64);
+            if is_tcp {
+                ip.tcp(from.1, to.1, seq % 2_000, 512).write(&mut frame, message).unwrap();
+                (frame[45], frame[47]) = (flags, flags);
+            } else {
+                ip.udp(from.1, to.1).write(&mut frame, message).unwrap();
+            }
+            (now_ns, frame)
+        };
+        steps.into_iter().map(frame).collect()
+    })
+}
+
+/// In the order of time.
+fn in_order(mut batches: Vec<Batch>) -> Vec<Batch> {
+    batches.sort_by_key(|batch| (batch.grain == Grain::Minute, batch.start));
+    batches
+}
+
+proptest! {
+    /// Of the same frames the same rows come by the heads that workers show and by what a capture has of them.
+    #[test]
+    fn captures_and_workers_tell_the_same(frames in frames(), capacity in 1..8_usize, is_known in any::<bool>()) {
+        let head = if is_known { "[host]\naddresses = [\"10.0.0.1\"]\n" } else { "" };
+        let plan = plan(&format!("{head}[[network]]\nprefix = \"10.0.0.0/24\"\nepc = 7\n"), &["web", "mail"]);
+        let arriving = if is_known { Arriving::Either } else { Arriving::Ingress };
+        let (mut sender, receiver) = way(2_048);
+        let mut observation = Observation::new(vec![receiver], &plan, capacity, [1, 2], 0);
+        let mut replayed = Flows::new(capacity, &plan, arriving);
+        let (mut live, mut captured, mut latest_ns) = (Vec::new(), Vec::new(), 0);
+        for (time_ns, frame) in &frames {
+            show(&mut sender, frame, arriving, *time_ns);
+            latest_ns = latest_ns.max(*time_ns);
+            let wire_len = u32::try_from(frame.len()).unwrap();
+            if let Some(digest) = replayed.read(Link::Ethernet, frame, wire_len, *time_ns) {
+                replayed.packet(&digest, &mut |batch| { captured.push(batch); Ok(()) }).unwrap();
+            }
+        }
+        // First what has come, then all that ends.
+        observation.look(0, &mut |batch| live.push(batch));
+        observation.look(latest_ns + 1_000 * SECOND, &mut |batch| live.push(batch));
+        let missing = replayed.finish(&mut |batch| { captured.push(batch); Ok(()) }).unwrap();
+        prop_assert_eq!((observation.seen().counters, observation.seen().left_out), (missing.counters, missing.refused));
+        prop_assert_eq!(in_order(live), in_order(captured));
+    }
 }
