@@ -1,6 +1,6 @@
 # What is missing is installed first, by name and only when missing: see scripts/setup.
 
-.PHONY: demo demo-host peers test soak scrapes changes attached lint loom replay instructions instructions-record
+.PHONY: demo demo-host peers test soak scrapes changes attached lint loom replay queries instructions instructions-record
 
 # Real TCP and UDP of three containers through AF_XDP; without root a replay of the bundled capture.
 # FLOWS=DIR keeps what flows did there.
@@ -21,6 +21,7 @@ test:
 	cargo test --workspace
 	$(MAKE) loom
 	$(MAKE) replay
+	$(MAKE) queries
 
 # As many packets as a day has, ordinary and hostile, over veth (root) and memory devices: prints the books, fails if they do not
 # balance. Half an hour. `make test` has a moment of the same.
@@ -51,6 +52,10 @@ loom:
 replay:
 	CC=/bin/false CXX=/bin/false cargo build -p portlane --no-default-features --target-dir target/replay
 	target/replay/debug/portlane replay tests/data/mixed.pcapng --config examples/replay.toml --write /dev/null >/dev/null
+
+# DuckDB (PyPI) answers the example queries of docs/flows.md, of a store that a short demo makes (root), or else a replay.
+queries:
+	@scripts/queries
 
 # Instructions a packet of every element, or of those whose name contains NAME: fails where there are more than recorded.
 INSTRUCTIONS = cargo run --release -p portlane-instructions --
