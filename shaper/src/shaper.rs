@@ -310,22 +310,25 @@ impl<P> Shaper<P> {
     /// The next packet that may leave at `now`; `None` if none may.
     #[inline]
     pub fn dequeue(&mut self, now: Nanos, fate: &mut impl Fate<P>) -> Option<Departure<P>> {
-        if self.queued() == 0 && self.tree.is_at_rest() {
+        if self.rests(now) { None } else { self.dequeue_queued(now, fate) }
+    }
+
+    /// Whether nobody waits for anything, neither packets nor tokens. If so it is as if [`dequeue`](Self::dequeue) had been asked
+    /// at `now`, and had said that nothing may leave.
+    #[inline]
+    pub fn rests(&mut self, now: Nanos) -> bool {
+        let rests = self.queued() == 0 && self.tree.is_at_rest();
+        if rests {
             (self.woken, self.still_at) = (Some(now), Some(now));
-            return None;
         }
-        self.dequeue_queued(now, fate)
+        rests
     }
 
     /// All packets that may leave at `now` do, one after the other as [`dequeue`](Self::dequeue) has it, until one
     /// [comes back](Self::put_back). Returns how many have left.
     #[inline]
     pub fn dequeue_all(&mut self, now: Nanos, way: &mut impl Way<P>) -> usize {
-        if self.queued() == 0 && self.tree.is_at_rest() {
-            (self.woken, self.still_at) = (Some(now), Some(now));
-            return 0;
-        }
-        self.dequeue_all_queued(now, way)
+        if self.rests(now) { 0 } else { self.dequeue_all_queued(now, way) }
     }
 
     #[inline(never)]

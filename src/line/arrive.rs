@@ -90,7 +90,8 @@ impl<D: Device> Line<D> {
     }
 
     /// Frames that the device of a direction has room for.
-    fn room(&mut self, direction: Direction) -> usize {
+    #[inline]
+    pub(super) fn room(&mut self, direction: Direction) -> usize {
         if self.is_held_up(direction) {
             return 0;
         }
@@ -99,7 +100,7 @@ impl<D: Device> Line<D> {
 
     /// Frames that went straight through leave. Their lanes count those that did not wait: no need to record it.
     #[inline]
-    fn send_all(&mut self, direction: Direction, frames: impl ExactSizeIterator<Item = Frame>) -> usize {
+    pub(super) fn send_all(&mut self, direction: Direction, frames: impl ExactSizeIterator<Item = Frame>) -> usize {
         let sent = frames.len();
         self.counters.sent += sent as u64;
         self.ports[self.leaves_by[direction.index()]].device.send_all(frames);
@@ -120,6 +121,11 @@ impl<D: Device> Line<D> {
         while let Some(&owner) = owners.get(owners.len() - frames.len()) {
             let begun = owners.len() - frames.len();
             if self.ports[port].device.arrival(begun).is_some() {
+                let passed = self.pass_in_time(&mut time, port, &mut frames, owners, watch.lend());
+                if passed > 0 {
+                    sent += passed;
+                    continue;
+                }
                 sent += self.go_on(&mut time, port, begun, owner.ok().map(|found| found.direction));
             }
             let together = begun..time.end;

@@ -1,12 +1,13 @@
 //! Time that passes within a turn, where a device hands over frames ahead of their time: those of a capture.
 
 use std::io;
+use std::vec::Drain;
 
-use portlane_classify::Direction;
-use portlane_rings::Device;
-use portlane_shaper::{Nanos, Wake};
+use portlane_classify::{Direction, Found};
+use portlane_rings::{Device, Frame};
+use portlane_shaper::{LaneId, Nanos, Wake};
 
-use super::Line;
+use super::{End, Line, Owner, Watch};
 
 /// How far time has come in a batch of frames that did not arrive at the same time.
 #[derive(Debug)]
@@ -32,6 +33,46 @@ impl Time {
 }
 
 impl<D: Device> Line<D> {
+    /// Frames at the head of the batch that arrive at times of their own go straight through, as long as nobody waits for anything:
+    /// then nothing else can leave meanwhile. Returns how many did.
+    #[inline]
+    pub(super) fn pass_in_time(
+        &mut self,
+        time: &mut Time,
+        port: usize,
+        frames: &mut Drain<'_, Frame>,
+        owners: &[Owner],
+        mut watch: impl Watch,
+    ) -> usize {
+        let (memory, mut sent) = (self.pool.capacity(), 0);
+        if self.waiting() > 0 {
+            return 0;
+        }
+        while let Some(frame) = frames.as_slice().first() {
+            let position = owners.len() - frames.len();
+            let (Ok(Found { direction, owner, flow, .. }), Some(arrival)) =
+                (owners[position], self.ports[port].device.arrival(position))
+            else {
+                break;
+            };
+            let (lane, now) = (LaneId(owner), time.now.max(Nanos(arrival)));
+            let has_room = self.room(direction) > 0;
+            let shaper = &mut self.shapers[direction.index()];
+            if !has_room || !shaper.rests(now) || !shaper.pass(lane, frame.wire_len(), memory, flow, now) {
+                break;
+            }
+            time.now = now;
+            self.set_now(now);
+            watch.turns_to(direction);
+            watch.ends(&self.pool, frame, End::Sent { lane, enqueued: None });
+            sent += self.send_all(direction, frames.by_ref().take(1));
+        }
+        if sent > 0 {
+            time.end = owners.len() - frames.len();
+        }
+        sent
+    }
+
     /// Virtual time goes on to the arrival of the frame at this position, of a packet of this direction if it is of any. What may
     /// leave before or then leaves; returns how many packets did.
     #[inline]
@@ -86,6 +127,7 @@ impl<D: Device> Line<D> {
         sent
     }
 
+    #[inline]
     fn set_now(&mut self, now: Nanos) {
         for port in &mut self.ports {
             port.device.set_now(now.0);
