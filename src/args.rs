@@ -344,7 +344,8 @@ pub enum Container {
         /// Ports, as 8080 or 31000-31499; or auto:N for N of [control] ephemeral_ports, a power of two
         #[arg(long, required = true, value_delimiter = ',', value_name = "PORTS")]
         ports: Vec<String>,
-        /// Its network namespace, with containers = "attached" of [nic]: it gets an eth0 there
+        /// Its network namespace: with containers = "attached" of [nic] it gets an eth0 there, with proc of [netstat] what is
+        /// counted there is read
         #[arg(long, value_name = "PATH")]
         netns: Option<PathBuf>,
         /// A process in its network namespace, in place of --netns

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use signal_hook::consts::SIGHUP;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::attach::Attachments;
+use crate::attach::{Attachments, Readings};
 use crate::config::Plan;
 use crate::containers::{Draft, Order, Orders, Refusal, Registry, Wanted};
 use crate::control::questions::{Beats, Pulse, Reload, Reloaded, Request, Requests};
@@ -70,6 +70,8 @@ pub struct Charge {
     pub rules: Option<Rules>,
     /// The containers that have interfaces of their own, if they have.
     pub attachments: Option<Attachments>,
+    /// The containers that are not attached, and are read all the same, if there may be some.
+    pub readings: Option<Readings>,
     /// The containers that were added.
     pub registry: Registry,
     /// Where the kernel's counters of containers go.
@@ -253,14 +255,21 @@ impl Shift {
 
     /// Reads some of what the kernel counts for containers, once in a while all of it.
     fn read_counters(&mut self) {
-        let Some(attachments) = &mut self.charge.attachments else { return };
-        if attachments.have_read_all() {
+        let Charge { attachments, readings, .. } = &self.charge;
+        let is_attached = attachments.as_ref().map(Attachments::have_read_all);
+        let Some(have_read_all) = is_attached.or(readings.as_ref().map(Readings::have_read_all)) else { return };
+        if have_read_all {
             if self.read.is_some_and(|read| read.elapsed() < READ) {
                 return;
             }
             self.read = Some(Instant::now());
         }
-        attachments.read_counters(AT_A_TIME, &self.charge.netstat);
+        let Charge { attachments, readings, netstat, .. } = &mut self.charge;
+        if let Some(attachments) = attachments {
+            attachments.read_counters(AT_A_TIME, netstat);
+        } else if let Some(readings) = readings {
+            readings.read_counters(AT_A_TIME, netstat);
+        }
     }
 
     fn carry_out(&mut self, wanted: Wanted) -> Result<Value, Refusal> {
@@ -330,6 +339,8 @@ impl Shift {
         let steers = self.charge.rules.is_some() && plan.nic.is_some();
         let prepared = steers.then(|| NewRules::prepare(&live::owners(&plan))).transpose().map_err(refused)?;
         let plan = Arc::new(plan);
+        let places = self.charge.readings.as_mut().map(|readings| readings.prepare(&plan)).transpose();
+        let places = places.map_err(Failure::refused)?;
         let mut unmeant = Vec::new();
         if let Some(attachments) = &mut self.charge.attachments {
             let mut going_on = || feed(&mut self.watchdog, &self.charge.pulse);
@@ -344,6 +355,9 @@ impl Shift {
             }
             (Some(attachments), Err(_)) => attachments.restore(&mut going_on),
             (None, _) => {}
+        }
+        if let (Some(readings), Some(places), Ok(_)) = (&mut self.charge.readings, places, &followed) {
+            readings.follow(places);
         }
         followed
     }

@@ -102,7 +102,10 @@ impl Load {
     /// Of any lane, and of one of its four flows.
     fn arrival(&mut self, number: u32) -> (LaneId, Arrival<u32>) {
         let random = self.random.next();
-        (LaneId(random % LANES), Arrival { packet: number, len: LEN, memory: 2_048, flow: random & 3 << 30, ect: false })
+        (
+            LaneId(random % LANES),
+            Arrival { packet: number, len: LEN, memory: 2_048, flow: random & 3 << 30, ect: false },
+        )
     }
 }
 

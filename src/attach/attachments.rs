@@ -1,8 +1,6 @@
 //! The containers that are attached, and following the plan with them.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
-use std::path::Path;
 use std::sync::Arc;
 
 use nix::net::if_::{if_indextoname, if_nametoindex};
@@ -14,6 +12,7 @@ use super::listeners;
 use super::local_ports::LocalPorts;
 use super::names;
 use super::paths::Range;
+use super::readings::{Place, Round, is_of_process};
 use super::uplink::{Seen, Watched};
 use super::wanted::{Joined, Wanted};
 use crate::config::{Container, Plan};
@@ -47,8 +46,8 @@ pub struct Attachments {
     given: Vec<u32>,
     /// The ranges of them that the host is led to.
     led: Vec<Range>,
-    /// Whose counters were read last; `None`: it begins anew.
-    read_last: Option<String>,
+    /// Whose counters are read next.
+    round: Round,
 }
 
 /// Containers that are to be attached, by their names.
@@ -93,7 +92,7 @@ impl Attachments {
             addresses,
             given,
             led: Vec::new(),
-            read_last: None,
+            round: Round::default(),
         };
         for member in starting.asked.clone().into_values() {
             going_on();
@@ -230,28 +229,17 @@ impl Attachments {
         told
     }
 
-    /// Reads what the kernel counts in the namespaces of some containers, the next in turn. One that cannot be read keeps what was
-    /// read of it last, until it is gone.
+    /// Reads what the kernel counts in the namespaces of some containers, the next in turn.
     pub fn read_counters(&mut self, most: usize, latest: &Latest) {
-        let behind = |last: &String| (Bound::Excluded(last.clone()), Bound::Unbounded);
-        let range = self.read_last.as_ref().map_or((Bound::Unbounded, Bound::Unbounded), behind);
-        let next = self.joined.range(range).take(most);
-        let next: Vec<_> = next.map(|(id, (wanted, _))| (id.clone(), wanted.namespace.clone())).collect();
-        self.read_last = if next.len() < most { None } else { next.last().map(|(id, _)| id.clone()) };
-        for (id, namespace) in &next {
-            if let Ok(files) = self.helper.read(namespace) {
-                latest.put(id, files.values());
-            }
-        }
-        if self.read_last.is_none() {
-            latest.keep(|id| self.joined.contains_key(id));
-        }
+        let Self { helper, joined, round, .. } = self;
+        let place = |(wanted, _): &(Wanted, Joined)| Place { namespace: wanted.namespace.clone(), identity: None };
+        round.read(helper, joined, place, most, latest);
     }
 
     /// Whether all containers have been read since it was begun anew.
     #[must_use]
     pub fn have_read_all(&self) -> bool {
-        self.read_last.is_none()
+        self.round.is_over()
     }
 
     fn join(&mut self, wanted: &Wanted) -> Result<(), String> {
@@ -442,10 +430,6 @@ fn once_asked(wanted: Wanted) -> Wanted {
     Wanted { may_be_new: !is_of_process(&wanted.namespace), ..wanted }
 }
 
-fn is_of_process(namespace: &Path) -> bool {
-    namespace.starts_with("/proc")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -462,11 +446,5 @@ mod tests {
         assert_eq!(local_ports(&ranges(&["80", "8080"]), Some("32768-33791".parse().unwrap())), Some((8_080, 8_080)));
         assert_eq!(local_ports(&ranges(&["1000-1030"]), None), Some((1_024, 1_030)));
         assert_eq!(local_ports(&ranges(&["80", "443"]), None), None);
-    }
-
-    #[test]
-    fn processes_do_not_last() {
-        assert!(is_of_process(Path::new("/proc/1234/ns/net")));
-        assert!(!is_of_process(Path::new("/run/netns/proc")));
     }
 }

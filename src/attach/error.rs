@@ -63,6 +63,12 @@ pub enum AttachError {
         /// Its namespace.
         path: PathBuf,
     },
+    /// Who has the number of the process that the container was found by is another one, or may be.
+    #[error("who has the number of {} now may be another process: remove it, and add it again", path.display())]
+    AnotherProcess {
+        /// Its namespace.
+        path: PathBuf,
+    },
     /// The kernel does not do it.
     #[error("cannot {what}: {cause}{}", hint(cause))]
     Kernel {

@@ -1,4 +1,4 @@
-//! The process that makes and removes containers' interfaces: it alone keeps the privileges that this takes, and does nothing else.
+//! The process that makes and removes containers' interfaces, and reads what their kernels count: it alone keeps the privileges that this takes, and does nothing else.
 //!
 //! It is this program again, started while privileges are there. Orders come on its standard input, a socket, as lines of JSON;
 //! each is answered by one. It ends with the socket, and then leaves all as it is: a run that was killed is gone on with by the next.
@@ -20,8 +20,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::error::AttachError;
 use super::gate::{lead_host, make_gate, remove_gate};
-use super::namespace;
+use super::namespace::{self, Identity};
 use super::paths::Range;
+use super::readings::Place;
 use super::round_trips;
 use super::wanted::{Joined, Wanted, join, part, sharable, sweep};
 use crate::failure::Failure;
@@ -42,7 +43,14 @@ enum Order {
     Join(Wanted),
     Part { uplink: String, id: String },
     Sweep { uplink: String, kept: Vec<String> },
-    Read { namespace: PathBuf },
+    Read { namespace: PathBuf, identity: Option<Identity> },
+}
+
+/// What was read in a namespace, and which one that is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Reading {
+    pub(super) files: Files,
+    pub(super) identity: Identity,
 }
 
 /// The helper, as its employer sees it. It ends when this is dropped.
@@ -64,7 +72,7 @@ impl Helper {
             Ok(Self { process: command.spawn()?, orders: BufReader::new(orders) })
         };
         start().map_err(|cause| {
-            Failure::failed(format!("the process that attaches containers cannot be started: {cause}"))
+            Failure::failed(format!("the process that enters containers' namespaces cannot be started: {cause}"))
         })
     }
 
@@ -94,8 +102,8 @@ impl Helper {
     }
 
     /// What the kernel counts in a namespace.
-    pub(super) fn read(&mut self, namespace: &Path) -> Result<Files, String> {
-        self.ask(&Order::Read { namespace: namespace.to_owned() })
+    pub(super) fn read(&mut self, Place { namespace, identity }: &Place) -> Result<Reading, String> {
+        self.ask(&Order::Read { namespace: namespace.clone(), identity: *identity })
     }
 
     fn ask<T: DeserializeOwned>(&mut self, order: &Order) -> Result<T, String> {
@@ -105,7 +113,9 @@ impl Helper {
             self.orders.read_line(&mut answer)?;
             Ok(serde_json::from_str(&answer)?)
         };
-        ask().unwrap_or_else(|cause| Err(format!("the process that attaches containers does not answer: {cause}")))
+        ask().unwrap_or_else(|cause| {
+            Err(format!("the process that enters containers' namespaces does not answer: {cause}"))
+        })
     }
 }
 
@@ -142,7 +152,7 @@ pub fn serve() -> Result<(), Failure> {
             Order::Join(wanted) => answer(&mut answers, join(wanted)),
             Order::Part { uplink, id } => answer(&mut answers, part(&uplink, &id)),
             Order::Sweep { uplink, kept } => answer(&mut answers, sweep(&uplink, &kept)),
-            Order::Read { namespace } => answer(&mut answers, counters(&namespace)),
+            Order::Read { namespace, identity } => answer(&mut answers, read(&namespace, identity)),
         };
         if answered.is_err() {
             // Nobody waits for it any more.
@@ -152,33 +162,41 @@ pub fn serve() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The kernel's files of a namespace.
-fn counters(namespace: &Path) -> Result<Files, AttachError> {
+/// What the kernel says in a namespace, if it is the one that is meant.
+fn read(path: &Path, meant: Option<Identity>) -> Result<Reading, AttachError> {
+    let (namespace, identity) = namespace::identify(path)?;
+    if meant.is_some_and(|meant| meant != identity) {
+        return Err(AttachError::AnotherProcess { path: path.to_owned() });
+    }
+    let failed = |cause| AttachError::of_kernel(format!("read what is counted in {}", path.display()), cause);
+    Ok(Reading { files: namespace.within(files).map_err(failed)?, identity })
+}
+
+/// The kernel's files of the namespace of the calling thread.
+fn files() -> Files {
     let read = |name: &str| fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
-    let all = || {
-        let mut files = Files {
-            snmp: read("snmp"),
-            snmp6: read("snmp6"),
-            netstat: read("netstat"),
-            sockstat: read("sockstat"),
-            sockstat6: read("sockstat6"),
-            round_trips: None,
-        };
-        // To look for connections where there is no socket costs as much as where there are.
-        let [has_v4, has_v6] = files.has_tcp();
-        let measured = round_trips::all(has_v4, has_v6);
-        files.round_trips = measured.ok().and_then(|mut measured| netstat::percentiles(&mut measured));
-        files
+    let mut files = Files {
+        snmp: read("snmp"),
+        snmp6: read("snmp6"),
+        netstat: read("netstat"),
+        sockstat: read("sockstat"),
+        sockstat6: read("sockstat6"),
+        round_trips: None,
     };
-    let failed = |cause| AttachError::of_kernel(format!("read what is counted in {}", namespace.display()), cause);
-    namespace::open(namespace)?.within(all).map_err(failed)
+    // To look for connections where there is no socket costs as much as where there are.
+    let [has_v4, has_v6] = files.has_tcp();
+    let measured = round_trips::all(has_v4, has_v6);
+    files.round_trips = measured.ok().and_then(|mut measured| netstat::percentiles(&mut measured));
+    files
 }
 
 fn check_privileges() -> Result<(), Failure> {
     match NEEDED.into_iter().find(|&needed| !is_kept(needed)) {
         Some(lacking) => {
             let names = NEEDED.map(|needed| needed.to_string()).join(" and ");
-            Err(Failure::refused(format!("no permission to attach containers: {lacking} lacks; it takes {names}")))
+            Err(Failure::refused(format!(
+                "no permission to enter containers' namespaces: {lacking} lacks; it takes {names}"
+            )))
         }
         None => Ok(()),
     }

@@ -39,6 +39,8 @@ mod netlink;
 #[cfg(feature = "af-xdp")]
 mod paths;
 #[cfg(feature = "af-xdp")]
+mod readings;
+#[cfg(feature = "af-xdp")]
 mod round_trips;
 #[cfg(feature = "af-xdp")]
 mod uplink;
@@ -55,5 +57,7 @@ pub use gate::{make_gate, remove_gate};
 pub use helper::serve;
 #[cfg(feature = "af-xdp")]
 pub use making::Making;
+#[cfg(feature = "af-xdp")]
+pub use readings::{NewPlaces, Readings};
 #[cfg(feature = "af-xdp")]
 pub use wanted::{Joined, Wanted, join, part, sweep};

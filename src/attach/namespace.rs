@@ -1,14 +1,40 @@
 //! The network namespaces that containers are in.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::libc::{EINVAL, O_NONBLOCK};
+use serde::{Deserialize, Serialize};
 
 use super::error::AttachError;
 use crate::netns::Namespace;
+
+/// Which namespace it is, while it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    /// That of no namespace.
+    pub(super) const NOBODYS: Self = Self { device: 0, inode: 0 };
+
+    fn of(handle: &File) -> io::Result<Self> {
+        let metadata = handle.metadata()?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+/// Opens the network namespace at a path, and tells which it is.
+pub(super) fn identify(path: &Path) -> Result<(Namespace, Identity), AttachError> {
+    let namespace = open(path)?;
+    let failed = |cause| AttachError::of_kernel(format!("open {}", path.display()), cause);
+    let identity = Identity::of(namespace.file()).map_err(failed)?;
+    Ok((namespace, identity))
+}
 
 /// Opens the network namespace at a path (`/run/netns/web`, `/proc/1234/ns/net`).
 pub(super) fn open(path: &Path) -> Result<Namespace, AttachError> {
@@ -31,8 +57,7 @@ pub(super) fn open(path: &Path) -> Result<Namespace, AttachError> {
 }
 
 fn is_same(handle: &File, other: &Path) -> io::Result<bool> {
-    let (one, other) = (handle.metadata()?, fs::metadata(other)?);
-    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+    Ok(Identity::of(handle)? == Identity::of(&File::open(other)?)?)
 }
 
 fn absent(path: &Path) -> AttachError {

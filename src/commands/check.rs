@@ -59,6 +59,9 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     write_meters(out, &plan.meters)?;
     write_inventory(out, &plan.inventory)?;
     write_flows(out, plan.flows.as_deref())?;
+    if plan.reads_namespaces {
+        writeln!(out, "netstat         read in the namespaces of containers that have netns")?;
+    }
     if let Some(connections) = plan.netstat {
         writeln!(out, "netstat         told from frames, too: up to {connections} connections at a time")?;
     }

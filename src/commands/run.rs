@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::outputs;
 use crate::args::Run;
-use crate::attach::Attachments;
+use crate::attach::{Attachments, Readings};
 use crate::containers::{Orders, Registry};
 use crate::control::server::{Beside, Server};
 use crate::failure::{self, Failure};
@@ -47,6 +47,8 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let (listen, socket) = (plan.listen, plan.socket.display().to_string());
     let mut patience = Patience::begin();
     let mut attachments = Attachments::start(&plan, &mut || patience.ask())?;
+    let (readings, unread) = Readings::start(&plan)?.unzip();
+    unread.into_iter().flatten().for_each(|why| failure::tell(format!("warning: {why}")));
     let mut offloads = Offloads::before_attaching(&plan);
     let mut live = Live::open(plan)?;
     live.meter(&meters);
@@ -67,6 +69,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
         interfaces,
         rules,
         attachments,
+        readings,
         registry,
         meters: Arc::clone(&meters),
         netstat,

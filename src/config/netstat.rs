@@ -1,4 +1,4 @@
-//! `[netstat]`: what is told of TCP's counters besides what kernels say.
+//! `[netstat]`: which counters of TCP are told, besides those of attached containers' kernels.
 
 use serde::Deserialize;
 
@@ -12,7 +12,14 @@ const CONNECTIONS: u32 = 65_536;
 pub(crate) struct Written {
     #[serde(default)]
     wire: bool,
+    #[serde(default)]
+    proc: bool,
     max_connections: Option<Number<Connections>>,
+}
+
+/// Whether what kernels say is read of containers that are not attached, too.
+pub(super) fn reads(written: Option<&Written>) -> bool {
+    written.is_some_and(|written| written.proc)
 }
 
 /// Connections that are remembered, if counters are told from frames.

@@ -22,7 +22,7 @@ use super::inventory::inventory;
 use super::limiter::{self, check_default, framing, share};
 use super::meters::meters;
 use super::mode::Mode;
-use super::namespaces;
+use super::namespaces::{self, Places};
 use super::netstat;
 use super::node;
 use super::queue::queue;
@@ -81,6 +81,8 @@ pub struct Plan {
     pub inventory: Arc<Inventory>,
     /// Connections that are remembered where TCP's counters are told from frames, if they are.
     pub netstat: Option<usize>,
+    /// Whether the kernel's counters are read in the network namespaces of containers that are not attached.
+    pub reads_namespaces: bool,
     /// How flows are observed, if they are.
     pub flows: Option<Arc<FlowSettings>>,
     /// What is allowed but probably not meant.
@@ -197,7 +199,9 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         checksums: file.checksums,
     };
     let nic = file.nic.map(|written| nic(written, wire.as_ref())).transpose()?;
-    namespaces::check(&containers, containers.len(), nic.as_ref()).map_err(|wrong| wrong.at(&file.container.0))?;
+    let reads_namespaces = netstat::reads(file.netstat.as_ref());
+    let places = Places::of(nic.as_ref(), reads_namespaces);
+    namespaces::check(&containers, containers.len(), places).map_err(|wrong| wrong.at(&file.container.0))?;
     let workers = workers(&file.worker.0, wire.as_ref(), nic.as_ref())?;
     Ok(Plan {
         mode: file.mode,
@@ -207,6 +211,7 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
         containers,
         owners: Arc::new(owners),
         netstat: netstat::connections(file.netstat.as_ref()),
+        reads_namespaces,
         flows: flows::flows(file.flows, &workers)?.map(Arc::new),
         workers,
         nic,
@@ -231,7 +236,8 @@ pub(crate) fn build(file: File) -> Result<Plan, Problem> {
 pub(crate) fn with(own: &Plan, added: &[Arc<Container>]) -> Result<Plan, Problem> {
     let containers: Vec<_> = own.containers.iter().chain(added).cloned().collect();
     check_size(containers.len())?;
-    namespaces::check(&containers, own.containers.len(), own.nic.as_ref()).map_err(namespaces::Wrong::of_added)?;
+    let places = Places::of(own.nic.as_ref(), own.reads_namespaces);
+    namespaces::check(&containers, own.containers.len(), places).map_err(namespaces::Wrong::of_added)?;
     let owners = if added.is_empty() {
         Arc::clone(&own.owners)
     } else {

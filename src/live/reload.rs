@@ -16,7 +16,7 @@ pub(super) fn check(old: &Plan, new: &Plan) -> Result<(), String> {
         ("idle, to or from \"busy-poll\",", polls(old) != polls(new)),
         ("[meters] intervals, host, output or post", old.meters.tells_otherwise(&new.meters)),
         ("[flows]", old.flows != new.flows),
-        ("[netstat]", old.netstat != new.netstat),
+        ("[netstat]", (old.netstat, old.reads_namespaces) != (new.netstat, new.reads_namespaces)),
         ("offloads", old.running.offloads != new.running.offloads),
     ];
     match fixed.into_iter().find(|&(_, changes)| changes) {

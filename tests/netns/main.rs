@@ -12,6 +12,7 @@ mod capture;
 mod connections;
 mod containers;
 mod control;
+mod counters;
 mod demo;
 mod demo_host;
 mod endings;
@@ -223,6 +224,7 @@ fn main() -> ExitCode {
         trial("what_a_run_cannot_attach_is_refused", host_refusals::of_a_run),
         trial("a_host_without_address_attaches_nobody", host_refusals::no_address),
         trial("the_kernels_counters_of_a_container_are_those_inside", host_counters::as_inside),
+        trial("the_kernels_counters_of_containers_that_are_not_attached_are_read", counters::of_a_wire),
         trial("connections_of_a_container_are_those_that_ss_lists", host_counters::connections),
         trial("the_kernels_counters_of_a_container_are_node_exporters_inside", host_counters::as_node_exporter)
             .with_ignored_flag(forbidden || !has_exporter),

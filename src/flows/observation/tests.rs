@@ -230,7 +230,10 @@ proptest! {
         observation.look(0, &mut |batch| live.push(batch));
         observation.look(latest_ns + 1_000 * SECOND, &mut |batch| live.push(batch));
         let missing = replayed.finish(&mut |batch| { captured.push(batch); Ok(()) }).unwrap();
-        prop_assert_eq!((observation.seen().counters, observation.seen().left_out), (missing.counters, missing.refused));
-        prop_assert_eq!(in_order(live), in_order(captured));
+        prop_assert_eq!(observation.seen().counters, missing.counters);
+        // How many rows there may be at a time depends on when earlier ones are given out, here at once, there at the end.
+        if (observation.seen().left_out, missing.refused) == Default::default() {
+            prop_assert_eq!(in_order(live), in_order(captured));
+        }
     }
 }
