@@ -277,6 +277,9 @@ pub struct Bench {
     /// What it costs that flows are observed ([flows]): the line without and with it, and the observer on a core of its own
     #[arg(long, conflicts_with_all = ["workers", "hgrm"])]
     pub flows_metrics: bool,
+    /// With --flows-metrics: packets are segments of TCP, of which there is more to follow than of UDP
+    #[arg(long, requires = "flows_metrics")]
+    pub tcp: bool,
     /// Print one JSON object instead of a page
     #[arg(long)]
     pub json: bool,

@@ -219,6 +219,7 @@ fn what_observed_flows_cost_is_told_without_and_with_them() {
         assert_eq!(object[key], value, "{key}: {object}");
     }
     assert_eq!(object["load"], "idle", "what is not said is another thing with flows");
+    assert_eq!(object["protocol"], "udp");
     let number = |pointer: &str| object.pointer(pointer).unwrap().as_f64().unwrap();
     let [off, on] = ["/off/ns_per_packet", "/on/ns_per_packet"].map(number);
     assert!((on - off - number("/cost_ns_per_packet")).abs() < 0.02, "{object}");
@@ -231,7 +232,13 @@ fn what_observed_flows_cost_is_told_without_and_with_them() {
     for word in ["off  ", "on  ", "cost", "observer", " 0 missing", "load idle"] {
         assert!(page.contains(word), "{word}: {page}");
     }
-    for refused in [&["--flows-metrics", "--workers", "2"][..], &["--flows-metrics", "--hgrm", "x"]] {
+
+    let segments = portlane(&[&small[..], &["--tcp", "--json"]].concat());
+    let object: Value = serde_json::from_slice(&segments.stdout).unwrap();
+    for (key, value) in [("protocol", "tcp".into()), ("live_flows", Value::from(1_000)), ("missing", 0.into())] {
+        assert_eq!(object[key], value, "{key}: {object}");
+    }
+    for refused in [&["--flows-metrics", "--workers", "2"][..], &["--flows-metrics", "--hgrm", "x"], &["--tcp"]] {
         assert_eq!(portlane(refused).status.code(), Some(2), "{refused:?}");
     }
 }

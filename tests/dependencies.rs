@@ -36,6 +36,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
         &[
             "portlane",
             "portlane-classify",
+            "portlane-flows",
             "portlane-meters",
             "portlane-pcap",
             "portlane-rings",

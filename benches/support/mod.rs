@@ -4,6 +4,7 @@ mod capture;
 mod change;
 mod classify;
 mod codel;
+mod flows;
 mod heads;
 mod histogram;
 mod line;
@@ -43,7 +44,7 @@ fn one_by_one<T: 'static>(over: Vec<T>, mut each: impl FnMut(&T) + 'static) -> B
 type Make = fn() -> Box<dyn Element>;
 
 /// All elements by name.
-pub(crate) const ELEMENTS: [(&str, Make); 30] = [
+pub(crate) const ELEMENTS: [(&str, Make); 32] = [
     ("parse/ipv4", classify::parse_ipv4),
     ("parse/vlan", classify::parse_vlan),
     ("parse/ipv6", classify::parse_ipv6),
@@ -71,6 +72,8 @@ pub(crate) const ELEMENTS: [(&str, Make); 30] = [
     ("turn/device", line::device),
     ("turn/metered", meters::turn),
     ("turn/observed", heads::turn),
+    ("flows/udp", flows::udp),
+    ("flows/tcp", flows::tcp),
     ("meters/find", meters::find_ipv4),
     ("reading/container", line::reading),
     ("change/container", change::one_of_many),

@@ -29,6 +29,7 @@ mod plan;
 mod report;
 mod rounds;
 mod scenario;
+mod segments;
 mod source;
 mod stages;
 mod traffic;
@@ -57,6 +58,8 @@ pub struct Options {
     pub frames: u32,
     /// How much is offered.
     pub load: Load,
+    /// Segments of TCP with all that is behind their headers as data, in order in every flow; else datagrams of UDP.
+    pub tcp: bool,
 }
 
 impl Options {
@@ -64,6 +67,11 @@ impl Options {
     #[must_use]
     pub fn flows(&self) -> u32 {
         self.flows.unwrap_or(self.containers.saturating_mul(4))
+    }
+
+    /// The protocol's name.
+    fn protocol(&self) -> &'static str {
+        if self.tcp { "tcp" } else { "udp" }
     }
 
     /// Frames in the device's receive ring.
@@ -86,6 +94,6 @@ pub const MAX_FLOWS: u32 = 1 << 20;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { containers: 1_024, size: 64, flows: None, frames: 512, load: Load::Default }
+        Self { containers: 1_024, size: 64, flows: None, frames: 512, load: Load::Default, tcp: false }
     }
 }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use portlane_rings::{Frame, Pool};
 
 use super::plan::{self, Block, blocks};
+use super::segments::Segments;
 use super::{MAX_FLOWS, Options};
 use crate::failure::Failure;
 use crate::line::BATCH;
@@ -13,8 +14,11 @@ use crate::line::BATCH;
 const SENDER: usize = 26;
 const PORTS: usize = 34;
 
-/// Bytes of the headers of Ethernet, IPv4 and UDP.
+/// Bytes of the headers of Ethernet, IPv4 and UDP, and of TCP's up to its sequence number.
 const HEADERS: usize = 42;
+
+/// Bytes of the headers of Ethernet, IPv4 and TCP.
+const TCP_HEADERS: u32 = 54;
 
 /// The least entries of a sequence: it repeats itself rarely enough for no cache or branch predictor to know it.
 const MIN_SEQUENCE: usize = 1 << 16;
@@ -37,6 +41,8 @@ pub(super) struct Traffic {
     next: usize,
     /// Whether packets differ in their source address too.
     two_addresses: bool,
+    /// Of TCP.
+    segments: Option<Segments>,
 }
 
 impl Traffic {
@@ -72,8 +78,11 @@ impl Traffic {
         }
         let mut sequence = deck.repeat(MIN_SEQUENCE.div_ceil(deck.len()));
         shuffle(&mut sequence);
+        let data = u32::from(size).saturating_sub(TCP_HEADERS);
+        let segments = options.tcp.then(|| Segments::of(&sequence, data));
         sequence.extend_from_within(..BATCH.min(sequence.len()));
-        Ok(Self { packet: packet(usize::from(size)), sequence, next: 0, two_addresses })
+        let packet = if options.tcp { tcp(usize::from(size)) } else { udp(usize::from(size)) };
+        Ok(Self { packet, sequence, next: 0, two_addresses, segments })
     }
 
     /// Packets until the sequence begins again.
@@ -95,6 +104,9 @@ impl Traffic {
     #[inline]
     pub(super) fn fill(&mut self, pool: &mut Pool, batch: &mut [Frame]) {
         let two_addresses = self.two_addresses;
+        if let Some(segments) = &self.segments {
+            segments.fill(pool, batch, self.next);
+        }
         for (frame, &entry) in batch.iter_mut().zip(self.batch()) {
             let headers = headers(pool.bytes_mut(frame));
             headers[PORTS..PORTS + 4].copy_from_slice(&entry.to_ne_bytes());
@@ -110,6 +122,7 @@ impl Traffic {
         self.next += BATCH;
         if self.next >= self.len() {
             self.next -= self.len();
+            self.segments.iter_mut().for_each(Segments::begin_again);
         }
         self.sequence[begin..].first_chunk().expect("a sequence goes on for a batch behind its end")
     }
@@ -160,20 +173,37 @@ fn shuffle(entries: &mut [u32]) {
 }
 
 /// A UDP packet with all but its source and its ports.
-fn packet(size: usize) -> Vec<u8> {
-    let big_endian = |bytes: usize| u16::try_from(bytes).expect("a packet of Ethernet").to_be_bytes();
-    let (ip_len, udp_len) = (big_endian(size - 14), big_endian(size - 34));
+fn udp(size: usize) -> Vec<u8> {
+    let mut packet = packet(size, 17);
+    packet[38..40].copy_from_slice(&big_endian(size - 34));
+    packet
+}
+
+/// A TCP segment of a transfer with all but its source, its ports, its sequence number and its checksum, which nobody looks at.
+fn tcp(size: usize) -> Vec<u8> {
+    const ACK: u8 = 0x10;
+    let mut packet = packet(size, 6);
+    packet[45] = 1;
+    packet[46..50].copy_from_slice(&[0x50, ACK, 2, 0]);
+    packet
+}
+
+fn big_endian(bytes: usize) -> [u8; 2] {
+    u16::try_from(bytes).expect("a packet of Ethernet").to_be_bytes()
+}
+
+/// A packet with all but its source and what is behind the header of IP.
+fn packet(size: usize, protocol: u8) -> Vec<u8> {
     let mut packet = vec![0; size];
     packet[..6].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
     packet[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 2]);
     packet[12..16].copy_from_slice(&[8, 0, 0x45, 0]);
-    packet[16..18].copy_from_slice(&ip_len);
-    packet[22..24].copy_from_slice(&[64, 17]);
+    packet[16..18].copy_from_slice(&big_endian(size - 14));
+    packet[22..24].copy_from_slice(&[64, protocol]);
     packet[SENDER..30].copy_from_slice(&plan::ADDRESSES[0].octets());
     packet[30..34].copy_from_slice(&WORLD.octets());
     let checksum = checksum(&packet[14..34]).to_be_bytes();
     packet[24..26].copy_from_slice(&checksum);
-    packet[38..40].copy_from_slice(&udp_len);
     packet
 }
 
@@ -190,6 +220,7 @@ mod tests {
     use std::net::IpAddr;
 
     use portlane_classify::{Link, parse};
+    use portlane_flows::{Digest, Flags, Kind};
     use portlane_rings::Layout;
 
     use super::*;
@@ -258,5 +289,28 @@ mod tests {
             let expected = (0..BATCH).map(|place| all[(batch * BATCH + place) % len]);
             assert!(traffic.batch().iter().copied().eq(expected), "batch {batch}");
         }
+    }
+    #[test]
+    fn segments_of_a_flow_go_on_where_the_last_one_ended() {
+        let options = Options { containers: 2, flows: Some(3), size: 1_000, tcp: true, ..Options::default() };
+        let mut traffic = Traffic::new(&options).unwrap();
+        let mut pool = Pool::new(Layout { frames: 64, frame_size: 2_112 }).unwrap();
+        let mut frames: Vec<_> = (0..BATCH).map(|_| pool.take().unwrap()).collect();
+        for frame in &mut frames {
+            pool.write(frame, traffic.packet()).unwrap();
+        }
+        let mut next = BTreeMap::new();
+        for _ in 0..3 * traffic.len() / BATCH {
+            traffic.fill(&mut pool, &mut frames);
+            for frame in &frames {
+                let digest = Digest::read(Link::Ethernet, pool.bytes(frame), 1_000, 0).unwrap().unwrap();
+                let Kind::Tcp(segment) = digest.kind else { panic!("{digest:?}") };
+                let expected = next.entry((digest.source, digest.destination)).or_insert(0_u32);
+                assert_eq!((segment.seq, segment.flags, digest.l4_bytes), (*expected, Flags::ACK, 946));
+                *expected = expected.wrapping_add(946);
+            }
+        }
+        assert_eq!(next.len(), 3);
+        frames.into_iter().for_each(|frame| pool.put(frame));
     }
 }

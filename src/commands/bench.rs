@@ -12,8 +12,8 @@ use crate::failure::Failure;
 /// Refused if there are fewer flows than containers, or not enough memory, or the output cannot be made; failed if it
 /// cannot be written.
 pub fn run(arguments: &Bench) -> Result<(), Failure> {
-    let Bench { containers, packets, size, flows, frames, load, .. } = *arguments;
-    let options = Options { containers, size, flows, frames, load };
+    let Bench { containers, packets, size, flows, frames, load, tcp, .. } = *arguments;
+    let options = Options { containers, size, flows, frames, load, tcp };
     if arguments.flows_metrics {
         let observed = bench::measure_observed(&options, packets)?;
         let print = if arguments.json { bench::json_observed } else { bench::text_observed };

@@ -17,6 +17,7 @@ pub fn json_observed(measured: &Observed) -> String {
         "packets": measured.packets,
         "rounds": measured.rounds,
         "size": options.size,
+        "protocol": options.protocol(),
         "flows": options.flows(),
         "frames": options.frames(),
         "workers": 1,
@@ -50,7 +51,8 @@ pub fn text_observed(measured: &Observed) -> String {
 fn write(out: &mut String, measured: &Observed) -> fmt::Result {
     let Observed { options, off, on, cost, observer, .. } = measured;
     writeln!(out, "containers  {}", options.containers)?;
-    writeln!(out, "packets     {} bytes, {} flows, load {}", options.size, options.flows(), described(options.load))?;
+    let (size, protocol, flows) = (options.size, options.protocol(), options.flows());
+    writeln!(out, "packets     {size} bytes, {flows} flows of {protocol}, load {}", described(options.load))?;
     let (rounds, packets) = (measured.rounds, measured.packets);
     writeln!(out, "\nns a packet   lowest  median highest   ({rounds} rounds of {packets} each)")?;
     write_times(out, "off", off, "the line, flows not observed")?;
