@@ -121,6 +121,27 @@ FUNCTION __u32 is_to_its_own(struct xdp_md *frame, __u32 network)
     return read_address(frame, network, true, &source.address) && map_lookup(&sources, &source) != 0;
 }
 
+/* The first byte of the addresses that mean each host itself (RFC 1122, section 3.2.1.3). They have no place on a wire. Those of IPv6
+ * no kernel takes from one (`ip6_rcv_core`). */
+#define OF_LOOPBACK 127
+
+/* Whether an IPv4 packet is from or to such an address: the packet itself, and not what it may quote. */
+FUNCTION __u32 is_of_loopback(struct xdp_md *frame, __u32 network)
+{
+    __u8 addresses[8];
+
+    return load_bytes(frame, network + 12, addresses, sizeof(addresses)) != 0 || addresses[0] == OF_LOOPBACK ||
+           addresses[4] == OF_LOOPBACK;
+}
+
+/* The same, also of what it quotes: an error is about a conversation, whoever sends it. */
+INLINE bool names_loopback(struct xdp_md *frame, __u32 network, const struct headers *headers)
+{
+    return headers->source.version == 4 &&
+           (headers->source.bytes[0] == OF_LOOPBACK || headers->destination.bytes[0] == OF_LOOPBACK ||
+            is_of_loopback(frame, network));
+}
+
 /* In the first byte of the sender's Ethernet address, where it is 0 of all that there are (IEEE 802.3, section 3.2.3): by it the
  * line tells what leaves a container from what is for one. Read by `src/line/within.rs`, which takes it away. */
 #define IS_LEAVING 1

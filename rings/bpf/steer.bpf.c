@@ -166,14 +166,14 @@ INLINE bool is_containers(enum side side, const struct headers *headers, __u32 *
     }
 }
 
-/* Whether an attached container may send what has ports. */
-INLINE enum verdict vet(struct xdp_md *frame, __u32 network, const struct headers *headers)
+/* Whether an attached container may send what has ports. 127.0.0.1 may be one of its addresses: on the host, and not beyond. */
+INLINE enum verdict vet(struct xdp_md *frame, __u32 network, const struct headers *headers, bool stays)
 {
     enum verdict verdict = OWNED;
 
     if (interface_of(headers->source_port) != frame->ingress_ifindex)
         verdict = FOREIGN_PORT;
-    else if (!is_from_its_own(frame, network))
+    else if (!is_from_its_own(frame, network) || (!stays && names_loopback(frame, network, headers)))
         verdict = FOREIGN_ADDRESS;
     if (verdict != OWNED)
         keep_offender(frame, network, headers->source_port, headers->protocol, verdict);
@@ -278,11 +278,19 @@ INLINE enum verdict judge(struct xdp_md *frame, enum side side, __u32 *to)
         return is_heard && read_neighbour_solicitation(&whole, &asked) ? hear(frame, side, &asked) : WITHOUT_PORTS;
     case PORTS:
         *to = delivery;
-        if (side == ATTACHED && host_end != 0 && is_to_its_own(frame, layer.start))
-            *to = host_end;
-        if (side == ATTACHED)
-            return vet(frame, layer.start, &headers);
-        return is_containers(side, &headers, to) ? OWNED : FOREIGN_PORT;
+        if (side == ATTACHED) {
+            const bool stays = host_end != 0 && is_to_its_own(frame, layer.start);
+
+            if (stays)
+                *to = host_end;
+            return vet(frame, layer.start, &headers, stays);
+        }
+        if (!is_containers(side, &headers, to))
+            return FOREIGN_PORT;
+        /* Behind the gate they take it for their own host's: so none of it may come from elsewhere. */
+        if (side == UPLINK && delivery != 0 && names_loopback(frame, layer.start, &headers))
+            return FOREIGN_ADDRESS;
+        return OWNED;
     default:
         return UNREADABLE;
     }

@@ -31,6 +31,8 @@ const AT_ONCE: usize = 128;
 pub struct Attachments {
     helper: Helper,
     uplink: String,
+    /// Whether 127.0.0.1 is shared, too.
+    loopback: bool,
     /// Where frames go; once it is open.
     gate: Option<Gate>,
     /// What was asked for last. Those of it that could not be had are not in `joined`.
@@ -84,6 +86,7 @@ impl Attachments {
         let mut starting = Self {
             helper,
             uplink,
+            loopback: nic.loopback,
             gate: None,
             asked,
             pool,
@@ -317,7 +320,7 @@ impl Attachments {
     fn lead_host(&mut self, anew: bool) -> Result<(), String> {
         let ranges = given(&self.given);
         if ranges != self.led || anew && !ranges.is_empty() {
-            self.helper.lead(&self.uplink, ranges.clone())?;
+            self.helper.lead(&self.uplink, ranges.clone(), self.loopback)?;
             self.led = ranges;
         }
         Ok(())
@@ -407,6 +410,7 @@ fn members(plan: &Plan) -> Members {
             namespace: container.netns.clone()?,
             local_ports: local_ports(&container.ports, plan.added.pool),
             ports: container.ports.iter().map(|range| (range.first(), range.last())).collect(),
+            loopback: nic.loopback,
             may_be_new: true,
         };
         Some((container.id.clone(), Member { wanted, ports: container.ports.clone() }))

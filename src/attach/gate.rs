@@ -14,7 +14,7 @@ use super::making::{LEFT_TO_A_CARD, TAKES_FRAMES, create_pair, is_of, silence};
 use super::names;
 use super::netlink::Netlink;
 use super::paths::{self, Range, Rules, Way};
-use super::uplink::Uplink;
+use super::uplink::{Uplink, has_loopback};
 
 /// Makes the gate of an uplink, all ends in the network namespace of the calling thread. One that a crash has left is replaced.
 ///
@@ -69,7 +69,7 @@ fn be_the_hosts(name: &str) -> io::Result<()> {
     let is_left = |kind: &str| LEFT_TO_A_CARD.iter().any(|word| kind.contains(word));
     let left = features.active()?.into_iter().filter(|name| name.strip_prefix("tx-").is_some_and(is_left));
     features.switch(&left.collect::<Vec<_>>(), false)?;
-    paths::take_own_addresses(name)?;
+    paths::take_own_addresses(name, false)?;
     fs::write(Path::new("/proc/sys/net/ipv4/conf").join(name).join("forwarding"), "0")?;
     let ipv6 = Path::new("/proc/sys/net/ipv6/conf").join(name);
     let set = |(what, value): (&str, &str)| match fs::write(ipv6.join(what), value) {
@@ -81,22 +81,26 @@ fn be_the_hosts(name: &str) -> io::Result<()> {
     [("addr_gen_mode", "1"), ("accept_ra", "0"), ("forwarding", "0")].into_iter().try_for_each(set)
 }
 
-/// Has what the host itself sends to these ports of the addresses that it shares go to portlane, and what it sends to others not.
+/// Has what the host itself sends to these ports of the addresses that it shares go to portlane, and what it sends to others not;
+/// `loopback`: 127.0.0.1 is one of them.
 ///
 /// # Errors
 ///
 /// [`AttachError`].
-pub(super) fn lead_host(uplink: &str, ports: &[Range]) -> Result<(), AttachError> {
+pub(super) fn lead_host(uplink: &str, ports: &[Range], loopback: bool) -> Result<(), AttachError> {
     let failed = |cause| AttachError::of_kernel("lead the host to its containers".to_owned(), cause);
     let mut host = Netlink::open().map_err(failed)?;
     let of = Uplink::of(&mut host, uplink)?;
     let name = names::host(uplink);
     let has_ipv6 = follow_ipv6(uplink, &name).map_err(failed)?;
     let shared = of.addresses.iter().map(|address| address.address);
-    let shared: Vec<IpAddr> = shared.filter(|address| address.is_ipv4() || has_ipv6).collect();
+    let mut shared: Vec<IpAddr> = shared.filter(|address| address.is_ipv4() || has_ipv6).collect();
+    let loopback = loopback && has_loopback(&mut host).map_err(failed)?;
+    shared.extend(loopback.then_some(paths::LOOPBACK));
+    paths::take_own_addresses(&name, loopback).map_err(failed)?;
     let index = index_of(&mut host, &name).map_err(failed)?;
     let led = paths::lead(&mut host, index, of.hardware, &shared, &[Way::There, Way::Back]);
-    led.and_then(|()| paths::host_rules(ports, &paths::families(&shared)).settle(&mut host)).map_err(failed)
+    led.and_then(|()| paths::host_rules(ports, &shared).settle(&mut host)).map_err(failed)
 }
 
 /// Has IPv6 be on there where it is on the uplink. Returns whether it is.

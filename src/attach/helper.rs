@@ -39,7 +39,7 @@ const USEFUL: Capability = Capability::CAP_SYS_PTRACE;
 enum Order {
     MakeGate { uplink: String },
     RemoveGate { uplink: String },
-    Lead { uplink: String, ports: Vec<Range> },
+    Lead { uplink: String, ports: Vec<Range>, loopback: bool },
     Join(Wanted),
     Part { uplink: String, id: String },
     Sweep { uplink: String, kept: Vec<String> },
@@ -84,9 +84,9 @@ impl Helper {
         self.ask(&Order::RemoveGate { uplink: uplink.to_owned() })
     }
 
-    /// Has the host find these ports of the shared addresses at containers.
-    pub(super) fn lead(&mut self, uplink: &str, ports: Vec<Range>) -> Result<(), String> {
-        self.ask(&Order::Lead { uplink: uplink.to_owned(), ports })
+    /// Has the host find these ports of the shared addresses at containers; `loopback`: also those of 127.0.0.1.
+    pub(super) fn lead(&mut self, uplink: &str, ports: Vec<Range>, loopback: bool) -> Result<(), String> {
+        self.ask(&Order::Lead { uplink: uplink.to_owned(), ports, loopback })
     }
 
     pub(super) fn join(&mut self, wanted: &Wanted) -> Result<Joined, String> {
@@ -148,7 +148,7 @@ pub fn serve() -> Result<(), Failure> {
         let answered = match order {
             Order::MakeGate { uplink } => answer(&mut answers, sharable(&uplink).and_then(|()| make_gate(&uplink))),
             Order::RemoveGate { uplink } => answer(&mut answers, remove_gate(&uplink)),
-            Order::Lead { uplink, ports } => answer(&mut answers, lead_host(&uplink, &ports)),
+            Order::Lead { uplink, ports, loopback } => answer(&mut answers, lead_host(&uplink, &ports, loopback)),
             Order::Join(wanted) => answer(&mut answers, join(wanted)),
             Order::Part { uplink, id } => answer(&mut answers, part(&uplink, &id)),
             Order::Sweep { uplink, kept } => answer(&mut answers, sweep(&uplink, &kept)),

@@ -14,7 +14,7 @@ use super::error::AttachError;
 use super::namespace;
 use super::netlink::{Link, Netlink, Present};
 use super::paths::{self, Rules, Way};
-use super::uplink::Uplink;
+use super::uplink::{Uplink, has_loopback};
 use super::{Joined, Wanted, names};
 use crate::netns::Namespace;
 
@@ -77,8 +77,8 @@ impl Making {
         Self::give_addresses,
         Self::set_up,
         Self::give_routes,
-        Self::lead_to_others,
         Self::set_loopback_up,
+        Self::lead_to_others,
         Self::give_local_ports,
     ];
 
@@ -124,7 +124,9 @@ impl Making {
             }
         }
         let [index, _] = self.ends.unwrap_or_default();
-        Ok(Joined { name: self.name(), index, addresses: self.uplink.sources() })
+        let mut addresses = self.uplink.sources();
+        addresses.extend(self.wanted.loopback.then_some(paths::LOOPBACK));
+        Ok(Joined { name: self.name(), index, addresses })
     }
 
     /// Takes back what was done: the namespace is as it was before this was begun, and the interface is gone.
@@ -268,11 +270,16 @@ impl Making {
         let [_, inside] = self.ends.unwrap_or_default();
         let has_ipv6 = self.has_ipv6();
         let shared = self.uplink.addresses.iter().map(|address| address.address);
-        let shared: Vec<_> = shared.filter(|address| address.is_ipv4() || has_ipv6).collect();
-        let rules = paths::container_rules(&self.wanted.ports, &paths::families(&shared));
-        let takes = self.namespace.within(|| paths::take_own_addresses(INSIDE)).and_then(|takes| takes);
-        let led = takes
-            .and_then(|()| paths::lead(&mut self.inside, inside, self.uplink.hardware, &shared, &[Way::There]))
+        let mut shared: Vec<_> = shared.filter(|address| address.is_ipv4() || has_ipv6).collect();
+        let has_loopback = if self.wanted.loopback { has_loopback(&mut self.inside) } else { Ok(false) };
+        shared.extend(has_loopback.as_ref().is_ok_and(|&has| has).then_some(paths::LOOPBACK));
+        let rules = paths::container_rules(&self.wanted.ports, &shared);
+        let shares_loopback = shared.contains(&paths::LOOPBACK);
+        let ways = if shares_loopback { &[Way::There, Way::Back][..] } else { &[Way::There] };
+        let take = || paths::take_own_addresses(INSIDE, shares_loopback);
+        let led = has_loopback
+            .and_then(|_| self.namespace.within(take)?)
+            .and_then(|()| paths::lead(&mut self.inside, inside, self.uplink.hardware, &shared, ways))
             .and_then(|()| {
                 self.former.has_rules = !paths::are_made(&mut self.inside)?;
                 rules.settle(&mut self.inside)

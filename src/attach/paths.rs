@@ -8,6 +8,8 @@
 //!            to others: table 28780
 //! ```
 //!
+//! So 127.0.0.1 can be shared, too ([`LOOPBACK`]).
+//!
 //! The table has a route to each shared address, by the interface that leads to portlane. While it has none, as after a run that was
 //! killed and whose interfaces are gone, rules mean nothing: what is not found goes on to the next.
 //!
@@ -15,7 +17,7 @@
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
@@ -37,6 +39,8 @@ const MADE: RouteProtocol = RouteProtocol::Other(b'p');
 
 /// The table of the ways back. The host takes packets from its own address by an interface if the route to that address is by it
 /// (`fib_validate_source`), strictly or not (`rp_filter`): so there is one, which says of what is for the host what the kernel's says.
+/// It asks without ports: the rules by port are of what is sent, for which nothing is dissected (`rule_requires_fldissect`). A container
+/// has its address at the interface by which it sends, and needs no other route there but for [`LOOPBACK`].
 const BACK_TABLE: u32 = TABLE + 1;
 
 /// The places of rules: what is here, what is elsewhere, from where it comes back, and what the kernel has first otherwise.
@@ -47,6 +51,10 @@ const LOCAL: u32 = 20;
 
 /// Ranges of ports that a host has rules for, at most: each of its packets that has no route yet goes through them.
 const MOST_RANGES: usize = 32;
+
+/// The address that each namespace has for itself, and that containers of one host share as they do the card's, if they are to. No
+/// other of 127.0.0.0/8; and of IPv6 there is none, since Linux takes packets of `::1` from its loopback alone (`ip6_rcv_core`).
+pub(super) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Ports from the first to the last.
 pub(super) type Range = (u16, u16);
@@ -108,24 +116,27 @@ impl Rule {
     }
 }
 
-/// Rules of a container's namespace: of the address that it shares, these ports are its own.
-pub(super) fn container_rules(own: &[Range], families: &[AddressFamily]) -> Rules {
+/// Rules of a container's namespace: of the addresses that it shares, these ports are its own.
+pub(super) fn container_rules(own: &[Range], shared: &[IpAddr]) -> Rules {
     let own = together(own.to_vec());
-    Rules::of(families, |rules, with| {
+    let families = families(shared);
+    Rules::of(&families, |rules, with| {
         for protocol in [IpProtocol::Tcp, IpProtocol::Udp] {
             let matches = |ports| Matches { protocol: Some(protocol), ports };
             own.iter().for_each(|&range| rules.push(with(HERE, LOCAL_TABLE, matches(Some(range)))));
             rules.push(with(ELSEWHERE, TABLE, matches(None)));
         }
+        let back = shared.contains(&LOOPBACK).then(|| with(BACK, BACK_TABLE, Matches { protocol: None, ports: None }));
+        rules.extend(back);
     })
 }
 
 /// Rules of the host's namespace: these ports are containers'. Where there are many ranges, the smallest gaps between them belong to
 /// them: what is for those turns back.
-pub(super) fn host_rules(containers: &[Range], families: &[AddressFamily]) -> Rules {
+pub(super) fn host_rules(containers: &[Range], shared: &[IpAddr]) -> Rules {
     let ranges = at_most(MOST_RANGES, together(containers.to_vec()));
-    let families = if ranges.is_empty() { &[] } else { families };
-    Rules::of(families, |rules, with| {
+    let families = if ranges.is_empty() { Vec::new() } else { families(shared) };
+    Rules::of(&families, |rules, with| {
         for protocol in [IpProtocol::Tcp, IpProtocol::Udp] {
             let matches = |&ports| Matches { protocol: Some(protocol), ports: Some(ports) };
             rules.extend(ranges.iter().map(|range| with(ELSEWHERE, TABLE, matches(range))));
@@ -312,7 +323,7 @@ fn neighbour(interface: u32, hardware: [u8; 6], address: IpAddr) -> RouteNetlink
 }
 
 /// Those of the addresses, each once.
-pub(super) fn families(addresses: &[IpAddr]) -> Vec<AddressFamily> {
+fn families(addresses: &[IpAddr]) -> Vec<AddressFamily> {
     let of = |is_ipv4: bool| addresses.iter().copied().find(|address| address.is_ipv4() == is_ipv4).map(family);
     [of(true), of(false)].into_iter().flatten().collect()
 }
@@ -321,9 +332,11 @@ fn family(address: IpAddr) -> AddressFamily {
     if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }
 
-/// Has an interface take packets that come from an address which the namespace has itself. IPv6 asks no such question.
-pub(super) fn take_own_addresses(interface: &str) -> io::Result<()> {
+/// Has an interface take packets that come from an address which the namespace has itself; `loopback`: also from [`LOOPBACK`], and to
+/// it. IPv6 asks no such question. With the interface all of that goes.
+pub(super) fn take_own_addresses(interface: &str, loopback: bool) -> io::Result<()> {
     let folder = Path::new("/proc/sys/net/ipv4/conf").join(interface);
+    fs::write(folder.join("route_localnet"), if loopback { "1" } else { "0" })?;
     fs::write(folder.join("accept_local"), "1")?;
     fs::write(folder.join("rp_filter"), "0")
 }

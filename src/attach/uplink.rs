@@ -16,6 +16,7 @@ use portlane_rings::Interface;
 
 use super::error::AttachError;
 use super::netlink::Netlink;
+use super::paths::LOOPBACK;
 
 /// An interface of the host, as containers have it too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +143,13 @@ impl Watched {
         self.seen = now;
         if self.seen.is_empty() { Seen::None } else { Seen::Others }
     }
+}
+
+/// Whether a namespace has 127.0.0.1: it is there once `lo` is up, unless somebody has taken it away.
+pub(super) fn has_loopback(namespace: &mut Netlink) -> io::Result<bool> {
+    let Some(loopback) = namespace.link("lo")? else { return Ok(false) };
+    let had = addresses(namespace, loopback.index, AddressScope::Host)?;
+    Ok(had.iter().any(|had| had.address == LOOPBACK))
 }
 
 /// Those that reach as far.

@@ -25,6 +25,8 @@ pub struct Wanted {
     pub local_ports: Option<(u16, u16)>,
     /// Its ports, from the first to the last of each range: those of the address that it shares which are within.
     pub ports: Vec<(u16, u16)>,
+    /// Whether what it sends to the other ports of 127.0.0.1 is for others on the host, as on the address that it shares.
+    pub loopback: bool,
     /// Whether it may be made. Otherwise it has to be there already, from an earlier run.
     pub may_be_new: bool,
 }

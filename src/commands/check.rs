@@ -168,12 +168,17 @@ fn write_rates(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
 fn write_interfaces(out: &mut impl fmt::Write, plan: &Plan) -> fmt::Result {
     match (&plan.wire, &plan.nic) {
         (Some(wire), _) => writeln!(out, "wire            network {}, containers {}", wire.network, wire.container)?,
-        (None, Some(Nic { interface, queues, container, attached })) => {
+        (None, Some(Nic { interface, queues, container, attached, loopback })) => {
             let behind = if *attached { "attached, by " } else { "" };
             writeln!(
                 out,
                 "nic             {interface}, {queues}, shared with the host; containers {behind}{container}"
             )?;
+            if *attached {
+                let whose =
+                    if *loopback { "127.0.0.1 shared by port, as is the host's address" } else { "each one's own" };
+                writeln!(out, "loopback        {whose}")?;
+            }
         }
         (None, None) => return writeln!(out, "wire            none: for replay only"),
     }

@@ -146,6 +146,7 @@ pub(crate) struct Nic {
     pub(crate) queues: Option<Spanned<Queues>>,
     pub(crate) container: Option<Spanned<String>>,
     pub(crate) containers: Option<Spanned<Containers>>,
+    pub(crate) loopback: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

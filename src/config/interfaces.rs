@@ -37,6 +37,8 @@ pub struct Nic {
     pub container: String,
     /// Whether containers have interfaces of their own. Then portlane makes these, and that one ([`names::gate`]).
     pub attached: bool,
+    /// Whether attached containers and their host share 127.0.0.1 as they do the card's addresses.
+    pub loopback: bool,
 }
 
 /// Where containers are that have no interface in common.
@@ -116,12 +118,16 @@ pub(super) fn wire(written: file::Wire) -> Result<Wire, Problem> {
 
 /// `beside` is `[wire]`, which excludes it.
 pub(super) fn nic(written: file::Nic, beside: Option<&Wire>) -> Result<Nic, Problem> {
-    let file::Nic { interface, queues, container, containers } = written;
+    let file::Nic { interface, queues, container, containers, loopback } = written;
     if beside.is_some() {
         let problem = Problem::at(interface.span(), "[wire] and [nic] exclude each other");
         return Err(problem.help("[wire] takes everything, [nic] what belongs to containers: leave one of them out"));
     }
     let attached = containers.is_some();
+    if let Some(loopback) = loopback.as_ref().filter(|_| !attached) {
+        let problem = Problem::at(loopback.span(), "loopback is of containers that are attached");
+        return Err(problem.help("add containers = \"attached\" in place of container, or leave loopback out"));
+    }
     let container = match (container, containers) {
         (Some(container), None) => container,
         (None, Some(word)) => Spanned::new(word.span(), names::gate(interface.get_ref())),
@@ -139,7 +145,8 @@ pub(super) fn nic(written: file::Nic, beside: Option<&Wire>) -> Result<Nic, Prob
     };
     check_names(&interface, &container, "NIC")?;
     let queues = queues.map_or(Ok(Queues::All), check_queues)?;
-    Ok(Nic { interface: interface.into_inner(), queues, container: container.into_inner(), attached })
+    let loopback = attached && loopback.is_none_or(Spanned::into_inner);
+    Ok(Nic { interface: interface.into_inner(), queues, container: container.into_inner(), attached, loopback })
 }
 
 fn check_names(network: &Spanned<String>, container: &Spanned<String>, what: &str) -> Result<(), Problem> {

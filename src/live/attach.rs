@@ -114,7 +114,11 @@ impl Verdicts {
     /// Frames by verdict, for each interface.
     pub(super) fn read(&self) -> io::Result<BTreeMap<String, BTreeMap<String, u64>>> {
         let of = |(side, interface): (Side, &String)| {
-            let from = if side == Side::Container { Origin::Containers } else { Origin::Elsewhere };
+            let from = match side {
+                Side::Container => Origin::Containers,
+                _ if self.at_gate.is_some() => Origin::SharedWire,
+                _ => Origin::Elsewhere,
+            };
             Ok((interface.clone(), named(self.counters.read(side)?, from)))
         };
         let sides = Side::ALL.into_iter().zip(&self.interfaces).map(of);
@@ -147,6 +151,8 @@ impl Verdicts {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
     Elsewhere,
+    /// The network, where containers are attached.
+    SharedWire,
     Containers,
     /// One container, by its interface.
     Attached,
@@ -156,7 +162,8 @@ enum Origin {
 fn named(counted: rings::Verdicts, from: Origin) -> BTreeMap<String, u64> {
     let may_occur = |verdict| match verdict {
         Verdict::Asked | Verdict::NotHeard => from >= Origin::Containers,
-        Verdict::ForeignAddress | Verdict::OverLimit => from == Origin::Attached,
+        Verdict::ForeignAddress => matches!(from, Origin::SharedWire | Origin::Attached),
+        Verdict::OverLimit => from == Origin::Attached,
         _ => true,
     };
     let counted = Verdict::ALL.into_iter().zip(counted).filter(|&(verdict, _)| may_occur(verdict));

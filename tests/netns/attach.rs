@@ -37,6 +37,7 @@ impl Host {
             namespace,
             local_ports,
             ports: vec![(32_768, 33_791)],
+            loopback: true,
             may_be_new: true,
         }
     }
@@ -48,7 +49,7 @@ impl Host {
     /// All that could be changed.
     fn state(&self) -> String {
         let of = |namespace: &Namespace| {
-            let settings = ["net.ipv4.ip_local_port_range"];
+            let settings = ["net.ipv4.ip_local_port_range", "net.ipv4.conf.all.route_localnet"];
             let said = [
                 namespace.command("ip", &["-brief", "link"]).unwrap(),
                 namespace.command("ip", &["-brief", "address"]).unwrap(),

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -90,9 +90,14 @@ impl Host {
     }
 
     pub(crate) fn config(&self, containers: &str) -> PathBuf {
+        self.config_of(containers, "")
+    }
+
+    /// The same, with more lines of `[nic]`.
+    fn config_of(&self, containers: &str, nic: &str) -> PathBuf {
         let (path, socket) = (self.path("host.toml"), self.path("control.sock"));
         let text = format!(
-            "{containers}[nic]\ninterface = \"eth0\"\ncontainers = \"attached\"\n\
+            "{containers}[nic]\ninterface = \"eth0\"\ncontainers = \"attached\"\n{nic}\
              [control]\nsocket = {socket:?}\nephemeral_ports = \"32768-33791\"\nports_rest = \"3600s\"\n"
         );
         fs::write(&path, text).unwrap();
@@ -109,7 +114,16 @@ impl Host {
     }
 
     pub(crate) fn start(&self, containers: &str) -> Portlane {
-        let portlane = Portlane::launch(&self.host, &[], &self.config(containers));
+        self.launch(&self.config(containers))
+    }
+
+    /// With a 127.0.0.1 of each one's own.
+    pub(crate) fn start_apart(&self, containers: &str) -> Portlane {
+        self.launch(&self.config_of(containers, "loopback = false\n"))
+    }
+
+    fn launch(&self, config: &Path) -> Portlane {
+        let portlane = Portlane::launch(&self.host, &[], config);
         portlane.wait_until_open();
         portlane
     }

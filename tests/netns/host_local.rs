@@ -4,18 +4,24 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
 use std::time::Duration;
 
+use etherparse::PacketBuilder;
 use nix::sys::signal::Signal;
 use portlane::netns::Namespace;
 use portlane_stats::snapshot::ContainerReport;
 
-use crate::bench::{NOBODYS, SERVER};
+use crate::bench::{CLIENT, NOBODYS, SERVER, hardware, quiet_namespace};
 use crate::busy::assert_in_time;
+use crate::frames::Raw;
 use crate::host::{DB, Host, WEB};
 use crate::host_icmp::with_ipv6;
+use crate::portlane::eventually;
 use crate::traffic::{Echo, payload, transfer_between, udp};
 
 /// How long an answer may take that has to come.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long something is waited for that is not to come.
+const NEVER: Duration = Duration::from_millis(200);
 
 const BOTH: [Ipv4Addr; 2] = [Ipv4Addr::LOCALHOST, SERVER];
 
@@ -70,13 +76,21 @@ fn speak(host: &Host, address: IpAddr) {
 }
 
 /// Containers reach each other and the host on the address that they share, and the host reaches them (Mesos' `ContainerToContainerTCP`,
-/// `ContainerToContainerUDP`, `HostToContainerTCP` and `HostToContainerUDP`, on the public address): counted at each container, and none
-/// of it leaves the host.
+/// `ContainerToContainerUDP`, `HostToContainerTCP` and `HostToContainerUDP`): counted at each container, and none of it leaves the host.
 pub(crate) fn neighbours() {
+    neighbours_on(SERVER);
+}
+
+/// The same on 127.0.0.1.
+pub(crate) fn neighbours_on_loopback() {
+    neighbours_on(Ipv4Addr::LOCALHOST);
+}
+
+fn neighbours_on(address: Ipv4Addr) {
     let host = Host::new();
     let portlane = host.start(&host.both(""));
     let before = sent_by_card(&host);
-    speak(&host, SERVER.into());
+    speak(&host, address.into());
     let snapshot = host.settled();
     assert_eq!(sent_by_card(&host), before);
     for (container, interface) in snapshot.containers.iter().zip(["plc-web", "plc-db"]) {
@@ -145,38 +159,120 @@ pub(crate) fn strict_host() {
         namespace.set("ipv4/conf/default/rp_filter", "1").unwrap();
     }
     let portlane = host.start(&host.both(""));
-    for one in ends(&host) {
-        for other in ends(&host).into_iter().filter(|other| other.port != one.port) {
-            transfer_between(one.inside, other.inside, (SERVER, other.port), &payload(1 << 16));
-            let echo = Echo::between(one.inside, other.inside, (SERVER, other.port));
-            echo.ask(b"are you there?");
-            echo.ask(&payload(4_000));
-            drop(echo);
-            assert_refused(one.inside, SERVER.into(), other.port);
+    for address in BOTH {
+        for one in ends(&host) {
+            for other in ends(&host).into_iter().filter(|other| other.port != one.port) {
+                transfer_between(one.inside, other.inside, (address, other.port), &payload(1 << 16));
+                let echo = Echo::between(one.inside, other.inside, (address, other.port));
+                echo.ask(b"are you there?");
+                echo.ask(&payload(4_000));
+                drop(echo);
+                assert_refused(one.inside, address.into(), other.port);
+            }
         }
     }
     host.end(portlane);
 }
 
-/// What is for a port of another's where nobody listens is refused at once, over TCP and UDP, by whoever has it; on 127.0.0.1, where
-/// each container has all ports by itself, nobody else hears of it (the invalid ports of Mesos' `ContainerToContainerTCP`,
-/// `ContainerToContainerUDP` and `HostToContainerTCP`).
+/// What is for a port of another's where nobody listens is refused at once, over TCP and UDP, by whoever has it, on either address (the
+/// invalid ports of Mesos' `ContainerToContainerTCP`, `ContainerToContainerUDP` and `HostToContainerTCP`); and so is what is for a
+/// container's own.
 pub(crate) fn others_ports() {
     let host = Host::new();
     let portlane = host.start(&host.both(""));
     let before = sent_by_card(&host);
-    for one in ends(&host) {
-        for other in ends(&host).into_iter().filter(|other| other.port != one.port) {
-            assert_refused(one.inside, SERVER.into(), other.port);
-            let hears = udp(other.inside, Ipv4Addr::UNSPECIFIED, other.port, Duration::from_millis(50));
-            assert_refused(one.inside, Ipv4Addr::LOCALHOST.into(), other.port);
-            assert!(hears.recv(&mut [0; 8]).is_err(), "port {} hears nothing", other.port);
+    for address in BOTH {
+        for one in ends(&host) {
+            for other in ends(&host) {
+                assert_refused(one.inside, address.into(), other.port);
+            }
+            // Nobody's is the host's.
+            assert_refused(one.inside, address.into(), NOBODYS + 1);
         }
-        // Nobody's is the host's.
-        assert_refused(one.inside, SERVER.into(), NOBODYS + 1);
     }
     host.settled();
     assert_eq!(sent_by_card(&host), before);
+    host.end(portlane);
+}
+
+/// Where 127.0.0.1 is not shared each container has all of its ports by itself, and nobody else hears of it.
+pub(crate) fn loopback_apart() {
+    let host = Host::new();
+    let portlane = host.start_apart(&host.both(""));
+    for one in ends(&host) {
+        for other in ends(&host).into_iter().filter(|other| other.port != one.port) {
+            let hears = udp(other.inside, Ipv4Addr::UNSPECIFIED, other.port, Duration::from_millis(50));
+            assert_refused(one.inside, Ipv4Addr::LOCALHOST.into(), other.port);
+            assert!(hears.recv(&mut [0; 8]).is_err(), "port {} hears nothing", other.port);
+            drop(hears);
+            transfer_between(one.inside, one.inside, (Ipv4Addr::LOCALHOST, other.port), &payload(1 << 16));
+        }
+        transfer_between(&host.web, &host.host, (SERVER, NOBODYS), &payload(1 << 16));
+        assert_eq!(setting(&host.web, "eth0", "route_localnet"), "0");
+    }
+    assert_eq!(setting(&host.host, "plh-eth0", "route_localnet"), "0");
+    portlane.signal(Signal::SIGKILL);
+    assert_eq!(portlane.ended().code, None);
+    // What a killed run has left becomes as the next one has it, and back.
+    let portlane = host.start(&host.both(""));
+    speak(&host, Ipv4Addr::LOCALHOST.into());
+    portlane.signal(Signal::SIGKILL);
+    assert_eq!(portlane.ended().code, None);
+    let portlane = host.start_apart(&host.both(""));
+    for one in ends(&host) {
+        transfer_between(one.inside, one.inside, (Ipv4Addr::LOCALHOST, WEB), &payload(1 << 16));
+    }
+    assert_eq!(setting(&host.web, "eth0", "route_localnet"), "0");
+    host.end_telling(portlane);
+}
+
+/// A setting of an interface for IPv4.
+fn setting(namespace: &Namespace, interface: &str, what: &str) -> String {
+    let key = format!("net.ipv4.conf.{interface}.{what}");
+    namespace.command("sysctl", &["-n", &key]).unwrap().trim().to_owned()
+}
+
+/// Packets of 127.0.0.1 stay on the host: a container sends none to the network, and hears none from there; nor does its host.
+pub(crate) fn loopback_stays() {
+    let host = Host::new();
+    let portlane = host.start(&host.both(""));
+    for interface in ["eth0", "all"] {
+        assert_eq!(setting(&host.host, interface, "route_localnet"), "0");
+    }
+    let client = udp(&host.client, CLIENT, NOBODYS, NEVER);
+    let sends = udp(&host.web, Ipv4Addr::LOCALHOST, WEB, NEVER);
+    sends.send_to(b"from your own host", (CLIENT, NOBODYS)).unwrap();
+    let foreign = || host.stats().steering["plc-web"]["foreign_address"];
+    eventually(|| foreign() == 1, || format!("{} from a foreign address", foreign()));
+    assert!(client.recv(&mut [0; 32]).is_err());
+    drop(sends);
+
+    let heard = [(&host.web, WEB), (&host.host, NOBODYS)];
+    let heard = heard.map(|(inside, port)| (udp(inside, Ipv4Addr::UNSPECIFIED, port, NEVER), port));
+    let nobody = quiet_namespace();
+    host.client.join("spare", &nobody, "spare").unwrap();
+    let mut raw = Raw::open(&host.client);
+    let (from, to) = (hardware(&host.client, "eth0"), hardware(&host.host, "eth0"));
+    let loopback = Ipv4Addr::LOCALHOST;
+    let mut refused = 0;
+    for (_, port) in &heard {
+        let elsewhere = Ipv4Addr::new(127, 9, 9, 9);
+        for (source, destination) in [(loopback, SERVER), (CLIENT, loopback), (loopback, loopback), (elsewhere, SERVER)]
+        {
+            let packet = PacketBuilder::ethernet2(from, to).ipv4(source.octets(), destination.octets(), 64);
+            let mut frame = Vec::new();
+            packet.udp(DB, *port).write(&mut frame, b"from within").unwrap();
+            raw.send(&frame);
+            refused += u64::from(*port == WEB);
+        }
+    }
+    let counted = || host.stats().steering["eth0"]["foreign_address"];
+    eventually(|| counted() == refused, || format!("{} of {refused} refused", counted()));
+    for (socket, port) in heard {
+        assert!(socket.recv(&mut [0; 32]).is_err(), "port {port} hears what comes from the network as from within");
+    }
+    assert_eq!(host.settled().totals.received, 0);
+    drop(raw);
     host.end(portlane);
 }
 

@@ -242,6 +242,9 @@ fn main() -> ExitCode {
         trial("what_a_container_has_no_room_for_is_counted", host_icmp::undelivered),
         trial("an_attached_containers_own_ports_are_within", host_local::own_ports),
         trial("attached_containers_and_their_host_speak_with_each_other", host_local::neighbours),
+        trial("attached_containers_and_their_host_speak_on_loopback", host_local::neighbours_on_loopback),
+        trial("attached_containers_may_have_a_loopback_of_their_own", host_local::loopback_apart),
+        trial("what_says_that_it_is_of_loopback_stays_on_its_host", host_local::loopback_stays),
         trial("attached_containers_and_their_host_speak_over_ipv6", host_local::neighbours_over_ipv6)
             .with_ignored_flag(forbidden || !has_ipv6),
         trial("ports_where_nobody_listens_on_a_host_are_refused_at_once", host_local::others_ports),

@@ -95,7 +95,8 @@ verdicts! {
     Asked = "asked",
     /// The same, but too much was asked at once: dropped. It will be asked again.
     NotHeard = "not_heard",
-    /// From a container's port, but not from an address of its own: dropped. Of attached containers alone.
+    /// From a container's port, but not from an address of its own: dropped. Of attached containers alone. On the uplink to a
+    /// container's port, but of an address of 127.0.0.0/8: left alone, for the host's kernel to refuse.
     ForeignAddress = "foreign_address",
     /// An attached container asks for more neighbours than 32 a second (128 at once), or begins more pings than 256 a second (1,024
     /// at once): dropped.
