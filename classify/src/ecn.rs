@@ -49,6 +49,15 @@ pub fn can_mark(link: Link, frame: &[u8]) -> bool {
     }
 }
 
+/// What [`can_mark`] says of the packet in a frame whose headers have been read.
+pub(crate) fn is_capable(packet: &[u8]) -> bool {
+    match packet {
+        [first, second, ..] if first >> 4 == 4 => packet.len() >= 20 && of_ipv4([*first, *second]) != NOT_ECT,
+        [first, second, ..] if first >> 4 == 6 => packet.len() >= 40 && of_ipv6([*first, *second]) != NOT_ECT,
+        _ => false,
+    }
+}
+
 /// The ECN field of an IPv4 header that begins so.
 #[inline(always)]
 pub(crate) fn of_ipv4([_, service]: [u8; 2]) -> u8 {
