@@ -146,7 +146,8 @@ impl<V: Copy + PartialEq> Classifier<V> {
                     headers.ports = headers.ports.or(headers.echo.map(|id| Ports::new(id, id)));
                 }
                 let (direction, owner) = self.classify(headers, arriving, now_ns);
-                let ect = headers.addresses.is_some() && frame.get(headers.network_offset..).is_some_and(ecn::is_capable);
+                let ect =
+                    headers.addresses.is_some() && frame.get(headers.network_offset..).is_some_and(ecn::is_capable);
                 Ok(Found { direction, ect, owner, flow: flows.hash(headers) })
             }
             Err(reason) => Err(*reason),
