@@ -5,6 +5,9 @@
     reason = "these comments are help texts: [wire] is a table of the configuration"
 )]
 
+mod container;
+mod meters;
+
 use std::path::PathBuf;
 
 use clap::builder::ArgPredicate;
@@ -18,6 +21,9 @@ use crate::capture::Request;
 use crate::commands::import_mesos::ImportMesos;
 use crate::config::{Age, DEFAULT_SOCKET};
 use crate::flows::By;
+
+pub use container::{Container, Keys};
+pub use meters::{MeterLabel, MeterRule, NewMeterLabel, NewMeterRule};
 
 /// Gives every container on a shared NIC its own lane.
 ///
@@ -334,151 +340,6 @@ pub struct Capture {
     /// The control socket of the running portlane
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub socket: PathBuf,
-}
-
-/// What becomes of containers.
-#[derive(Debug, Subcommand)]
-pub enum Container {
-    /// Add a container, or put it in place of one that was added; prints the ports that it has
-    Add {
-        /// Its name
-        #[arg(value_name = "ID")]
-        id: String,
-        /// Ports, as 8080 or 31000-31499; or auto:N for N of [control] ephemeral_ports, a power of two
-        #[arg(long, required = true, value_delimiter = ',', value_name = "PORTS")]
-        ports: Vec<String>,
-        /// Its network namespace: with containers = "attached" of [nic] it gets an eth0 there, with proc of [netstat] what is
-        /// counted there is read
-        #[arg(long, value_name = "PATH")]
-        netns: Option<PathBuf>,
-        /// A process in its network namespace, in place of --netns
-        #[arg(long, value_name = "N", conflicts_with = "netns", value_parser = clap::value_parser!(u32).range(1..))]
-        pid: Option<u32>,
-        /// What else it is
-        #[command(flatten)]
-        keys: Keys,
-        /// Of whom
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Change a container that was added: what is not named stays
-    Set {
-        /// Its name
-        #[arg(value_name = "ID")]
-        id: String,
-        /// Other ports, as with `add`
-        #[arg(long, value_delimiter = ',', value_name = "PORTS")]
-        ports: Vec<String>,
-        /// What else it is to be
-        #[command(flatten)]
-        keys: Keys,
-        /// Of whom
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Remove a container that was added; what waits in its lanes still leaves
-    Remove {
-        /// Its name
-        #[arg(value_name = "ID")]
-        id: String,
-        /// Of whom
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Show all containers, and which of them were added
-    List {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-        /// Of whom
-        #[command(flatten)]
-        target: Target,
-    },
-}
-
-/// Arguments of `meter-label-create`.
-#[derive(Debug, Args)]
-pub struct NewMeterLabel {
-    /// Its name; need not be unique
-    #[arg(value_name = "NAME")]
-    pub name: String,
-    /// Of no meaning to portlane
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub description: String,
-    /// Nobody's in particular
-    #[arg(long)]
-    pub shared: bool,
-    /// Who it is for: told with what was counted
-    #[arg(long = "project-id", visible_alias = "tenant-id", value_name = "ID", default_value = "")]
-    pub project_id: String,
-    /// Of whom
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// A label of meters.
-#[derive(Debug, Args)]
-pub struct MeterLabel {
-    /// Its id, or its name if no other has that
-    #[arg(value_name = "LABEL")]
-    pub label: String,
-    /// Of whom
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// Arguments of `meter-label-rule-create`.
-#[derive(Debug, Args)]
-pub struct NewMeterRule {
-    /// The label's id, or its name if no other has that
-    #[arg(value_name = "LABEL")]
-    pub label: String,
-    /// Of the far end's addresses: the source of ingress, the destination of egress
-    #[arg(value_name = "REMOTE_IP_PREFIX")]
-    pub remote_ip_prefix: Option<String>,
-    /// Of the packets, as seen from the containers: ingress or egress
-    #[arg(long, value_name = "DIRECTION", default_value = "ingress")]
-    pub direction: String,
-    /// What it names does not count, whatever other rules of the label say
-    #[arg(long)]
-    pub excluded: bool,
-    /// Of the packets' sources
-    #[arg(long, value_name = "PREFIX")]
-    pub source_ip_prefix: Option<String>,
-    /// Of the packets' destinations
-    #[arg(long, value_name = "PREFIX")]
-    pub destination_ip_prefix: Option<String>,
-    /// Of whom
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// A rule of meters.
-#[derive(Debug, Args)]
-pub struct MeterRule {
-    /// Its id
-    #[arg(value_name = "RULE")]
-    pub rule: String,
-    /// Of whom
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// Keys of a container.
-#[derive(Debug, Args)]
-pub struct Keys {
-    /// Rate of what it receives, as 100mbit
-    #[arg(long, value_name = "RATE")]
-    pub ingress_rate: Option<String>,
-    /// Rate of what it sends
-    #[arg(long, value_name = "RATE")]
-    pub egress_rate: Option<String>,
-    /// The group that it is in
-    #[arg(long, value_name = "ID")]
-    pub group: Option<String>,
-    /// Any key of [[container]] as the configuration has it: --key 'queue = { kind = "codel" }'
-    #[arg(long = "key", value_name = "TOML")]
-    pub keys: Vec<String>,
 }
 
 /// Arguments of `flows`.
