@@ -396,7 +396,7 @@ pub(crate) fn refused() {
         host.assert_untouched();
     };
     let without = ["setpriv", "--bounding-set=-all,+bpf,+net_admin,+net_raw,+ipc_lock"];
-    refused(&without, &["no permission to attach containers: CAP_SYS_ADMIN lacks"]);
+    refused(&without, &["no permission to enter containers' namespaces: CAP_SYS_ADMIN lacks"]);
     host.host.command("ip", &["link", "add", "plg-eth0", "type", "bridge"]).unwrap();
     let ended = Portlane::launch(&host.host, &[], &config).ended();
     ended.assert_refused(&["there is an interface plg-eth0, which is not portlane's"]);

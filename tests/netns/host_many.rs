@@ -125,7 +125,7 @@ pub(crate) fn few_privileges() {
     signal::kill(Pid::from_raw(helper.parse().unwrap()), Signal::SIGKILL).unwrap();
     let other = quiet_namespace();
     let why = host.refused(&["container", "add", "other", "--ports", "9000", "--netns", &other.path()]);
-    assert!(why.contains("the process that attaches containers does not answer"), "{why}");
+    assert!(why.contains("the process that enters containers' namespaces does not answer"), "{why}");
     assert!(!why.contains("error: error: "), "{why}");
     Echo::between(&host.client, &host.web, (SERVER, 7_000)).ask(b"still there?");
     drop(portlane);
