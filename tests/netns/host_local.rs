@@ -110,6 +110,31 @@ fn neighbours_on(address: Ipv4Addr) {
     host.end(portlane);
 }
 
+/// The same where the card has two queues, each with a worker: one of them has the containers' lanes, and what stays on the host.
+pub(crate) fn neighbours_at_two_workers() {
+    let host = Host::new();
+    for namespace in [&host.client, &host.host] {
+        namespace.command("ethtool", &["-L", "eth0", "rx", "2", "tx", "2"]).unwrap();
+    }
+    let portlane = host.start(&host.both(""));
+    let before = sent_by_card(&host);
+    BOTH.into_iter().for_each(|address| speak(&host, address.into()));
+    let snapshot = host.settled();
+    assert_eq!((snapshot.workers.len(), sent_by_card(&host)), (2, before));
+    // With the network, too, by either queue.
+    for port in WEB..WEB + 20 {
+        Echo::between(&host.client, &host.web, (SERVER, port)).ask(b"by which queue?");
+    }
+    transfer_between(&host.client, &host.db, (SERVER, DB), &payload(1 << 20));
+    transfer_between(&host.db, &host.client, (CLIENT, NOBODYS), &payload(1 << 20));
+    let snapshot = host.settled();
+    assert!(snapshot.workers.iter().any(|worker| worker.handed_over > 0), "{:?}", snapshot.workers);
+    assert_eq!(snapshot.unmatched.egress.sent_packets + snapshot.unmatched.ingress.sent_packets, 0);
+    let totals = &snapshot.totals;
+    assert_eq!(totals.received, totals.sent + totals.dropped + totals.queued);
+    host.end(portlane);
+}
+
 /// The same over IPv6.
 pub(crate) fn neighbours_over_ipv6() {
     let host = Host::new();
