@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use portlane_flows::{Config, Digest, Endpoint, Flags, Kind, Record, Segment, Table};
+use portlane_flows::{Config, Digest, Endpoint, Flags, Kind, Messages, Record, Segment, Table};
 
 use super::{Element, Rounds};
 
@@ -51,7 +51,7 @@ fn digest(number: u32, protocol: u8, kind: Kind) -> Digest {
         l3_bytes: 20 + DATA,
         l4_bytes: DATA,
         kind,
-        message: None,
+        messages: Messages::default(),
         cast: None,
     }
 }

@@ -29,7 +29,7 @@ pub enum Answer {
     ServerError,
 }
 
-/// A packet that begins a question or an answer.
+/// A question or an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Of what protocol.
@@ -40,15 +40,56 @@ pub struct Message {
     pub answer: Option<Answer>,
 }
 
-impl Message {
+/// The questions and answers that a packet begins, in their order: of more than [`MOST`](Self::MOST) the first ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Messages([Option<Message>; Messages::MOST]);
+
+impl Messages {
+    /// How many there may be.
+    pub const MOST: usize = 4;
+
     /// What a datagram begins.
-    pub(crate) fn of_datagram(payload: &[u8], ports: [u16; 2]) -> Option<Self> {
-        if is_dns(ports) { dns(payload) } else { None }
+    pub(crate) fn of_datagram(payload: &[u8], ports: [u16; 2]) -> Self {
+        if is_dns(ports) { dns(payload).into() } else { Self::default() }
     }
 
-    /// What a segment begins: of DNS over TCP a message has its length before it (RFC 1035, section 4.2.2).
-    pub(crate) fn of_segment(payload: &[u8], ports: [u16; 2]) -> Option<Self> {
-        if is_dns(ports) { dns(payload.get(2..)?) } else { http(payload) }
+    /// What a segment begins.
+    pub(crate) fn of_segment(payload: &[u8], ports: [u16; 2]) -> Self {
+        if is_dns(ports) { Self::behind_lengths(payload) } else { http(payload).into() }
+    }
+
+    /// Of DNS over TCP a message has its length before it, and a segment may have several (RFC 7766, section 6.2.1.1).
+    fn behind_lengths(mut payload: &[u8]) -> Self {
+        let mut messages = Self::default();
+        for message in &mut messages.0 {
+            let Some((length, rest)) = payload.split_first_chunk() else { break };
+            let length = usize::from(u16::from_be_bytes(*length));
+            *message = dns(rest.get(..length).unwrap_or(rest));
+            payload = rest.get(length..).unwrap_or_default();
+            if message.is_none() {
+                break;
+            }
+        }
+        messages
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Message> {
+        self.0.iter().map_while(|message| *message)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0[0].is_none()
+    }
+}
+
+impl From<Option<Message>> for Messages {
+    fn from(message: Option<Message>) -> Self {
+        let mut messages = Self::default();
+        messages.0[0] = message;
+        messages
     }
 }
 
@@ -79,8 +120,8 @@ fn http(payload: &[u8]) -> Option<Message> {
         // There are more headers than none.
         let _ = answer.parse(payload);
         return match answer.code? {
-            // It is yet to come.
-            100..=199 => None,
+            // The answer is yet to come. After 101 it is in another protocol.
+            100 | 102 | 103 => None,
             400..=499 => Some(message(Some(Answer::ClientError))),
             500..=600 => Some(message(Some(Answer::ServerError))),
             _ => Some(message(Some(Answer::Well))),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use portlane_classify::{Headers, Link, Malformed, Packet, Ports, parse};
 
-use crate::application::Message;
+use crate::application::Messages;
 use crate::tags::Cast;
 
 #[cfg(test)]
@@ -70,8 +70,8 @@ pub struct Digest {
     pub l4_bytes: u32,
     /// What else matters.
     pub kind: Kind,
-    /// The question or answer of an application that it begins.
-    pub message: Option<Message>,
+    /// The questions and answers of an application that it begins.
+    pub messages: Messages,
     /// Who its frame is for, if not for one interface alone.
     pub cast: Option<Cast>,
 }
@@ -83,13 +83,19 @@ pub enum Kind {
     Tcp(Segment),
     /// UDP.
     Udp,
-    /// ICMP of either version.
-    Icmp {
-        /// Whether it is an echo reply.
-        echo_reply: bool,
-    },
+    /// ICMP of either version, and what it is of an echo.
+    Icmp(Option<Echo>),
     /// Any other protocol, a later fragment, or TCP of which too little was captured.
     Other,
+}
+
+/// An echo request or reply (RFC 792, RFC 4443 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// Whether it is the reply.
+    pub reply: bool,
+    /// Identifier and sequence number, one behind the other: of a request and its reply the same.
+    pub id: u32,
 }
 
 /// The fields of a TCP header that are followed.
@@ -210,7 +216,7 @@ impl Digest {
             l4_bytes: packet.payload_len.saturating_sub(l4_header),
             kind,
             cast: Cast::of(link, frame),
-            message: message(&kind, payload.get(l4_header as usize..).unwrap_or_default(), ports),
+            messages: messages(&kind, payload.get(l4_header as usize..).unwrap_or_default(), ports),
         }
     }
 }
@@ -226,21 +232,29 @@ fn kind(packet: &Packet, payload: &[u8]) -> (Kind, u32) {
             None => (Kind::Other, 20),
         },
         UDP => (Kind::Udp, 8),
-        protocol @ (ICMP | ICMPV6) => {
-            let reply = if protocol == ICMP { 0 } else { 129 };
-            (Kind::Icmp { echo_reply: payload.first() == Some(&reply) }, packet.payload_len)
-        }
+        protocol @ (ICMP | ICMPV6) => (Kind::Icmp(echo(protocol, payload)), packet.payload_len),
         _ => (Kind::Other, 0),
     }
 }
 
+/// The echo that a message of ICMP is, if it is one.
+fn echo(protocol: u8, payload: &[u8]) -> Option<Echo> {
+    let [kind, _, _, _, id @ ..] = *payload.first_chunk::<8>()?;
+    let reply = match (protocol, kind) {
+        (ICMP, 8) | (ICMPV6, 128) => false,
+        (ICMP, 0) | (ICMPV6, 129) => true,
+        _ => return None,
+    };
+    Some(Echo { reply, id: u32::from_be_bytes(id) })
+}
+
 /// What a packet with ports begins, by what is behind the header of TCP or UDP.
-fn message(kind: &Kind, payload: &[u8], ports: Ports) -> Option<Message> {
+fn messages(kind: &Kind, payload: &[u8], ports: Ports) -> Messages {
     let ports = [ports.source(), ports.destination()];
     match kind {
-        Kind::Tcp(_) => Message::of_segment(payload, ports),
-        Kind::Udp => Message::of_datagram(payload, ports),
-        Kind::Icmp { .. } | Kind::Other => None,
+        Kind::Tcp(_) => Messages::of_segment(payload, ports),
+        Kind::Udp => Messages::of_datagram(payload, ports),
+        Kind::Icmp(_) | Kind::Other => Messages::default(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::ops::Range;
 use crate::application::Questions;
 use crate::close::CloseType;
 use crate::digest::{Digest, Endpoint, Flags, Kind};
+use crate::exchange::{Echoes, Exchange};
 use crate::meter::{Meter, Side, Traffic};
 use crate::record::{FlowId, Record};
 use crate::tcp::Connection;
@@ -14,8 +15,6 @@ use crate::{SECOND, digest::Segment};
 
 /// Ports from here on are those that clients get from their systems, by and large.
 const FIRST_CLIENT_PORT: u16 = 32_768;
-
-const LONGEST_UDP_ART: u64 = 30 * SECOND;
 
 /// What is followed of a flow, by its protocol.
 #[derive(Debug)]
@@ -26,27 +25,8 @@ const LONGEST_UDP_ART: u64 = 30 * SECOND;
 enum Protocol {
     Tcp(Connection),
     Udp(Exchange),
+    Icmp(Echoes),
     Other,
-}
-
-/// A question by UDP that may still be answered.
-#[derive(Debug)]
-struct Exchange {
-    asked_ns: Option<u64>,
-}
-
-impl Exchange {
-    fn datagram(&mut self, payload: u32, side: Side, now_ns: u64, meter: &mut Meter) {
-        match side {
-            Side::Client if payload > 0 => self.asked_ns = Some(now_ns),
-            Side::Client => {}
-            Side::Server => {
-                if let Some(asked_ns) = self.asked_ns.take() {
-                    meter.art.measure(asked_ns, now_ns, LONGEST_UDP_ART);
-                }
-            }
-        }
-    }
 }
 
 /// A flow that lives.
@@ -84,8 +64,9 @@ impl Flow {
         let (client, server) = roles(digest);
         let protocol = match digest.kind {
             Kind::Tcp(_) => Protocol::Tcp(Connection::new()),
-            Kind::Udp => Protocol::Udp(Exchange { asked_ns: None }),
-            Kind::Icmp { .. } | Kind::Other => Protocol::Other,
+            Kind::Udp => Protocol::Udp(Exchange::default()),
+            Kind::Icmp(_) => Protocol::Icmp(Echoes::default()),
+            Kind::Other => Protocol::Other,
         };
         Self {
             id: FlowId { client, server, protocol: digest.protocol },
@@ -148,11 +129,17 @@ impl Flow {
                 exchange.datagram(digest.l4_bytes, side, digest.time_ns, meter);
                 true
             }
+            (Protocol::Icmp(echoes), Kind::Icmp(Some(echo))) => {
+                echoes.echo(*echo, digest.time_ns, meter);
+                false
+            }
             _ => false,
         };
-        if let Some(message) = digest.message.filter(|_| is_new) {
+        if is_new && !digest.messages.is_empty() {
             let over_tcp = matches!(self.protocol, Protocol::Tcp(_));
-            self.questions.message(message, over_tcp, digest.time_ns, meter);
+            for message in digest.messages.iter() {
+                self.questions.message(message, over_tcp, digest.time_ns, meter);
+            }
         }
         self.last_ns = self.last_ns.max(digest.time_ns);
         self.deadline_ns = self.last_ns.saturating_add(timeouts.get(self.timeout()));
@@ -160,7 +147,10 @@ impl Flow {
 
     /// What was counted and not yet told; what comes next is counted in `second`.
     pub(crate) fn take(&mut self, second: u64) -> Option<Record> {
-        let record = self.meter.take().map(|meter| Record { flow: self.id, second: self.second, meter });
+        let record = self.meter.take().map(|mut meter| {
+            meter.settle();
+            Record { flow: self.id, second: self.second, meter }
+        });
         self.second = second;
         record
     }
@@ -172,7 +162,7 @@ impl Flow {
         let answered = self.questions.are_answered_well();
         meter.closes.count(match &self.protocol {
             Protocol::Tcp(connection) => connection.close_type(self.packets[1], answered),
-            Protocol::Udp(_) | Protocol::Other => CloseType::Finish,
+            Protocol::Udp(_) | Protocol::Icmp(_) | Protocol::Other => CloseType::Finish,
         });
         Record { flow: self.id, second: self.deadline_ns / SECOND, meter }
     }
@@ -181,7 +171,7 @@ impl Flow {
         let both = self.packets.iter().all(|&packets| packets > 0);
         match &self.protocol {
             Protocol::Tcp(connection) if both => connection.timeout(),
-            Protocol::Other if both => Timeout::ClosingRst,
+            Protocol::Icmp(_) | Protocol::Other if both => Timeout::ClosingRst,
             _ => Timeout::Others,
         }
     }
@@ -195,7 +185,7 @@ fn roles(digest: &Digest) -> (Endpoint, Endpoint) {
     let (source, destination) = (digest.source, digest.destination);
     let from_client = match digest.kind {
         Kind::Tcp(Segment { flags, .. }) if flags.contains(Flags::SYN) => !flags.contains(Flags::ACK),
-        Kind::Icmp { echo_reply } => !echo_reply,
+        Kind::Icmp(Some(echo)) => !echo.reply,
         _ => source.port >= FIRST_CLIENT_PORT || destination.port < FIRST_CLIENT_PORT,
     };
     if from_client { (source, destination) } else { (destination, source) }

@@ -1,7 +1,7 @@
 //! How connections fare: flow metrics from the headers of packets.
 //!
-//! A [`Digest`] is what is kept of a packet: time, lengths, endpoints, the fields of its TCP header, and the [`Message`] of an
-//! application that it begins. A [`Table`] joins
+//! A [`Digest`] is what is kept of a packet: time, lengths, endpoints, the fields of its TCP header, and the [`Messages`] of
+//! applications that it begins. A [`Table`] joins
 //! digests to flows, follows each one's TCP state, and tells a [`Sink`] once a second what a flow did in that second: a
 //! [`Record`], with a [`Meter`] of what was counted, and at its end a [`CloseType`] that says how it ended. [`Rows`] are a sink
 //! that adds records up, by container, server port and pair, for each second and each minute.
@@ -40,6 +40,7 @@
 mod application;
 mod close;
 mod digest;
+mod exchange;
 mod flow;
 mod inventory;
 mod meter;
@@ -50,9 +51,9 @@ mod tags;
 mod tcp;
 mod timeouts;
 
-pub use application::{Answer, Application, Message};
+pub use application::{Answer, Application, Message, Messages};
 pub use close::{CloseType, Closes};
-pub use digest::{Digest, Endpoint, Flags, Kind, Segment};
+pub use digest::{Digest, Echo, Endpoint, Flags, Kind, Segment};
 pub use inventory::{Acl, Inventory, Networks, Place};
 pub use ipnet::IpNet;
 pub use meter::{Dialogue, Meter, Pair, Side, Timing, Traffic};

@@ -112,9 +112,23 @@ impl Timing {
 
     /// Something took from one time to another. What took no time, or longer than it can, was not measured.
     pub(crate) fn measure(&mut self, from_ns: u64, to_ns: u64, longest_ns: u64) {
-        let took = to_ns.saturating_sub(from_ns);
-        if took > 0 && took <= longest_ns {
+        if to_ns > from_ns {
+            self.measure_any(from_ns, to_ns, longest_ns);
+        }
+    }
+
+    /// The same, of what may take no time.
+    pub(crate) fn measure_any(&mut self, from_ns: u64, to_ns: u64, longest_ns: u64) {
+        if let Some(took) = to_ns.checked_sub(from_ns).filter(|&took| took <= longest_ns) {
             *self += Self { sum_ns: took, count: 1, max_ns: took };
+        }
+    }
+
+    /// What is less than a microsecond is left out, so that it does not matter in which order times are added up.
+    fn settle(&mut self) {
+        if self.count > 0 {
+            self.sum_ns -= self.sum_ns % 1_000;
+            self.max_ns -= self.max_ns % 1_000;
         }
     }
 }
@@ -189,7 +203,7 @@ pub struct Meter {
     pub rtt_client: Timing,
     /// From the client's first SYN to each SYN+ACK that acknowledges it.
     pub rtt_server: Timing,
-    /// From the client's question to the server's bare ACK of it.
+    /// From the client's question to the server's bare ACK of it; of ICMP, from an echo request to its reply.
     pub srt: Timing,
     /// From the client's question to the first data of the server's answer; of UDP, to the first datagram.
     pub art: Timing,
@@ -215,6 +229,14 @@ impl Meter {
             Application::Dns => &mut self.dns,
             Application::Http => &mut self.http,
         }
+    }
+
+    /// Nothing more is counted in this second: its times are in whole microseconds from now on.
+    pub(crate) fn settle(&mut self) {
+        let Self { rtt, rtt_client, rtt_server, srt, art, dns, http, .. } = &mut *self;
+        [rtt, rtt_client, rtt_server, srt, art, &mut dns.rrt, &mut http.rrt].into_iter().for_each(Timing::settle);
+        // A handshake of less than a microsecond took no time.
+        self.rtt.count = if self.rtt.sum_ns > 0 { self.rtt.count } else { 0 };
     }
 
     /// Of all applications together.

@@ -56,7 +56,7 @@ impl Connection {
         }
     }
 
-    /// A packet with `payload` bytes of data, at `now_ns`. False if that is data which was seen before, or is older than other.
+    /// A packet with `payload` bytes of data, at `now_ns`. False if it begins with data that was seen before, or is older than others.
     pub(crate) fn packet(
         &mut self,
         segment: &Segment,
@@ -105,8 +105,8 @@ impl Connection {
             }
             Role::Data => match self.data(segment, payload, side, meter) {
                 Arrival::Overlap => {
-                    self.times.forget_question();
-                    return false;
+                    self.times.overlap(segment, payload, side);
+                    return true;
                 }
                 arrival => {
                     is_new = arrival != Arrival::Again;

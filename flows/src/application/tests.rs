@@ -14,7 +14,9 @@ fn dns(id: u16, answers: bool, rcode: u8) -> Vec<u8> {
 }
 
 fn http(text: &str) -> Option<Option<Answer>> {
-    Message::of_segment(text.as_bytes(), [45_000, 8_080]).map(|message| {
+    let messages: Vec<_> = Messages::of_segment(text.as_bytes(), [45_000, 8_080]).iter().collect();
+    assert!(messages.len() <= 1, "of HTTP a segment begins one at most");
+    messages.first().map(|message| {
         assert_eq!((message.application, message.id), (Application::Http, 0));
         message.answer
     })
@@ -22,8 +24,9 @@ fn http(text: &str) -> Option<Option<Answer>> {
 
 #[test]
 fn messages_of_dns_are_told_by_port_and_header() {
-    let read = |payload: &[u8]| Message::of_datagram(payload, [53, 40_000]);
-    let message = |id, answer| Some(Message { application: Application::Dns, id, answer });
+    let read = |payload: &[u8]| Messages::of_datagram(payload, [53, 40_000]);
+    let message = |id, answer| Messages::from(Some(Message { application: Application::Dns, id, answer }));
+    let none = Messages::default();
     assert_eq!(read(&dns(7, false, 0)), message(7, None));
     for (rcode, answer) in [
         (0, Answer::Well),
@@ -34,13 +37,31 @@ fn messages_of_dns_are_told_by_port_and_header() {
     ] {
         assert_eq!(read(&dns(7, true, rcode)), message(7, Some(answer)), "{rcode}");
     }
-    assert_eq!(Message::of_datagram(&dns(7, false, 0), [80, 40_000]), None);
-    assert_eq!(read(&dns(7, false, 0)[..11]), None);
+    assert_eq!(Messages::of_datagram(&dns(7, false, 0), [80, 40_000]), none);
+    assert_eq!(read(&dns(7, false, 0)[..11]), none);
     let mut update = dns(7, false, 0);
     update[2] = 5 << 3;
-    assert_eq!(read(&update), None);
-    let over_tcp = [&[0, 17][..], &dns(9, false, 0)].concat();
-    assert_eq!(Message::of_segment(&over_tcp, [40_000, 53]), message(9, None));
+    assert_eq!(read(&update), none);
+    assert!(none.is_empty() && !message(7, None).is_empty());
+}
+
+#[test]
+fn a_segment_may_have_several_messages_of_dns() {
+    let over_tcp =
+        |ids: &[u16]| ids.iter().flat_map(|&id| [vec![0, 17], dns(id, false, 0)].concat()).collect::<Vec<_>>();
+    let ids = |payload: &[u8]| -> Vec<_> {
+        Messages::of_segment(payload, [40_000, 53]).iter().map(|message| message.id).collect()
+    };
+    assert_eq!(ids(&over_tcp(&[9])), [9]);
+    assert_eq!(ids(&over_tcp(&[9, 7])), [9, 7]);
+    assert_eq!(ids(&over_tcp(&[5, 4, 3, 2, 1])), [5, 4, 3, 2], "the first ones");
+    let two = over_tcp(&[9, 7]);
+    assert_eq!(ids(&two[..19 + 2 + 12]), [9, 7], "the header is enough");
+    assert_eq!(ids(&two[..19 + 2 + 11]), [9]);
+    assert_eq!(ids(&[&two[..19], &[0, 3, 1, 2, 3], &two[19..]].concat()), [9], "it cannot be told what is behind");
+    for none in [&[][..], &[0], &[0, 0], &[0, 0, 0, 0]] {
+        assert_eq!(ids(none), [0_u16; 0], "{none:?}");
+    }
 }
 
 #[test]
@@ -48,11 +69,15 @@ fn messages_of_http_are_told_by_their_first_line() {
     assert_eq!(http("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Some(None));
     assert_eq!(http("POST /x?y HTTP/1.0\r\n"), Some(None));
     assert_eq!(http("HTTP/1.1 200 OK\r\nServer: a\r\n\r\nbody"), Some(Some(Answer::Well)));
+    assert_eq!(http("HTTP/1.1 101 Switching Protocols\r\n\r\n"), Some(Some(Answer::Well)));
+    assert_eq!(http("HTTP/1.0 200 OK\r\n"), Some(Some(Answer::Well)), "its headers come later");
     assert_eq!(http("HTTP/1.1 304 Not Modified\r\n\r\n"), Some(Some(Answer::Well)));
     assert_eq!(http("HTTP/1.0 404 Not Found\r\n"), Some(Some(Answer::ClientError)));
     assert_eq!(http("HTTP/1.1 503 \r\n"), Some(Some(Answer::ServerError)));
     for none in [
         "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 102 Processing\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\n",
         "GET / with",
         "get / HTTP/1.1\r\n",
@@ -118,6 +143,6 @@ proptest! {
     #[test]
     fn any_bytes_may_come(payload in prop::collection::vec(any::<u8>(), 0..60), dns in any::<bool>()) {
         let ports = if dns { [53, 1] } else { [80, 1] };
-        let _ = (Message::of_datagram(&payload, ports), Message::of_segment(&payload, ports));
+        let _ = (Messages::of_datagram(&payload, ports), Messages::of_segment(&payload, ports));
     }
 }

@@ -4,7 +4,7 @@ use etherparse::PacketBuilder;
 use portlane_classify::Link;
 use proptest::prelude::*;
 
-use super::{Digest, Flags, Kind, Segment};
+use super::{Digest, Echo, Flags, Kind, Segment};
 
 fn read(frame: &[u8]) -> Digest {
     Digest::read(Link::Ethernet, frame, u32::try_from(frame.len()).unwrap(), 5).unwrap().unwrap()
@@ -35,7 +35,10 @@ fn headers_are_none_of_the_payload() {
     let udp = read(&frame(17, b"answer"));
     assert_eq!((lengths(&udp), udp.kind), ([14 + 20 + 8 + 6, 8 + 6, 6], Kind::Udp));
     let icmp = read(&frame(1, b"echo"));
-    assert_eq!((lengths(&icmp), icmp.kind), ([14 + 20 + 8 + 4, 8 + 4, 0], Kind::Icmp { echo_reply: true }));
+    assert_eq!(
+        (lengths(&icmp), icmp.kind),
+        ([14 + 20 + 8 + 4, 8 + 4, 0], Kind::Icmp(Some(Echo { reply: true, id: 0x1_0002 })))
+    );
     assert_eq!((icmp.source.port, icmp.destination.port), (0, 0));
 }
 

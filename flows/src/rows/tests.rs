@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::{Batch, Grain, Observation, Rows};
+use crate::application::Messages;
 use crate::close::CloseType;
 use crate::digest::{Digest, Endpoint, Flags, Kind, Segment};
 use crate::inventory::{Acl, Inventory, Place};
@@ -200,7 +201,7 @@ fn digests() -> impl Strategy<Value = Vec<Digest>> {
                 l3_bytes: len + 20,
                 l4_bytes: len,
                 kind: if is_udp { Kind::Udp } else { Kind::Tcp(segment) },
-                message: None,
+                messages: Messages::default(),
                 cast: [None, None, Some(Cast::Broadcast), Some(Cast::Multicast)][usize::from(bits >> 6)],
             }
         };

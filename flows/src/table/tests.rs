@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 
 use super::{Config, Table};
+use crate::application::Messages;
 use crate::close::CloseType;
-use crate::digest::{Digest, Endpoint, Flags, Kind, Segment};
+use crate::digest::{Digest, Echo, Endpoint, Flags, Kind, Segment};
 use crate::meter::{Meter, Pair, Traffic};
 use crate::record::{FlowId, Record, Sink};
 use crate::tags::{Cast, Tag};
@@ -35,7 +36,7 @@ fn udp(time_ms: u64, source: Endpoint, destination: Endpoint) -> Digest {
         l3_bytes,
         l4_bytes,
         kind: Kind::Udp,
-        message: None,
+        messages: Messages::default(),
         cast: None,
     }
 }
@@ -43,6 +44,10 @@ fn udp(time_ms: u64, source: Endpoint, destination: Endpoint) -> Digest {
 fn tcp(time_ms: u64, source: Endpoint, destination: Endpoint, flags: Flags) -> Digest {
     let segment = Segment { seq: 1, ack: 1, window: 1, flags };
     Digest { protocol: 6, kind: Kind::Tcp(segment), ..udp(time_ms, source, destination) }
+}
+
+fn echo(time_ms: u64, reply: bool, source: Endpoint, destination: Endpoint) -> Digest {
+    Digest { protocol: 1, kind: Kind::Icmp(Some(Echo { reply, id: 1 })), ..udp(time_ms, source, destination) }
 }
 
 const CLIENT: (u8, u16) = (1, 40_000);
@@ -123,14 +128,9 @@ fn a_flow_is_silent_for_as_long_as_its_state_allows() {
     assert_eq!(ends(&reset), [(2, CloseType::Probe)]);
     // In one direction alone an open connection has no more than any other.
     assert_eq!(ends(&[opened[2]]), [(6, CloseType::Timeout)]);
-    let icmp = |time, reply, source, destination| Digest {
-        protocol: 1,
-        kind: Kind::Icmp { echo_reply: reply },
-        ..udp(time, source, destination)
-    };
-    let question = icmp(1_000, false, end(1, 0), end(2, 0));
+    let question = echo(1_000, false, end(1, 0), end(2, 0));
     assert_eq!(ends(&[question]), [(6, CloseType::Finish)]);
-    assert_eq!(ends(&[question, icmp(1_000, true, end(2, 0), end(1, 0))]), [(36, CloseType::Finish)]);
+    assert_eq!(ends(&[question, echo(1_000, true, end(2, 0), end(1, 0))]), [(36, CloseType::Finish)]);
 }
 
 #[test]
@@ -152,8 +152,7 @@ fn who_is_the_client() {
     assert_eq!(clients(tcp(1, server(), client(), Flags::ACK)), client(), "one port alone is a client's");
     assert_eq!(clients(udp(1, end(2, 31_000), end(1, 53))), end(2, 31_000), "else who was first");
     assert_eq!(clients(udp(1, end(2, 40_000), end(1, 50_000))), end(2, 40_000));
-    let reply = Digest { protocol: 1, kind: Kind::Icmp { echo_reply: true }, ..udp(1, end(2, 0), end(1, 0)) };
-    assert_eq!(clients(reply), end(1, 0), "an echo reply is the server's");
+    assert_eq!(clients(echo(1, true, end(2, 0), end(1, 0))), end(1, 0), "an echo reply is the server's");
 }
 
 #[test]
@@ -178,6 +177,33 @@ fn a_datagram_is_answered_by_the_next_one() {
     assert_eq!(art(&[(1_000, true, 9), (3_500, false, 9)]), [2_500_000, 1, 2_500_000], "in another second");
     let two = [(1_000, true, 9), (1_001, false, 9), (1_010, true, 9), (1_013, false, 9)];
     assert_eq!(art(&two), [4_000, 2, 3_000]);
+    assert_eq!(art(&[(1_000, true, 9), (1_000, false, 9)]), [0, 1, 0], "it took no time");
+    assert_eq!(art(&[(1_000, true, 9), (999, false, 9)]), [0, 0, 0], "time ran backwards");
+}
+
+#[test]
+fn an_echo_takes_until_its_reply() {
+    let packets = [echo(1_000, false, client(), server()), echo(1_030, true, server(), client())];
+    let Record { flow, meter, .. } = records(&packets)[0];
+    assert_eq!((flow.client, meter.srt.sum_us(), meter.srt.count), (client(), 30_000, 1));
+}
+
+#[test]
+fn times_are_told_in_whole_microseconds() {
+    let sums = |gap_ns| {
+        let datagram = |time_ns, source, destination| Digest { time_ns, ..udp(0, source, destination) };
+        let exchange = |second: u64, port| {
+            let (asks, answers) = (end(1, port), server());
+            [datagram(second, asks, answers), datagram(second + gap_ns, answers, asks)]
+        };
+        let packets = [exchange(1_000 * MS, 40_000), exchange(1_500 * MS, 40_001)].concat();
+        let mut all = Meter::default();
+        records(&packets).iter().for_each(|record| all += &record.meter);
+        (all.art.sum_ns, all.art.count, all.art.max_ns)
+    };
+    // However they are added up: of each flow and second.
+    assert_eq!(sums(1_999), (2_000, 2, 1_000));
+    assert_eq!(sums(999), (0, 2, 0));
 }
 
 #[test]

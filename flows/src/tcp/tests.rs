@@ -83,6 +83,10 @@ fn without_a_whole_handshake_there_is_no_time() {
     assert_eq!(ends((150, Client, Flags::PSH, 1, 1, 0)), [timing(&[]), timing(&[40]), timing(&[30])], "disturbed");
     let wrong = (130, Server, SYN_ACK, 0, 7, 0);
     assert_eq!(rtts(&meter(&[OPEN[0], wrong, OPEN[2]])), nothing, "SYN+ACK of another SYN");
+    // What is left of a connection whose beginning was not seen.
+    let (left, later) = ((20, Client, FIN, 900, 700, 0), (30, Server, ACK, 700, 901, 0));
+    let other = meter(&[left, later, OPEN[0], OPEN[1], OPEN[2]]);
+    assert_eq!(rtts(&other), rtts(&after_open(&[])));
     // A port used again while the flow lives.
     let again =
         after_open(&[(900, Client, SYN, 0, 0, 0), (950, Server, SYN_ACK, 0, 1, 0), (960, Client, ACK, 1, 1, 0)]);
@@ -136,6 +140,11 @@ fn an_answer_takes_the_server_and_the_application_time() {
         "a probe is no question"
     );
     assert_eq!(times(&[question, (210, Client, Flags::RST, 51, 1, 0), answer]).1, timing(&[]));
+    // New bytes and known ones in one segment: nothing is measured by it, and what comes next goes on behind it.
+    let gap = (310, Server, PSH, 1_001, 51, 100);
+    let overlap = (320, Server, PSH, 951, 51, 100);
+    let next = [(400, Client, PSH, 51, 1_051, 5), (450, Server, PSH, 1_051, 56, 5)];
+    assert_eq!(times(&[question, answer, gap, overlap, next[0], next[1]]).1, timing(&[100, 50]));
     // Two questions, one after the other.
     let second = [(400, Client, PSH, 51, 901, 5), (450, Server, PSH, 901, 56, 5)];
     assert_eq!(times(&[question, answer, second[0], second[1]]).1, timing(&[100, 50]));

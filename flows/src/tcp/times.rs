@@ -14,7 +14,7 @@ pub(super) const LEAST_DATA: u32 = 2;
 /// How far the handshake is.
 #[derive(Clone, Copy, Debug)]
 enum Handshake {
-    /// No SYN yet.
+    /// Neither SYN nor SYN+ACK yet.
     Before,
     /// The client's SYN was seen.
     Begun {
@@ -27,7 +27,7 @@ enum Handshake {
         /// Whether nothing came in between that has no place in a handshake.
         undisturbed: bool,
     },
-    /// Something else than SYN and SYN+ACK was seen.
+    /// Something else was seen after them, or SYN+ACK without SYN.
     Over,
 }
 
@@ -61,8 +61,13 @@ impl Times {
         }
     }
 
-    /// Data that contradicts what was seen before.
-    pub(super) fn forget_question(&mut self) {
+    /// Data that contradicts what was seen before: nothing is measured by it, but what follows it goes on there.
+    pub(super) fn overlap(&mut self, segment: &Segment, payload: u32, side: Side) {
+        self.forget_question();
+        self.sent(segment, payload, side);
+    }
+
+    fn forget_question(&mut self) {
         (self.asked_ns, self.unanswered_ns) = (None, None);
     }
 
@@ -70,14 +75,8 @@ impl Times {
     pub(super) fn syn(&mut self, segment: &Segment, side: Side, now_ns: u64) {
         self.forget_question();
         if side == Side::Client && matches!(self.handshake, Handshake::Before) {
-            // What answers a SYN that was not seen says nothing about this one.
-            let answered_before = self.next_seq[Side::Server as usize].is_some();
-            self.handshake = if answered_before {
-                Handshake::Over
-            } else {
-                let syn_ack = segment.seq.wrapping_add(1);
-                Handshake::Begun { syn_ns: now_ns, syn_ack, answered: None, undisturbed: true }
-            };
+            let syn_ack = segment.seq.wrapping_add(1);
+            self.handshake = Handshake::Begun { syn_ns: now_ns, syn_ack, answered: None, undisturbed: true };
         }
         self.sent(segment, 1, side);
     }
@@ -85,11 +84,14 @@ impl Times {
     /// A SYN+ACK.
     pub(super) fn syn_ack(&mut self, segment: &Segment, side: Side, now_ns: u64, meter: &mut Meter) {
         self.forget_question();
-        if let (Handshake::Begun { syn_ns, syn_ack, answered, .. }, Side::Server) = (&mut self.handshake, side)
-            && segment.ack == *syn_ack
-        {
-            meter.rtt_server.measure(*syn_ns, now_ns, LONGEST_RTT);
-            answered.get_or_insert((now_ns, segment.seq.wrapping_add(1)));
+        match (&mut self.handshake, side) {
+            (Handshake::Begun { syn_ns, syn_ack, answered, .. }, Side::Server) if segment.ack == *syn_ack => {
+                meter.rtt_server.measure(*syn_ns, now_ns, LONGEST_RTT);
+                answered.get_or_insert((now_ns, segment.seq.wrapping_add(1)));
+            }
+            // What answers a SYN that was not seen says nothing about one that comes later.
+            (Handshake::Before, Side::Server) => self.handshake = Handshake::Over,
+            _ => {}
         }
         self.sent(segment, 1, side);
     }
@@ -100,7 +102,10 @@ impl Times {
         if bare && side == Side::Client {
             self.handshake_ends(segment.ack, now_ns, meter);
         }
-        self.handshake = Handshake::Over;
+        // What is left of another connection is no part of this one's.
+        if !matches!(self.handshake, Handshake::Before) {
+            self.handshake = Handshake::Over;
+        }
         match side {
             Side::Client => {
                 let asks = segment.flags == Flags::ACK.with(Flags::PSH) && payload >= LEAST_DATA;

@@ -98,7 +98,7 @@ fn messages_are_copied_as_far_as_they_are_read() {
             [(6, 80, QUESTION), (6, 80, ANSWER), (6, 53, DNS), (17, 53, &DNS[2..]), (17, 5_353, &DNS[2..])]
         {
             let (whole, head, _) = both(&frame(tags, v6, protocol, 40, port, payload));
-            assert!(whole.unwrap().message.is_some());
+            assert!(!whole.unwrap().messages.is_empty());
             assert_eq!(head, whole, "{tags} tags, IPv6: {v6}, protocol {protocol}");
         }
     }
