@@ -142,9 +142,10 @@ fn write_inventory(out: &mut impl fmt::Write, inventory: &Inventory) -> fmt::Res
 
 /// How flows are observed, and where rows are kept.
 fn write_flows(out: &mut impl fmt::Write, flows: Option<&FlowSettings>) -> fmt::Result {
-    let Some(FlowSettings { core, max_flows, store }) = flows else { return Ok(()) };
+    let Some(FlowSettings { core, max_flows, agent, store }) = flows else { return Ok(()) };
     let core = core.map_or_else(|| "any core but those of workers".to_owned(), |core| format!("core {core}"));
-    writeln!(out, "flows           observed on {core}, {max_flows} at a time")?;
+    let agent = if *agent > 0 { format!(", agent {agent}") } else { String::new() };
+    writeln!(out, "flows           observed on {core}, {max_flows} at a time{agent}")?;
     let Some(StoreSettings { folder, every, age, limit }) = store else { return Ok(()) };
     let age = age.map(|age| format!(" or {} s old", age.as_secs())).unwrap_or_default();
     let (folder, every) = (folder.display(), every.as_secs());

@@ -8,7 +8,7 @@ use portlane_shaper::Size;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::bounded::{Core, LiveFlows, Number};
+use super::bounded::{Core, Id, LiveFlows, Number};
 use super::error::Problem;
 use super::values::{Text, Written as OfText};
 use super::workers::Worker;
@@ -19,6 +19,7 @@ use crate::flows::{Settings, StoreSettings};
 pub(crate) struct Written {
     core: Option<Spanned<Number<Core>>>,
     max_flows: Option<Number<LiveFlows>>,
+    agent: Option<Number<Id>>,
     store: Option<PathBuf>,
     store_every: Option<Spanned<Text<Age>>>,
     store_age: Option<Spanned<Text<Age>>>,
@@ -84,5 +85,6 @@ pub(super) fn flows(written: Option<Written>, workers: &[Worker]) -> Result<Opti
         limit: written.store_limit.map_or(StoreSettings::LIMIT, |limit| limit.into_inner().0),
     });
     let max_flows = written.max_flows.map_or(Settings::MAX_FLOWS, |flows| flows.0);
-    Ok(Some(Settings { core, max_flows: max_flows as usize, store }))
+    let agent = written.agent.map_or(0, |agent| agent.0);
+    Ok(Some(Settings { core, max_flows: max_flows as usize, agent, store }))
 }

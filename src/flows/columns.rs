@@ -52,6 +52,8 @@ pub(super) struct Known {
     pub(super) names: List,
     /// Where addresses are.
     pub(super) inventory: Arc<Inventory>,
+    /// The number of who has counted.
+    pub(super) agent: u32,
 }
 
 const NOWHERE: Endpoint = Endpoint { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0, owner: None };
@@ -93,7 +95,7 @@ impl Row for SingleRow {
         if ports {
             cells.cell("server_port", Cell::Port(self.end.port));
         }
-        cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
+        captured(known, cells);
         metrics(&self.meter, self.flow_load, cells);
     }
 }
@@ -113,7 +115,10 @@ impl Row for EdgeRow {
             cells.cell("server_port", Cell::Port(server.port));
         }
         cells.cell("observation_point", Cell::Text(self.observation.as_str()));
-        cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
+        // Between two containers packets are counted where they are sent, and the client is who began.
+        let port = if self.observation == Observation::Server { server } else { client };
+        cells.cell("capture_nic", Cell::Text(name(port, &known.names)));
+        captured(known, cells);
         metrics(&self.meter, self.flow_load, cells);
     }
 }
@@ -123,10 +128,10 @@ impl Row for AclRow {
         Self { group: 0, traffic: Traffic::default() }
     }
 
-    fn cells(&self, start: u64, _: &Known, _: bool, cells: &mut impl Cells) {
+    fn cells(&self, start: u64, known: &Known, _: bool, cells: &mut impl Cells) {
         cells.cell("time", Cell::Time(start));
         cells.cell("acl_gid", Cell::Id(self.group.into()));
-        cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
+        captured(known, cells);
         traffic(&self.traffic, cells);
     }
 }
@@ -144,7 +149,7 @@ impl Row for PacketRow {
         place!(cells, "", known.inventory.networks.place(&self.end));
         cells.cell("direction", Cell::Text(direction(self.side)));
         tag(self.tag, cells);
-        cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
+        captured(known, cells);
         traffic(&self.traffic, cells);
     }
 }
@@ -160,9 +165,15 @@ impl Row for PacketEdgeRow {
         ends(&self.client, &self.server, known, cells);
         tag(self.tag, cells);
         cells.cell("observation_point", Cell::Text(self.observation.as_str()));
-        cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
+        captured(known, cells);
         traffic(&self.traffic, cells);
     }
+}
+
+/// Where all of it was counted.
+fn captured(known: &Known, cells: &mut impl Cells) {
+    cells.cell("capture_network_type_id", Cell::Small(VIRTUAL_NETWORK));
+    cells.cell("agent_id", Cell::Id(known.agent.into()));
 }
 
 fn direction(side: Side) -> &'static str {

@@ -62,7 +62,8 @@ pub fn replay<R: Read>(
 ) -> Result<(), Failure> {
     let mut flows = Flows::new(CAPACITY, plan, arriving);
     let names = plan.containers.iter().map(|container| container.id.as_str().into()).collect();
-    let known = Known { names, inventory: Arc::clone(&plan.inventory) };
+    let agent = plan.flows.as_ref().map_or(0, |flows| flows.agent);
+    let known = Known { names, inventory: Arc::clone(&plan.inventory), agent };
     // Where the capture is damaged is for who replays its packets to say.
     while let Ok(Some(packet)) = reader.next() {
         let Some(link) = Link::from_linktype(packet.link.0) else { continue };
@@ -97,7 +98,7 @@ impl Flows {
         Self { table: Table::new(config, KEY), rows, owners, arriving }
     }
 
-    /// What is kept of a frame, if it is IP.
+    /// What is kept of a frame, if it can be read.
     fn read(&mut self, link: Link, frame: &[u8], wire_len: u32, time_ns: u64) -> Option<Digest> {
         let (digest, headers) = Digest::read_with_headers(link, frame, wire_len, time_ns).ok().flatten()?;
         let (source, destination) = self.owners.of(&headers, self.arriving, time_ns);

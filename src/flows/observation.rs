@@ -28,7 +28,7 @@ pub struct Seen {
     pub lost: Volume,
     /// Packets between two containers that came to the second of them: they had passed before, on their way there.
     pub repeated: u64,
-    /// Frames that are not IP, or cannot be.
+    /// Frames that cannot be read: their headers make no sense, or too little of them was captured.
     pub others: u64,
     /// Packets that are missing in rows, for want of room.
     pub left_out: Volume,
@@ -43,6 +43,8 @@ pub struct Observation {
     owners: Owners,
     names: Names,
     inventory: Arc<Inventory>,
+    #[cfg(any(test, feature = "af-xdp"))]
+    agent: u32,
     table: Table,
     rows: Rows,
     digests: Vec<Digest>,
@@ -64,6 +66,8 @@ impl Observation {
             owners: Owners::new(table, plan.host_addresses.clone(), key),
             names,
             inventory: Arc::clone(&plan.inventory),
+            #[cfg(any(test, feature = "af-xdp"))]
+            agent: plan.flows.as_ref().map_or(0, |flows| flows.agent),
             table: Table::new(config, key),
             rows: Rows::new(flows, &config.timeouts).with(Arc::clone(&plan.inventory)),
             digests: Vec::with_capacity(DIGESTS),
@@ -84,7 +88,7 @@ impl Observation {
     #[cfg(any(test, feature = "af-xdp"))]
     /// What is known of ends: owners by their numbers, and where addresses are.
     pub(super) fn known(&self) -> Known {
-        Known { names: self.names.list(), inventory: Arc::clone(&self.inventory) }
+        Known { names: self.names.list(), inventory: Arc::clone(&self.inventory), agent: self.agent }
     }
 
     /// Looks at all that has arrived, and lets time pass: gives out rows of seconds and minutes that are over. Returns how many frames
@@ -177,7 +181,7 @@ enum Read {
     Repeated,
 }
 
-/// What is kept of a frame, if it is IP.
+/// What is kept of a frame, if it can be read.
 fn digest(head: &Head<'_>, owners: &mut Owners) -> Option<Read> {
     let read = Digest::read_with_headers(head.link?, head.bytes, head.wire_len, head.time_ns);
     let (digest, headers) = read.ok().flatten()?;

@@ -12,6 +12,8 @@ pub struct Settings {
     pub core: Option<usize>,
     /// Flows that live at a time, and pairs with ports in a second or minute.
     pub max_flows: usize,
+    /// This host's number, in `agent_id`; 0: it has none.
+    pub agent: u32,
     /// Where rows are kept, if they are.
     pub store: Option<StoreSettings>,
 }
@@ -23,7 +25,7 @@ impl Settings {
     /// What is so if nobody says anything but where rows are kept.
     #[must_use]
     pub fn kept_in(folder: PathBuf) -> Self {
-        Self { core: None, max_flows: Self::MAX_FLOWS as usize, store: Some(StoreSettings::new(folder)) }
+        Self { core: None, max_flows: Self::MAX_FLOWS as usize, agent: 0, store: Some(StoreSettings::new(folder)) }
     }
 }
 

@@ -82,6 +82,7 @@ fn a_connection_is_in_all_tables() {
         ("10.0.0.9", "10.0.0.1", 32_000)
     );
     assert_eq!((text(first, "pod_id_0"), text(first, "pod_id_1"), text(first, "observation_point")), ("", "fast", "s"));
+    assert_eq!(signed(first, "agent_id"), 0, "nobody has said");
     let names = ["packet_tx", "packet_rx", "syn_count", "new_flow", "closed_flow", "flow_load", "retrans_rx"];
     assert_eq!(names.map(|name| number(first, name)), [3, 4, 1, 1, 0, 1, 1]);
     let times = ["rtt_sum", "rtt_client_sum", "rtt_server_sum", "srt_sum", "art_max", "art_count"];
@@ -148,6 +149,8 @@ fn tables_have_what_lanes_have() {
 #[test]
 fn an_inventory_says_where_ends_are_and_what_is_counted_together() {
     let inventory = r#"
+        [flows]
+        agent = 9
         [[network]]
         prefix = "10.0.0.0/29"
         region = 1
@@ -171,9 +174,15 @@ fn an_inventory_says_where_ends_are_and_what_is_counted_together() {
     assert_eq!(tags.map(|name| signed(edge, name)), [1, 2, 3, 4, 5]);
     let tags = ["region_id_0", "az_id_0", "l3_epc_id_0", "subnet_id_0", "host_id_0"];
     assert_eq!(tags.map(|name| signed(edge, name)), [0, 0, -2, 0, 0], "the client is in no network");
+    assert_eq!((signed(edge, "agent_id"), text(edge, "capture_nic")), (9, "fast"));
     let wan = &table("vtap_wan.1m")[0];
     assert_eq!((text(wan, "pod_id"), text(wan, "direction"), signed(wan, "l3_epc_id")), ("fast", "s2c", 3));
     assert_eq!(["packet_tx", "packet_rx", "closed_flow"].map(|name| number(wan, name)), [5, 5, 1]);
+    for name in ["vtap_flow", "vtap_flow_port", "vtap_wan", "vtap_acl", "vtap_packet", "vtap_packet_edge"] {
+        let row = &table(&format!("{name}.1s"))[0];
+        assert_eq!(signed(row, "agent_id"), 9);
+        assert!(!row.contains_key("capture_nic"));
+    }
     let groups: Vec<_> =
         table("vtap_acl.1m").iter().map(|row| (signed(row, "acl_gid"), number(row, "packet"))).collect();
     assert_eq!(groups, [(7, 10)]);
