@@ -36,7 +36,7 @@ static WHOLE: LazyLock<[Vec<u8>; 12]> = LazyLock::new(|| {
     // Numbers come round in it.
     let (begun, accepted) = (u32::MAX - 1, u32::MAX - 9);
     let dns = |flags: u8| [0, 7, flags, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    let dns_over_tcp = [&[0, 12], &dns(0x80)[..]].concat();
+    let dns_over_tcp = [&[0, 12], &dns(0x80)[..], &[0, 12], &dns(0)].concat();
     let ipv6 = || {
         let [one, other] = [1, 2].map(|number| etherparse::VlanId::try_new(number).expect("it is one"));
         PacketBuilder::ethernet2([2; 6], [0x33, 0x33, 0, 0, 0, 1]).double_vlan(one, other).ipv6([1; 16], [2; 16], 64)

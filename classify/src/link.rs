@@ -40,6 +40,19 @@ impl Link {
         }
     }
 
+    /// What announces a frame's network layer, which begins at [`network_offset`](crate::Headers::network_offset): an Ethertype, or the
+    /// length of an 802.3 frame. `None` where nothing does, or it was not captured.
+    #[must_use]
+    pub fn ethertype(self, frame: &[u8], network_offset: usize) -> Option<u16> {
+        let at = match (self, network_offset) {
+            (Self::Ip, _) => return None,
+            (Self::LinuxSll2, SLL2_HEADER) => 0,
+            (_, offset) => offset.checked_sub(2)?,
+        };
+        let bytes = frame.get(at..)?.first_chunk::<2>()?;
+        Some(u16::from_be_bytes(*bytes))
+    }
+
     /// Which network layer the frame carries, and where it starts.
     #[inline]
     pub(crate) fn network(self, frame: Layer<'_>) -> Result<(Network, usize), Malformed> {
@@ -66,6 +79,9 @@ const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
 const ETHERTYPE_OLD_QINQ: u16 = 0x9100;
 const MAX_VLAN_TAGS: usize = 2;
+
+/// Bytes of a header of version 2 of Linux cooked captures.
+const SLL2_HEADER: usize = 20;
 
 /// Values up to 0x05ff are 802.3 lengths: such a frame carries LLC, which is not IP here.
 #[inline]
@@ -132,7 +148,7 @@ fn linux_sll(frame: Layer<'_>) -> Result<(Network, usize), Malformed> {
 /// Protocol, reserved, interface, ARPHRD type, packet type, address length, 8 bytes of address.
 #[inline(never)]
 fn linux_sll2(frame: Layer<'_>) -> Result<(Network, usize), Malformed> {
-    match frame.head::<20>(Malformed::CookedTruncated)? {
+    match frame.head::<SLL2_HEADER>(Malformed::CookedTruncated)? {
         Some(header) => {
             let device = be16(header[8], header[9]);
             behind_cooked(frame, device, be16(header[0], header[1]), header.len())

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use portlane_classify::{Headers, Link, Malformed, Packet, Ports, parse};
 
@@ -16,6 +16,12 @@ const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
+
+/// What is not IP, in `FlowMetrics`.
+const NOT_IP: u8 = 0;
+
+/// The Ethertype of ARP.
+const ARP: u16 = 0x0806;
 
 /// One end of a packet or of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,10 +65,10 @@ pub struct Digest {
     pub source: Endpoint,
     /// Who it is for.
     pub destination: Endpoint,
-    /// The IP protocol number.
+    /// The IP protocol number; 0 of what is not IP.
     pub protocol: u8,
     /// The length of the frame, from the link header to the end of the IP packet: without padding, unless the frame exceeds
-    /// that by more than 16 bytes.
+    /// that by more than 16 bytes. Of what is not IP all of it.
     pub frame_bytes: u32,
     /// Bytes after the IP header and its options or extensions.
     pub l3_bytes: u32,
@@ -159,8 +165,10 @@ impl fmt::Debug for Flags {
 }
 
 impl Digest {
-    /// Reads a frame that was seen at `time_ns`; `None` if it is not IP, or too little of it was captured. Nobody owns its
+    /// Reads a frame that was seen at `time_ns`; `None` if too little of it was captured. Nobody owns its
     /// endpoints, see [`owned_by`](Self::owned_by).
+    ///
+    /// What is not IP has no ports. Addresses of ARP are those of sender and target; whatever else is between unspecified ones.
     ///
     /// `frame` is what was captured of it and `wire_len` its length on the wire. Where the IP header states more than the frame
     /// had, it is believed: some tools cut frames and do not say so.
@@ -187,8 +195,37 @@ impl Digest {
             Err(Malformed::Ipv4TotalLength | Malformed::Ipv6PayloadLength) => (parse(link, frame, u32::MAX)?, u32::MAX),
             other => (other?, wire_len),
         };
-        let packet = Packet::of(&headers, frame, wire);
-        Ok(packet.map(|packet| (Self::of(link, &packet, frame, wire_len, time_ns), headers)))
+        let digest = match Packet::of(&headers, frame, wire) {
+            Some(packet) => Some(Self::of(link, &packet, frame, wire_len, time_ns)),
+            None => Self::beside_ip(link, &headers, frame, wire_len, time_ns),
+        };
+        Ok(digest.map(|digest| (digest, headers)))
+    }
+
+    /// Of a frame that is not IP; `None` if it is, and was cut too early.
+    #[cold]
+    fn beside_ip(link: Link, headers: &Headers, frame: &[u8], wire_len: u32, time_ns: u64) -> Option<Self> {
+        const CUT: [u16; 5] = [0x0800, 0x86dd, 0x8100, 0x88a8, 0x9100];
+        let ethertype = link.ethertype(frame, headers.network_offset).filter(|ethertype| !CUT.contains(ethertype))?;
+        let packet = frame.get(headers.network_offset..).unwrap_or_default();
+        let ends = if ethertype == ARP { arp(packet) } else { None };
+        let [source, destination] = ends.unwrap_or([Ipv4Addr::UNSPECIFIED; 2]).map(|address| Endpoint {
+            address: IpAddr::V4(address),
+            port: 0,
+            owner: None,
+        });
+        Some(Self {
+            time_ns,
+            source,
+            destination,
+            protocol: NOT_IP,
+            frame_bytes: wire_len.max(u32::try_from(frame.len()).unwrap_or(u32::MAX)),
+            l3_bytes: 0,
+            l4_bytes: 0,
+            kind: Kind::Other,
+            messages: Messages::default(),
+            cast: Cast::of(link, frame),
+        })
     }
 
     /// The same packet, with the owners of its ends.
@@ -219,6 +256,14 @@ impl Digest {
             messages: messages(&kind, payload.get(l4_header as usize..).unwrap_or_default(), ports),
         }
     }
+}
+
+/// Sender and target of ARP for IPv4 over Ethernet (RFC 826).
+fn arp(packet: &[u8]) -> Option<[Ipv4Addr; 2]> {
+    let [0, 1, 8, 0, 6, 4, rest @ ..] = packet.first_chunk::<28>()? else { return None };
+    let address = |at: usize| rest.get(at..)?.first_chunk::<4>().copied().map(Ipv4Addr::from);
+    // Behind the operation, and the sender's address at the link; then the target's.
+    Some([address(2 + 6)?, address(2 + 6 + 4 + 6)?])
 }
 
 /// What a packet is, and the length of the header that its `l4_bytes` are behind.

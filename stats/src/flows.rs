@@ -26,7 +26,7 @@ pub struct FlowsReport {
     pub lost: FlowVolume,
     /// Between two containers, and seen before, when they were sent.
     pub repeated_packets: u64,
-    /// Frames that are not IP, or cannot be.
+    /// Frames that cannot be read: their headers make no sense, or too little of them was captured.
     pub other_frames: u64,
     /// Counted in flows, and missing in rows: a second or minute had too many pairs.
     pub left_out: FlowVolume,

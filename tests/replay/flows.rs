@@ -217,6 +217,34 @@ fn packets_are_counted_by_flags_and_by_who_they_are_for() {
 }
 
 #[test]
+fn what_is_not_ip_is_counted_too() {
+    let arp = |operation: u8, from: [u8; 4], to: [u8; 4], asked: bool| {
+        let head = [&[if asked { 0xff } else { 2 }; 6][..], &[4; 6], &[8, 6]].concat();
+        let packet = [&[0, 1, 8, 0, 6, 4, 0, operation], &[4; 6][..], &from, &[0; 6], &to].concat();
+        Packet::ethernet(START, [head, packet, vec![0; 18]].concat())
+    };
+    let (one, other) = ([10, 0, 0, 7], [10, 0, 0, 1]);
+    let lldp = [&[1, 0x80, 0xc2, 0, 0, 0xe][..], &[4; 6], &[0x88, 0xcc], &[0; 46]].concat();
+    let packets = [arp(1, one, other, true), arp(2, other, one, false), Packet::ethernet(START, lldp)];
+    let scene = Scene::new(THREE, &packets);
+    assert_eq!(scene.end(&["--flows", "store"]), quiet());
+    let table = |name: &str| rows(&scene.path("store"), name);
+    let told = |row: &Row| {
+        let ends = (text(row, "ip_0").to_owned(), text(row, "ip_1").to_owned(), number(row, "protocol"));
+        (ends, number(row, "packet_tx"), number(row, "packet_rx"), number(row, "byte"))
+    };
+    let ends = |client: &str, server: &str| (client.to_owned(), server.to_owned(), 0);
+    let expected = [(ends("0.0.0.0", "0.0.0.0"), 1, 0, 60), (ends("10.0.0.7", "10.0.0.1"), 1, 1, 120)];
+    assert_eq!(
+        table("vtap_flow_edge_port.1s").iter().filter(|row| number(row, "packet") > 0).map(told).collect::<Vec<_>>(),
+        expected
+    );
+    assert_eq!(sum(&table("vtap_flow_edge.1m"), "packet"), scene.outputs().stats.totals.received);
+    let casts = table("vtap_packet_edge.1m");
+    assert_eq!(casts.iter().map(|row| text(row, "tag_value")).collect::<Vec<_>>(), ["multicast", "broadcast"]);
+}
+
+#[test]
 fn a_store_takes_more_and_the_same_again() {
     let scene = Scene::new(THREE, &conversation());
     let files = || {
@@ -232,8 +260,8 @@ fn a_store_takes_more_and_the_same_again() {
 
 #[test]
 fn without_flows_there_is_no_store() {
-    let arp = [&[0xff; 6][..], &[2; 6], &[8, 6], &[0; 28]].concat();
-    let scene = Scene::new(THREE, &[Packet::ethernet(START, arp)]);
+    let cut = vec![0xff; 12];
+    let scene = Scene::new(THREE, &[Packet::ethernet(START, cut)]);
     assert_eq!(scene.end(&["--flows", "store"]), quiet());
     assert_eq!(scene.files(), ["config.toml", "in.pcapng", "out.json", "out.pcapng"]);
 }

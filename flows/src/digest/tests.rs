@@ -1,10 +1,10 @@
 //! Digests of frames that another crate has made.
 
-use etherparse::PacketBuilder;
+use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, PacketBuilder};
 use portlane_classify::Link;
 use proptest::prelude::*;
 
-use super::{Digest, Echo, Flags, Kind, Segment};
+use super::{Cast, Digest, Echo, Flags, Kind, Segment};
 
 fn read(frame: &[u8]) -> Digest {
     Digest::read(Link::Ethernet, frame, u32::try_from(frame.len()).unwrap(), 5).unwrap().unwrap()
@@ -69,9 +69,43 @@ fn a_later_fragment_has_no_ports_and_is_all_payload() {
 }
 
 #[test]
-fn what_is_not_ip_has_no_digest() {
-    let arp = [&[0xff; 12][..], &[8, 6], &[0; 28]].concat();
-    assert_eq!(Digest::read(Link::Ethernet, &arp, 42, 0), Ok(None));
+fn arp_is_between_its_addresses_and_what_else_is_not_ip_between_none() {
+    let packet = ArpPacket::new(
+        ArpHardwareId::ETHERNET,
+        EtherType::IPV4,
+        ArpOperation::REPLY,
+        &[2; 6],
+        &[10, 0, 0, 7],
+        &[4; 6],
+        &[10, 0, 0, 9],
+    );
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2([2; 6], [0xff; 6]).arp(packet.unwrap()).write(&mut frame).unwrap();
+    frame.resize(60, 0);
+    let ends = |digest: &Digest| [digest.source.address.to_string(), digest.destination.address.to_string()];
+    let arp = read(&frame);
+    assert_eq!(ends(&arp), ["10.0.0.7", "10.0.0.9"]);
+    assert_eq!((arp.protocol, lengths(&arp), arp.cast), (0, [60, 0, 0], Some(Cast::Broadcast)));
+    // Behind a tag, and behind a cooked header of each version.
+    let tagged = [&frame[..12], &[0x81, 0, 0, 5], &frame[12..]].concat();
+    let sll = [&[0; 14][..], &frame[12..]].concat();
+    let sll2 = [&[8, 6][..], &[0; 18], &frame[14..]].concat();
+    for (link, frame) in [(Link::Ethernet, tagged), (Link::LinuxSll, sll), (Link::LinuxSll2, sll2)] {
+        assert_eq!(ends(&Digest::read(link, &frame, 60, 0).unwrap().unwrap()), ends(&arp), "{link:?}");
+    }
+    // Another protocol's, or cut before its addresses.
+    for (at, byte) in [(13, 0xcc), (17, 6), (19, 16)] {
+        let mut other = frame.clone();
+        other[at] = byte;
+        assert_eq!(ends(&read(&other)), ["0.0.0.0"; 2], "{at}");
+    }
+    assert_eq!(ends(&Digest::read(Link::Ethernet, &frame[..41], 60, 0).unwrap().unwrap()), ["0.0.0.0"; 2]);
+    // IP of which too little was captured is something else.
+    for (ethertype, captured) in [([8, 0], 33), ([0x86, 0xdd], 53), ([0x81, 0], 15)] {
+        let mut cut = frame.clone();
+        cut[12..14].copy_from_slice(&ethertype);
+        assert_eq!(Digest::read(Link::Ethernet, &cut[..captured], 60, 0), Ok(None), "{ethertype:?}");
+    }
 }
 
 proptest! {

@@ -143,7 +143,8 @@ proptest! {
         }
         let (whole, head, _) = both(&frame);
         // Extension headers that someone has made up may be longer than what is copied.
-        let too_deep = whole.zip(head).is_some_and(|(whole, head)| head.kind != whole.kind && v6);
+        let kind = |digest: Option<Digest>| digest.map(|digest| digest.kind);
+        let too_deep = v6 && kind(head) != kind(whole);
         prop_assert!(too_deep || head == whole, "{head:?} of {whole:?}");
     }
 
