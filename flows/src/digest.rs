@@ -13,7 +13,7 @@ use crate::tags::Cast;
 mod tests;
 
 const ICMP: u8 = 1;
-const TCP: u8 = 6;
+pub(crate) const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 

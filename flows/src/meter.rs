@@ -44,6 +44,12 @@ impl Pair {
     }
 }
 
+impl Pair {
+    fn without(self, other: Self) -> Self {
+        Self { tx: self.tx.saturating_sub(other.tx), rx: self.rx.saturating_sub(other.rx) }
+    }
+}
+
 impl AddAssign for Pair {
     fn add_assign(&mut self, other: Self) {
         self.tx += other.tx;
@@ -73,6 +79,18 @@ impl Traffic {
             byte: self.byte.swapped(),
             l3_byte: self.l3_byte.swapped(),
             l4_byte: self.l4_byte.swapped(),
+        }
+    }
+}
+
+impl Traffic {
+    /// What there is of it besides a part.
+    pub(crate) fn without(&self, part: &Self) -> Self {
+        Self {
+            packet: self.packet.without(part.packet),
+            byte: self.byte.without(part.byte),
+            l3_byte: self.l3_byte.without(part.l3_byte),
+            l4_byte: self.l4_byte.without(part.l4_byte),
         }
     }
 }

@@ -9,10 +9,10 @@ use std::fmt;
 use siphasher::sip::SipHasher13;
 
 use crate::SECOND;
-use crate::digest::Digest;
+use crate::digest::{Digest, TCP};
 use crate::flow::Flow;
 use crate::record::Sink;
-use crate::tags::Tagged;
+use crate::tags::{Places, Tagged};
 use crate::timeouts::Timeouts;
 use slab::Slab;
 
@@ -239,22 +239,28 @@ impl Table {
         let Some(record) = flow.take(second) else { return false };
         sink.record(&record);
         if let Some(tagged) = self.tags.get_mut(index as usize) {
-            tagged.take(|tag, traffic| sink.tagged(flow.id(), record.second, tag, traffic));
+            let segments = (flow.id().protocol == TCP).then(|| record.meter.traffic());
+            tagged.take(segments, |tag, traffic| sink.tagged(flow.id(), record.second, tag, traffic));
         }
         true
     }
 
     /// Counts a packet by what it has in common with others.
     fn tag(&mut self, index: u32, digest: &Digest, sink: &mut impl Sink) {
-        let (place, side) = (index as usize, self.flows.get(index).side(digest));
+        let place = index as usize;
         if place >= self.tags.len() {
             self.tags.resize_with(place + 1, Tagged::default);
         }
-        if !self.tags[place].has_room_for(digest, side) {
-            let second = self.flows.get(index).second();
-            self.tell(index, second, sink);
+        let places = Places::of(digest);
+        if places.is_none() {
+            return;
         }
-        self.tags[place].count(digest, side);
+        let flow = self.flows.get(index);
+        let (side, second) = (flow.side(digest), flow.second());
+        if !self.tags[place].count(places, digest, side) {
+            self.tell(index, second, sink);
+            self.tags[place].count(places, digest, side);
+        }
     }
 
     /// The same for both directions of a flow.
@@ -263,8 +269,18 @@ impl Table {
         let (source, destination) = (digest.source.bits(), digest.destination.bits());
         let ((low, low_rest), (high, high_rest)) = (source.min(destination), source.max(destination));
         let rest = u128::from(low_rest | u64::from(digest.protocol) << 56) << 64 | u128::from(high_rest);
-        let bytes = [low, high, rest].map(u128::to_le_bytes);
-        let hash = SipHasher13::new_with_keys(first, second).hash(bytes.as_flattened());
+        let hasher = SipHasher13::new_with_keys(first, second);
+        let hash = match (u32::try_from(low), u32::try_from(high)) {
+            // Addresses of IPv4: half of the bytes take two thirds of the time.
+            (Ok(low), Ok(high)) => {
+                let pair = u64::from(low) << 32 | u64::from(high);
+                let mut bytes = [0; 24];
+                bytes[..16].copy_from_slice(&rest.to_le_bytes());
+                bytes[16..].copy_from_slice(&pair.to_le_bytes());
+                hasher.hash(&bytes)
+            }
+            _ => hasher.hash([low, high, rest].map(u128::to_le_bytes).as_flattened()),
+        };
         u32::try_from(hash >> 32).unwrap_or_default()
     }
 }

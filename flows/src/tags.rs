@@ -5,7 +5,7 @@ mod tests;
 
 use portlane_classify::Link;
 
-use crate::digest::{Digest, Flags, Kind};
+use crate::digest::{Digest, Flags, Kind, TCP};
 use crate::meter::{Side, Traffic};
 
 /// Who a frame is for, if not for the one interface that it was seen at.
@@ -85,12 +85,15 @@ impl Tag {
         Self::Unicast,
     ];
 
+    /// [`kind`](Self::kind) of those that are flags.
+    const FLAGS: u8 = 2;
+
     /// `tag_type` of `FlowMetrics`: 2 of flags, 3 of who frames are for.
     #[must_use]
     pub const fn kind(self) -> u8 {
         match self {
             Self::Broadcast | Self::Multicast | Self::Unicast => 3,
-            _ => 2,
+            _ => Self::FLAGS,
         }
     }
 
@@ -111,18 +114,12 @@ impl Tag {
         }
     }
 
-    /// Those of a packet: one for its flags and one for who it is for, as far as it has them.
-    pub(crate) fn of(digest: &Digest) -> impl Iterator<Item = Self> + use<> {
-        let flags = match digest.kind {
-            Kind::Tcp(segment) => Some(Self::of_flags(segment.flags)),
-            _ => None,
-        };
-        let cast = digest.cast.map(|cast| match cast {
+    fn of_cast(cast: Cast) -> Self {
+        match cast {
             Cast::Broadcast => Self::Broadcast,
             Cast::Multicast => Self::Multicast,
             Cast::Unicast => Self::Unicast,
-        });
-        flags.into_iter().chain(cast)
+        }
     }
 
     fn of_flags(flags: Flags) -> Self {
@@ -151,50 +148,94 @@ struct Count {
     l4_bytes: u32,
 }
 
+/// Where packets of TCP are counted of which no flags were captured: those with ACK alone are counted nowhere.
+const NO_FLAGS: usize = Tag::Ack as usize;
+
+/// Where a packet is counted, by its flags and by who it is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places([Option<usize>; 2]);
+
+impl Places {
+    pub(crate) fn of(digest: &Digest) -> Self {
+        let flags = match digest.kind {
+            Kind::Tcp(segment) if segment.flags == Flags::ACK => None,
+            Kind::Tcp(segment) => Some(Tag::of_flags(segment.flags) as usize),
+            _ if digest.protocol == TCP => Some(NO_FLAGS),
+            _ => None,
+        };
+        Self([flags, digest.cast.map(|cast| Tag::of_cast(cast) as usize)])
+    }
+
+    /// Whether it is counted nowhere: as most are.
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == [None; 2]
+    }
+
+    fn iter(self) -> impl Iterator<Item = usize> {
+        self.0.into_iter().flatten()
+    }
+}
+
 /// What a flow's packets of a second had in common.
+///
+/// Segments with ACK alone, of which there are most, are not counted one by one: they are what a flow of TCP has sent besides all
+/// others. So most packets take no look at these counts, which are far from the rest of a flow.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tagged {
-    /// One bit for each tag that was counted.
+    /// One bit for each place in which something was counted.
     used: u16,
     /// By tag, then by side, the client's first.
     counts: [[Count; 2]; Tag::ALL.len()],
 }
 
 impl Tagged {
-    /// Whether another packet can be counted before what there is has been [taken](Self::take).
-    pub(crate) fn has_room_for(&self, digest: &Digest, side: Side) -> bool {
-        Tag::of(digest).all(|tag| {
-            let Count { packets, bytes, .. } = self.counts[tag as usize][side as usize];
+    /// Counts a packet; false if there is no room for it before what there is has been [taken](Self::take).
+    pub(crate) fn count(&mut self, places: Places, digest: &Digest, side: Side) -> bool {
+        let has_room = |place: usize| {
+            let Count { packets, bytes, .. } = self.counts[place][side as usize];
             // The other bytes are some of these.
             packets < u32::MAX && bytes.checked_add(digest.frame_bytes).is_some()
-        })
-    }
-
-    /// Counts a packet.
-    pub(crate) fn count(&mut self, digest: &Digest, side: Side) {
-        for tag in Tag::of(digest) {
-            self.used |= 1 << tag as u16;
-            let count = &mut self.counts[tag as usize][side as usize];
+        };
+        if !places.iter().all(has_room) {
+            return false;
+        }
+        for place in places.iter() {
+            self.used |= 1 << place;
+            let count = &mut self.counts[place][side as usize];
             count.packets = count.packets.saturating_add(1);
             count.bytes = count.bytes.saturating_add(digest.frame_bytes);
             count.l3_bytes = count.l3_bytes.saturating_add(digest.l3_bytes);
             count.l4_bytes = count.l4_bytes.saturating_add(digest.l4_bytes);
         }
+        true
     }
 
-    /// Gives out what was counted; then nothing is.
-    pub(crate) fn take(&mut self, mut out: impl FnMut(Tag, &Traffic)) {
+    /// Gives out what was counted; then nothing is. `segments` is all that was counted of a flow of TCP since the last time.
+    pub(crate) fn take(&mut self, segments: Option<Traffic>, mut out: impl FnMut(Tag, &Traffic)) {
         let used = std::mem::take(&mut self.used);
-        for tag in Tag::ALL.into_iter().filter(|&tag| used >> tag as u16 & 1 == 1) {
-            let mut traffic = Traffic::default();
-            let counts = std::mem::take(&mut self.counts[tag as usize]);
-            for (side, count) in [Side::Client, Side::Server].into_iter().zip(counts) {
-                traffic.packet.add(side, count.packets.into());
-                traffic.byte.add(side, count.bytes.into());
-                traffic.l3_byte.add(side, count.l3_bytes.into());
-                traffic.l4_byte.add(side, count.l4_bytes.into());
+        let mut rest = segments;
+        for (place, tag) in Tag::ALL.into_iter().enumerate().filter(|(place, _)| used >> place & 1 == 1) {
+            let traffic = traffic(std::mem::take(&mut self.counts[place]));
+            if tag.kind() == Tag::FLAGS {
+                rest = rest.map(|rest| rest.without(&traffic));
             }
-            out(tag, &traffic);
+            if place != NO_FLAGS {
+                out(tag, &traffic);
+            }
+        }
+        if let Some(rest) = rest.filter(|rest| rest.packet.sum() > 0) {
+            out(Tag::Ack, &rest);
         }
     }
+}
+
+fn traffic(counts: [Count; 2]) -> Traffic {
+    let mut traffic = Traffic::default();
+    for (side, count) in [Side::Client, Side::Server].into_iter().zip(counts) {
+        traffic.packet.add(side, count.packets.into());
+        traffic.byte.add(side, count.bytes.into());
+        traffic.l3_byte.add(side, count.l3_bytes.into());
+        traffic.l4_byte.add(side, count.l4_bytes.into());
+    }
+    traffic
 }

@@ -262,6 +262,31 @@ fn tags_are_told_with_their_second_however_much_is_counted() {
     assert_eq!(seen(2, Tag::FinAck), Some((Pair { tx: 1, rx: 0 }, 3_000_000_000)));
     assert_eq!(seen(2, Tag::Broadcast), Some((Pair { tx: 0, rx: 1 }, 142)));
     assert_eq!((told.tags.len(), told.records.packet.sum(), told.records.new_flow), (3, 5, 2));
+    // ACK alone is what is left of segments, but for those of which no flags were captured.
+    let mut told = Told::default();
+    let mut table = Table::new(Config { tags: true, ..Config::default() }, [1, 2]);
+    let cut = |time, source, destination| Digest { kind: Kind::Other, ..tcp(time, source, destination, Flags::NONE) };
+    let (push, all) = (Flags::ACK.with(Flags::PSH), Some(Cast::Broadcast));
+    for packet in [
+        long(1_000, Flags::ACK),
+        long(1_001, Flags::ACK),
+        Digest { cast: all, ..long(1_002, Flags::ACK) },
+        tcp(1_003, server(), client(), Flags::ACK),
+        tcp(1_004, client(), server(), push),
+        cut(1_005, server(), client()),
+        cut(2_000, client(), server()),
+        tcp(3_000, server(), client(), Flags::ACK),
+        tcp(3_000, end(3, 50_000), server(), Flags::ACK),
+    ] {
+        table.packet(&packet, &mut told);
+    }
+    table.finish(&mut told);
+    let seen = |second, tag| told.tags.get(&(second, tag)).map(|traffic| (traffic.packet, traffic.byte));
+    assert_eq!(seen(1, Tag::Ack), Some((Pair { tx: 3, rx: 1 }, Pair { tx: 9_000_000_000, rx: 142 })));
+    assert_eq!(seen(1, Tag::PshAck), Some((Pair { tx: 1, rx: 0 }, Pair { tx: 142, rx: 0 })));
+    assert_eq!(seen(1, Tag::Broadcast), Some((Pair { tx: 1, rx: 0 }, Pair { tx: 3_000_000_000, rx: 0 })));
+    assert_eq!(seen(3, Tag::Ack), Some((Pair { tx: 1, rx: 1 }, Pair { tx: 142, rx: 142 })), "of two flows");
+    assert_eq!(told.tags.len(), 4);
 }
 
 #[test]

@@ -35,3 +35,14 @@ fn flags_are_told_apart_as_a_whole() {
     let kinds = Tag::ALL.map(Tag::kind);
     assert_eq!(kinds, [2, 2, 2, 2, 2, 2, 2, 3, 3, 3]);
 }
+
+impl Tag {
+    /// Those of a packet: one for its flags and one for who it is for, as far as it has them.
+    pub(crate) fn of(digest: &Digest) -> impl Iterator<Item = Self> + use<> {
+        let flags = match digest.kind {
+            Kind::Tcp(segment) => Some(Self::of_flags(segment.flags)),
+            _ => None,
+        };
+        flags.into_iter().chain(digest.cast.map(Self::of_cast))
+    }
+}
