@@ -50,14 +50,14 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// Where what most packets need is, in bytes from its beginning.
-    pub(crate) const HOT: [Range<usize>; 3] = {
-        let [first, second] = Connection::HOT;
-        let protocol = offset_of!(Flow, protocol);
+    /// Where what packets need is, in bytes from its beginning: segments of TCP, if `of_tcp`, or others.
+    pub(crate) const fn hot(of_tcp: bool) -> [Range<usize>; 2] {
         // Before a meter is whether there is one.
         let counted = offset_of!(Flow, meter) + size_of::<u64>() + size_of::<Traffic>();
-        [0..counted, offset_of!(Flow, packets)..protocol + first.end, protocol + second.start..protocol + second.end]
-    };
+        let packets = offset_of!(Flow, packets);
+        let end = if of_tcp { size_of::<Flow>() } else { offset_of!(Flow, protocol) };
+        [0..counted, packets..end]
+    }
 
     /// The flow that a packet begins, without that packet.
     pub(crate) fn begun_by(digest: &Digest) -> Self {

@@ -111,8 +111,8 @@ impl Table {
                 hashes[step % HASHES] = hash;
                 self.flows.prefetch_chain(hash);
             }
-            if (AHEAD..digests.len() + AHEAD).contains(&step) {
-                self.flows.prefetch_flow(hashes[(step - AHEAD) % HASHES]);
+            if let Some((place, digest)) = step.checked_sub(AHEAD).and_then(|at| Some((at, digests.get(at)?))) {
+                self.flows.prefetch_flow(hashes[place % HASHES], digest.protocol == TCP);
             }
             if let Some((place, digest)) = step.checked_sub(2 * AHEAD).and_then(|at| Some((at, digests.get(at)?))) {
                 self.hashed(hashes[place % HASHES], digest, sink);

@@ -6,9 +6,6 @@ pub(crate) mod state;
 mod tests;
 mod times;
 
-use std::mem::offset_of;
-use std::ops::Range;
-
 use crate::close::CloseType;
 use crate::digest::{Flags, Segment};
 use crate::meter::{Meter, Side};
@@ -19,7 +16,6 @@ use times::{LEAST_DATA, Times};
 
 /// A connection.
 #[derive(Debug)]
-#[repr(C)]
 pub(crate) struct Connection {
     state: State,
     timeout: Timeout,
@@ -34,15 +30,6 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Where what most packets need is, in bytes from its beginning.
-    pub(crate) const HOT: [Range<usize>; 2] = {
-        let received = offset_of!(Self, received);
-        [
-            0..received + Received::HOT,
-            received + size_of::<Received>()..received + size_of::<Received>() + Received::HOT,
-        ]
-    };
-
     pub(crate) fn new() -> Self {
         Self {
             state: State::Raw,

@@ -74,10 +74,10 @@ impl Slab {
         prefetch_at(&self.chains, self.chain(hash));
     }
 
-    /// Starts to bring the first flow with this hash into the cache, as far as most packets need it.
-    pub(super) fn prefetch_flow(&self, hash: u32) {
+    /// Starts to bring the first flow with this hash into the cache, as far as a segment of TCP needs it, if `of_tcp`, or another packet.
+    pub(super) fn prefetch_flow(&self, hash: u32, of_tcp: bool) {
         if let Some(entry) = self.entries.get(self.chains[self.chain(hash)] as usize) {
-            for Range { start, end } in Flow::HOT {
+            for Range { start, end } in Flow::hot(of_tcp) {
                 let line = |place: usize| (offset_of!(Entry, flow) + place) / LINE;
                 (line(start)..=line(end - 1)).for_each(|line| prefetch_line(entry, line));
             }
