@@ -9,6 +9,7 @@ use crate::digest::{Digest, Endpoint, Flags, Kind};
 use crate::exchange::{Echoes, Exchange};
 use crate::meter::{Meter, Side, Traffic};
 use crate::record::{FlowId, Record};
+use crate::tags::Used;
 use crate::tcp::Connection;
 use crate::timeouts::{Timeout, Timeouts};
 use crate::{SECOND, digest::Segment};
@@ -34,6 +35,8 @@ enum Protocol {
 #[repr(C)]
 pub(crate) struct Flow {
     id: FlowId,
+    /// Where packets were counted by what they have in common with others.
+    tags: Used,
     /// The latest time of a packet.
     last_ns: u64,
     /// When it ends if nothing more comes.
@@ -73,6 +76,7 @@ impl Flow {
             protocol,
             last_ns: digest.time_ns,
             deadline_ns: 0,
+            tags: Used::default(),
             packets: [0; 2],
             second: digest.time_ns / SECOND,
             questions: Questions::default(),
@@ -105,6 +109,11 @@ impl Flow {
     /// Which flow it is.
     pub(crate) fn id(&self) -> &FlowId {
         &self.id
+    }
+
+    /// Where packets were counted by what they have in common with others.
+    pub(crate) fn tags_mut(&mut self) -> &mut Used {
+        &mut self.tags
     }
 
     /// Who of it has sent a packet.

@@ -4,6 +4,7 @@
 mod tests;
 
 use portlane_classify::Link;
+use portlane_hint::prefetch_at;
 
 use crate::digest::{Digest, Flags, Kind, TCP};
 use crate::meter::{Side, Traffic};
@@ -176,21 +177,24 @@ impl Places {
     }
 }
 
+/// In which places of [`Tagged`] something was counted: one bit for each. It is kept with the flow, so that nobody looks there in vain.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Used(u16);
+
 /// What a flow's packets of a second had in common.
 ///
 /// Segments with ACK alone, of which there are most, are not counted one by one: they are what a flow of TCP has sent besides all
 /// others. So most packets take no look at these counts, which are far from the rest of a flow.
 #[derive(Clone, Debug, Default)]
+#[repr(align(64))] // Both sides of a place are in one line of the cache.
 pub(crate) struct Tagged {
-    /// One bit for each place in which something was counted.
-    used: u16,
     /// By tag, then by side, the client's first.
     counts: [[Count; 2]; Tag::ALL.len()],
 }
 
 impl Tagged {
-    /// Counts a packet; false if there is no room for it before what there is has been [taken](Self::take).
-    pub(crate) fn count(&mut self, places: Places, digest: &Digest, side: Side) -> bool {
+    /// Counts a packet, and says in `used` where; false if there is no room for it before what there is has been [taken](Self::take).
+    pub(crate) fn count(&mut self, used: &mut Used, places: Places, digest: &Digest, side: Side) -> bool {
         let has_room = |place: usize| {
             let Count { packets, bytes, .. } = self.counts[place][side as usize];
             // The other bytes are some of these.
@@ -200,7 +204,7 @@ impl Tagged {
             return false;
         }
         for place in places.iter() {
-            self.used |= 1 << place;
+            used.0 |= 1 << place;
             let count = &mut self.counts[place][side as usize];
             count.packets = count.packets.saturating_add(1);
             count.bytes = count.bytes.saturating_add(digest.frame_bytes);
@@ -210,11 +214,15 @@ impl Tagged {
         true
     }
 
+    /// Starts to bring what is counted in these places into the cache.
+    pub(crate) fn prefetch(&self, places: Places) {
+        places.iter().for_each(|place| prefetch_at(&self.counts, place));
+    }
+
     /// Gives out what was counted; then nothing is. `segments` is all that was counted of a flow of TCP since the last time.
-    pub(crate) fn take(&mut self, segments: Option<Traffic>, mut out: impl FnMut(Tag, &Traffic)) {
-        let used = std::mem::take(&mut self.used);
+    pub(crate) fn take(&mut self, used: Used, segments: Option<Traffic>, mut out: impl FnMut(Tag, &Traffic)) {
         let mut rest = segments;
-        for (place, tag) in Tag::ALL.into_iter().enumerate().filter(|(place, _)| used >> place & 1 == 1) {
+        for (place, tag) in Tag::ALL.into_iter().enumerate().filter(|(place, _)| used.0 >> place & 1 == 1) {
             let traffic = traffic(std::mem::take(&mut self.counts[place]));
             if tag.kind() == Tag::FLAGS {
                 rest = rest.map(|rest| rest.without(&traffic));

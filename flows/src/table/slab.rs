@@ -75,13 +75,16 @@ impl Slab {
     }
 
     /// Starts to bring the first flow with this hash into the cache, as far as a segment of TCP needs it, if `of_tcp`, or another packet.
-    pub(super) fn prefetch_flow(&self, hash: u32, of_tcp: bool) {
-        if let Some(entry) = self.entries.get(self.chains[self.chain(hash)] as usize) {
+    /// Returns its index; there is none of that index if there is no such flow.
+    pub(super) fn prefetch_flow(&self, hash: u32, of_tcp: bool) -> u32 {
+        let index = self.chains[self.chain(hash)];
+        if let Some(entry) = self.entries.get(index as usize) {
             for Range { start, end } in Flow::hot(of_tcp) {
                 let line = |place: usize| (offset_of!(Entry, flow) + place) / LINE;
                 (line(start)..=line(end - 1)).for_each(|line| prefetch_line(entry, line));
             }
         }
+        index
     }
 
     /// The flow with this hash of which `joins` is true.
