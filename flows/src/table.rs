@@ -113,8 +113,9 @@ impl Table {
             }
             if let Some((place, digest)) = step.checked_sub(AHEAD).and_then(|at| Some((at, digests.get(at)?))) {
                 let index = self.flows.prefetch_flow(hashes[place % HASHES], digest.protocol == TCP);
-                if let Some(tagged) = self.tags.get(index as usize) {
-                    tagged.prefetch(Places::of(digest));
+                let places = Places::of(digest);
+                if let Some(tagged) = self.tags.get(index as usize).filter(|_| !places.is_none()) {
+                    tagged.prefetch(places);
                 }
             }
             if let Some((place, digest)) = step.checked_sub(2 * AHEAD).and_then(|at| Some((at, digests.get(at)?))) {

@@ -79,9 +79,10 @@ impl Slab {
     pub(super) fn prefetch_flow(&self, hash: u32, of_tcp: bool) -> u32 {
         let index = self.chains[self.chain(hash)];
         if let Some(entry) = self.entries.get(index as usize) {
-            for Range { start, end } in Flow::hot(of_tcp) {
-                let line = |place: usize| (offset_of!(Entry, flow) + place) / LINE;
-                (line(start)..=line(end - 1)).for_each(|line| prefetch_line(entry, line));
+            if of_tcp {
+                prefetch(entry, const { Flow::hot(true) });
+            } else {
+                prefetch(entry, const { Flow::hot(false) });
             }
         }
         index
@@ -197,6 +198,15 @@ impl Slab {
 
     fn chain(&self, hash: u32) -> usize {
         hash as usize & (self.chains.len() - 1)
+    }
+}
+
+/// Starts to bring these bytes of a flow into the cache.
+#[inline(always)]
+fn prefetch(entry: &Entry, bytes: [Range<usize>; 2]) {
+    for Range { start, end } in bytes {
+        let line = |place: usize| (offset_of!(Entry, flow) + place) / LINE;
+        (line(start)..=line(end - 1)).for_each(|line| prefetch_line(entry, line));
     }
 }
 
