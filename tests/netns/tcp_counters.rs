@@ -191,6 +191,29 @@ fn losses(host: &Host) {
     });
 }
 
+/// Both ends ask each other, and neither listens: the client has not heard the container's SYN when it sends its own.
+fn both_ask(host: &Host) {
+    let ends = [SocketAddr::from((SERVER, WEB + 52)), SocketAddr::from((CLIENT, NOBODYS + 3))];
+    let container = socket(&host.web, WEB + 52);
+    let client = host.client.within(|| Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap()).unwrap();
+    client.bind(&ends[1].into()).unwrap();
+    let deaf = Deaf::to(host, "syn");
+    let before = inside(&host.web)["Tcp_ActiveOpens"];
+    thread::scope(|scope| {
+        let asks = scope.spawn(|| container.connect_timeout(&ends[1].into(), SOON));
+        let asked = || inside(&host.web)["Tcp_ActiveOpens"] > before;
+        eventually(asked, || format!("{:?}", inside(&host.web)));
+        client.connect_timeout(&ends[0].into(), SOON).unwrap();
+        asks.join().unwrap().unwrap();
+    });
+    drop(deaf);
+    let (mut container, mut client): (TcpStream, TcpStream) = (container.into(), client.into());
+    container.write_all(b"both").unwrap();
+    client.read_exact(&mut [0; 4]).unwrap();
+    drop(container);
+    assert_eq!(client.read(&mut [0; 4]).unwrap(), 0);
+}
+
 /// A queue of one, and nobody accepts for a while; SYNs find no room, and last parts of handshakes.
 fn overflow(host: &Host) {
     let narrow = listener(host, WEB + 3, 0);
@@ -235,6 +258,7 @@ pub(crate) fn a_day() {
     let portlane = host.start(&(host.both("") + "[netstat]\nwire = true\n"));
     connections(&host);
     losses(&host);
+    both_ask(&host);
     wrong_checksums(&host);
     overflow(&host);
     // Openings that were none after all are made good by the next ones.

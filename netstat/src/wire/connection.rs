@@ -57,10 +57,13 @@ pub(super) struct Connection {
     beyond: Option<u32>,
     /// Where the other end's FIN ends, if it was given behind a hole.
     fin_beyond: Option<u32>,
-    /// It is established, and the container has not said anything since: its kernel may have dropped the last part of the handshake.
+    /// It is established, and the container has not said anything since: its kernel may have dropped the last part of the handshake, or
+    /// have ended it before it was answered.
     is_silent: bool,
     /// The container has asked for it: that was counted then.
     has_asked: bool,
+    /// Both ends have asked, and the container has answered.
+    has_crossed: bool,
 }
 
 /// Whether `one` is behind `other`, as sequence numbers go (RFC 9293, section 3.4).
@@ -122,7 +125,16 @@ fn is_any(segment: &Segment, flags: &[Flags]) -> bool {
 impl Connection {
     fn new(state: State, snd_nxt: u32, rcv_nxt: u32) -> Self {
         let has_asked = state == State::Asking;
-        Self { state, snd_nxt, rcv_nxt, beyond: None, fin_beyond: None, is_silent: false, has_asked }
+        Self {
+            state,
+            snd_nxt,
+            rcv_nxt,
+            beyond: None,
+            fin_beyond: None,
+            is_silent: false,
+            has_asked,
+            has_crossed: false,
+        }
     }
 
     pub(super) fn state(&self) -> State {
@@ -165,7 +177,6 @@ impl Connection {
             State::Asked | State::Asking => Change::Same,
             State::Answered if !self.completes(segment) => Change::Same,
             State::Answered => {
-                self.is_silent = !self.has_asked;
                 self.establishes(counters);
                 self.takes(segment);
                 Change::Moved
@@ -177,6 +188,7 @@ impl Connection {
 
     fn establishes(&mut self, counters: &mut Counters) -> Change {
         counters.established += 1;
+        self.is_silent = true;
         if !self.has_asked {
             counters.passive_open();
         }
@@ -185,7 +197,14 @@ impl Connection {
 
     /// Whether a segment is the last of the handshake, or behind that: `tcp_check_req`.
     fn completes(&self, segment: &Segment) -> bool {
-        segment.flags.contains(Flags::ACK) && segment.ack == self.snd_nxt && self.is_near(segment.seq)
+        let begins_before = is_after(segment.end(), self.rcv_nxt) && is_after(self.rcv_nxt, segment.seq);
+        let is_in_window = begins_before || self.is_near(segment.seq);
+        segment.flags.contains(Flags::ACK) && segment.ack == self.snd_nxt && is_in_window
+    }
+
+    /// Whether a segment acknowledges the SYN+ACK, or nothing: any other is none of the connection's.
+    fn is_for_answer(&self, segment: &Segment) -> bool {
+        !segment.flags.contains(Flags::ACK) || segment.ack == self.snd_nxt
     }
 
     /// Whether a sequence number is in the window of a SYN+ACK.
@@ -200,7 +219,8 @@ impl Connection {
                 counters.attempt_fails += 1;
                 Change::Over
             }
-            State::Answered if self.is_near(segment.seq) => {
+            // Another number within the window is challenged, too.
+            State::Answered if segment.seq == self.rcv_nxt => {
                 counters.attempt_fails += 1;
                 Change::Over
             }
@@ -222,6 +242,7 @@ impl Connection {
 
     fn receives_syn(&mut self, segment: &Segment, counters: &mut Counters) -> Change {
         let is_answer = segment.flags.contains(Flags::ACK);
+        let is_same = segment.seq == self.rcv_nxt.wrapping_sub(1);
         match self.state {
             State::Asking if is_answer && segment.ack == self.snd_nxt => {
                 self.rcv_nxt = segment.end();
@@ -237,7 +258,15 @@ impl Connection {
                 self.rcv_nxt = segment.seq.wrapping_add(1);
                 self.moves(State::Asked)
             }
-            State::Answered if segment.seq != self.rcv_nxt.wrapping_sub(1) && self.is_near(segment.seq) => {
+            // The other end has asked at the same time, and answers what it was asked.
+            State::Answered if self.has_asked => {
+                if is_answer && is_same && segment.ack == self.snd_nxt {
+                    self.establishes(counters)
+                } else {
+                    Change::Same
+                }
+            }
+            State::Answered if !is_same && self.is_near(segment.seq) && self.is_for_answer(segment) => {
                 counters.attempt_fails += 1;
                 Change::Over
             }
@@ -245,14 +274,21 @@ impl Connection {
                 *self = Self::new(State::Asked, 0, segment.seq.wrapping_add(1));
                 Change::Moved
             }
+            State::Established => {
+                counters.in_errs += 1;
+                Change::Same
+            }
             _ => Change::Same,
         }
     }
 
-    /// Data and FIN are taken, in their order: `tcp_data_queue`.
+    /// Data and FIN are taken, in their order: `tcp_data_queue`. Not what comes after the end, nor with an acknowledgment of what was
+    /// not sent, or without one (`tcp_rcv_state_process`, `tcp_ack`).
     fn takes(&mut self, segment: &Segment) -> Change {
         let end = segment.end();
-        if !is_after(end, self.rcv_nxt) {
+        let goes_on = matches!(self.state, State::Established | State::FinWait);
+        let acknowledges = segment.flags.contains(Flags::ACK) && !is_after(segment.ack, self.snd_nxt);
+        if !goes_on || !acknowledges || !is_after(end, self.rcv_nxt) {
             return Change::Same;
         }
         let has_fin = segment.flags.contains(Flags::FIN);
@@ -287,7 +323,6 @@ impl Connection {
         if segment.flags.contains(Flags::SYN) {
             return self.sends_syn(segment, counters);
         }
-        self.is_silent = false;
         let end = segment.end();
         let has_more = end != segment.seq;
         let is_again = has_more && !is_after(end, self.snd_nxt);
@@ -300,6 +335,7 @@ impl Connection {
             self.snd_nxt = end;
         }
         let mut change = self.shows_that_established(has_more, counters);
+        self.is_silent = false;
         if segment.flags.contains(Flags::ACK) && is_after(segment.ack, self.rcv_nxt) {
             change = or(self.expects(segment.ack, false), change);
         }
@@ -348,10 +384,11 @@ impl Connection {
         }
     }
 
-    /// The queue of those that may be accepted is full: the last part of the handshake was dropped.
+    /// The queue of those that may be accepted is full: the last part of the handshake was dropped. Or the container has given up what
+    /// it asked for before it was answered.
     fn is_none(&mut self, counters: &mut Counters) {
         counters.leave_established();
-        counters.owed_opens += 1;
+        counters.owed_opens += u64::from(!self.has_asked);
         self.is_silent = false;
     }
 
@@ -372,8 +409,19 @@ impl Connection {
         Change::Moved
     }
 
-    /// A SYN+ACK is counted as sent each time, and as sent again from the second time on (`tcp_make_synack`, `tcp_rtx_synack`).
+    /// A SYN+ACK is counted as sent each time, and as sent again from the second time on (`tcp_make_synack`, `tcp_rtx_synack`). Of one who
+    /// has asked himself it is his SYN once more: not counted at first, and as any other that is sent again then (`tcp_send_synack`).
     fn answers(&mut self, segment: &Segment, is_same: bool, counters: &mut Counters) -> Change {
+        if self.has_asked && is_same {
+            let again = u64::from(std::mem::replace(&mut self.has_crossed, true));
+            counters.retrans_segs += again;
+            counters.syn_retrans += again;
+            if self.state != State::Asking {
+                return Change::Same;
+            }
+            self.rcv_nxt = segment.ack;
+            return self.moves(State::Answered);
+        }
         counters.out_segs += 1;
         let is_known = matches!(self.state, State::Answered | State::Established) && is_same;
         if is_known && (self.state == State::Answered || self.is_silent) {

@@ -173,13 +173,67 @@ fn what_the_container_asks_for_is_counted() {
     scene.receives(10, RST_ACK, 0, next(), 0);
     scene.assert("a refusal", &[("InSegs", 1), ("AttemptFails", 1)]);
 
+    scene.sends(12, SYN, OURS, 0, 0);
+    scene.changed();
+    scene.receives(12, SYN_ACK, 1, next(), 0);
+    scene.sends(12, RST, next(), 0, 0);
+    let late = [("InSegs", 1), ("OutSegs", 1), ("OutRsts", 1)];
+    scene.assert("an answer to who has given up", &late);
+    scene.asked(13);
+    scene.receives(13, ACK, 2, next(), 0);
+    assert_eq!(scene.changed().get("PassiveOpens"), Some(&1), "nobody owes an opening");
+}
+
+/// RFC 9293, figure 7: who answers says his own SYN once more, and it counts as sent once.
+#[test]
+fn both_may_ask() {
+    let mut scene = Scene::new();
     scene.sends(11, SYN, OURS, 0, 0);
+    scene.assert("connect()", &[("OutSegs", 1), ("ActiveOpens", 1)]);
     scene.receives(11, SYN, 1, 0, 0);
     scene.sends(11, SYN_ACK, OURS, 2, 0);
+    scene.assert("a SYN for a SYN", &[("InSegs", 1)]);
+    scene.sends(11, SYN_ACK, OURS, 2, 0);
+    scene.assert("its answer again", &[("RetransSegs", 1), ("TCPSynRetrans", 1)]);
     scene.receives(11, SYN_ACK, 1, next(), 0);
+    scene.sends(11, ACK, next(), 2, 0);
+    scene.assert("the other's answer", &[("InSegs", 1), ("OutSegs", 1), ("CurrEstab", 1)]);
     scene.receives(11, ACK, 2, next(), 0);
-    assert_eq!(scene.changed().get("PassiveOpens"), None, "both have asked");
-    assert_eq!(scene.wire.counters(0).established, 2);
+    scene.assert("and what follows", &[("InSegs", 1)]);
+    scene.receives(11, RST_ACK, 2, next(), 0);
+    scene.assert("a reset", &[("InSegs", 1), ("EstabResets", 1), ("CurrEstab", -1)]);
+    scene.sends(12, SYN, OURS, 0, 0);
+    scene.receives(12, SYN, 1, 0, 0);
+    scene.sends(12, SYN_ACK, OURS, 2, 0);
+    scene.changed();
+    scene.receives(12, RST_ACK, 2, 0, 0);
+    scene.assert("a reset between them", &[("InSegs", 1), ("AttemptFails", 1)]);
+}
+
+/// RFC 5961 for those that are being made, too: what is not exactly theirs ends nothing.
+#[test]
+fn what_is_not_the_connections_ends_nothing() {
+    let mut scene = Scene::new();
+    scene.asked(1_000);
+    scene.changed();
+    scene.receives(1_000, RST, 100, 0, 0);
+    scene.sends(1_000, ACK, next(), 2, 0);
+    scene.assert("a reset within the window, and a challenge", &[("InSegs", 1), ("OutSegs", 1)]);
+    scene.receives(1_000, SYN_ACK, 2, next().wrapping_add(5), 0);
+    scene.sends(1_000, RST, next().wrapping_add(5), 0, 0);
+    scene.assert("a SYN+ACK that answers nothing", &[("InSegs", 1), ("OutSegs", 1), ("OutRsts", 1)]);
+    scene.receives(1_000, ACK, 1, next(), 10);
+    scene.assert("data from before on", &[("InSegs", 1), ("PassiveOpens", 1), ("CurrEstab", 1)]);
+    scene.receives(1_000, SYN, 20, 0, 0);
+    scene.sends(1_000, ACK, next(), 11, 0);
+    scene.assert("a SYN, and a challenge", &[("InSegs", 1), ("InErrs", 1), ("OutSegs", 1)]);
+    scene.receives(1_000, FIN_ACK, 11, next().wrapping_add(1), 0);
+    scene.receives(1_000, RST_ACK, 12, next(), 0);
+    scene.assert("a FIN that acknowledges what was not sent, and its reset", &[("InSegs", 2)]);
+    scene.receives(1_000, FIN_ACK, 11, next(), 0);
+    scene.receives(1_000, ACK, 12, next(), 5);
+    scene.receives(1_000, RST_ACK, 12, next(), 0);
+    scene.assert("data after the end, and a reset", &[("InSegs", 3), ("EstabResets", 1), ("CurrEstab", -1)]);
 }
 
 #[test]
@@ -308,23 +362,26 @@ fn segments() -> impl Strategy<Value = (bool, u32, u16, u8, u32, u32, u32, u64)>
 }
 
 proptest! {
-    /// Whatever comes, counters grow, each segment is counted once, and as many connections are established as are remembered as such.
+    /// Whatever comes, counters grow, segments are counted once, and as many connections are established as are remembered as such.
     #[test]
     fn counters_grow(steps in prop::collection::vec(segments(), 1..200), capacity in 2..12_usize) {
         let mut wire = Wire::new(capacity, [3, 4]);
         wire.make_room(2);
-        let (mut now, mut fed) = (0, [[0_u64; 2]; 2]);
+        let (mut now, mut fed, mut answered) = (0, [[0_u64; 2]; 2], [0_u64; 2]);
         for (delivered, container, port, flags, seq, ack, data, later) in steps {
             now += later;
             let before = [0, 1].map(|container| wire.counters(container));
             let segment = segment(port, flags, seq, ack, data);
             if delivered { wire.delivered(container, &segment, now) } else { wire.sent(container, &segment, now) }
             fed[container as usize][usize::from(delivered)] += 1;
+            answered[container as usize] += u64::from(!delivered && flags & (SYN_ACK | RST) == SYN_ACK);
             for (container, before) in (0..).zip(before) {
                 let counters = wire.counters(container);
                 let [sent, received] = fed[container as usize];
                 prop_assert_eq!(counters.in_segs, received);
-                prop_assert!(counters.out_segs <= sent && counters.out_segs + counters.retrans_segs >= sent);
+                // Who has asked himself answers once without counting it.
+                let counted = counters.out_segs + counters.retrans_segs + answered[container as usize];
+                prop_assert!(counters.out_segs <= sent && counted >= sent);
                 for ((_, name, now), (_, _, before)) in counters.named().into_iter().zip(before.named()) {
                     prop_assert!(now >= before || name == "CurrEstab", "{} shrinks", name);
                 }
