@@ -136,6 +136,7 @@ pub fn make(readings: &[Reading], owners: &Owners, plan: &Plan, context: &Contex
         leaving: leaving.collect(),
         // Who serves it knows.
         meters: Vec::new(),
+        meter_delivery: None,
         netstat: BTreeMap::new(),
         wire_lost_packets: 0,
         flows: None,

@@ -380,6 +380,7 @@ impl Shift {
         let reload = Reload { plan: Arc::clone(&plan), answer };
         self.charge.requests.send(Request::Reload(Box::new(reload))).map_err(|_| silent())?;
         let reloaded = answered.blocking_recv().map_err(|_| silent())?.map_err(Failure::refused)?;
+        self.charge.meters.follow(&plan);
         self.charge.wired.follow(Arc::clone(&plan));
         self.charge.observed.iter().for_each(|observed| observed.follow(Arc::clone(&plan)));
         Ok(reloaded)

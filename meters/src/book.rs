@@ -211,10 +211,12 @@ pub enum Refusal {
         other: IpNet,
     },
     /// A label that has rules is deleted.
-    #[error("metering label {id} has {rules} rules: delete them first")]
+    #[error("metering label {name:?} ({id}) has {rules} {}: delete {} first", plural(*rules), if *rules == 1 { "it" } else { "them" })]
     HasRules {
         /// The label.
         id: Uuid,
+        /// Its name.
+        name: String,
         /// How many.
         rules: usize,
     },
@@ -274,6 +276,10 @@ pub enum Refusal {
         /// The most.
         most: usize,
     },
+}
+
+fn plural(rules: usize) -> &'static str {
+    if rules == 1 { "rule" } else { "rules" }
 }
 
 /// The longest name of a label, in characters (Neutron's `NAME_FIELD_SIZE`).
@@ -391,7 +397,7 @@ impl Book {
         let position = position.ok_or_else(|| Refusal::NoLabel { wanted: id.to_string() })?;
         match self.rules.iter().filter(|rule| rule.label_id == id).count() {
             0 => Ok(self.labels.remove(position)),
-            rules => Err(Refusal::HasRules { id, rules }),
+            rules => Err(Refusal::HasRules { id, name: self.labels[position].name.clone(), rules }),
         }
     }
 

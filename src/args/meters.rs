@@ -44,6 +44,9 @@ pub struct NewMeterRule {
     /// Of the far end's addresses: the source of ingress, the destination of egress
     #[arg(value_name = "REMOTE_IP_PREFIX")]
     pub remote_ip_prefix: Option<String>,
+    /// The same, as an option
+    #[arg(long = "remote-ip-prefix", value_name = "PREFIX", conflicts_with = "remote_ip_prefix")]
+    pub remote_ip_prefix_option: Option<String>,
     /// Of the packets, as seen from the containers: ingress or egress
     #[arg(long, value_name = "DIRECTION", default_value = "ingress")]
     pub direction: String,

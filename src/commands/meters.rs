@@ -70,9 +70,9 @@ pub fn create_rule(command: &NewMeterRule) -> Result<(), Failure> {
         "excluded": command.excluded,
     });
     let prefixes = [
-        ("remote_ip_prefix", &command.remote_ip_prefix),
-        ("source_ip_prefix", &command.source_ip_prefix),
-        ("destination_ip_prefix", &command.destination_ip_prefix),
+        ("remote_ip_prefix", command.remote_ip_prefix.as_ref().or(command.remote_ip_prefix_option.as_ref())),
+        ("source_ip_prefix", command.source_ip_prefix.as_ref()),
+        ("destination_ip_prefix", command.destination_ip_prefix.as_ref()),
     ];
     for (key, prefix) in prefixes {
         if let Some(prefix) = prefix {

@@ -36,7 +36,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let (meters, left_out) = Meters::open(&plan.meters).map_err(Failure::refused)?;
     left_out.iter().for_each(|why| failure::tell(format!("warning: {why}")));
     let (meters, settings) = (Arc::new(meters), Arc::clone(&plan.meters));
-    let sinks = Sinks::open(&settings.sinks)?;
+    let sinks = Sinks::open(&settings.sinks, meters.delivery())?;
     let (stop, (hangups, bell)) = (stop_on_signals()?, reload_on_hangup()?);
     let (ordered, orders) = Orders::new(bell);
     let (netstat, wired) = (Latest::default(), Followed::default());
@@ -52,6 +52,7 @@ pub fn run(arguments: &Run) -> Result<(), Failure> {
     let mut offloads = Offloads::before_attaching(&plan);
     let mut live = Live::open(plan)?;
     live.meter(&meters);
+    meters.follow(&live.shared_plan());
     if let (Some(attachments), Some(gate)) = (&mut attachments, live.take_gate()) {
         let left_out = attachments.open(gate, &mut || patience.ask());
         left_out.iter().for_each(|why| failure::tell(format!("warning: {why}")));

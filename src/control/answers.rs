@@ -128,6 +128,7 @@ impl Asker {
         let questions::Answer { mut snapshot, spent } = time::timeout(PATIENCE, told).await.ok()??;
         self.estimators.observe(&mut snapshot);
         snapshot.meters = self.beside.meters.as_ref().map(|meters| meters.reports()).unwrap_or_default();
+        snapshot.meter_delivery = self.beside.meters.as_ref().and_then(|meters| meters.delivery().report());
         (snapshot.netstat, snapshot.wire_lost_packets) = self.beside.netstat.get();
         snapshot.flows = self.beside.observed.as_ref().map(|observed| observed.report());
         Some((Arc::new(Forms::new(snapshot)), spent))

@@ -109,7 +109,8 @@ fn silent() -> Problem {
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    let (path, known) = (uri.path(), [&PATHS[..], &[meters::PATH, flows::PATH]].concat().join(", "));
+    let (path, known) =
+        (uri.path(), [&PATHS[..], &[meters::PATH, meters::LABELS, meters::RULES, flows::PATH]].concat().join(", "));
     Problem::new(StatusCode::NOT_FOUND, format!("there is no {path}; there are {known}"))
 }
 

@@ -21,12 +21,22 @@ use crate::meters::{Change, Meters, Unchanged};
 /// The longest description of a label or rule, in bytes.
 const MAX_BODY: usize = 64 << 10;
 
-/// Where all labels and rules are read.
+/// Where all labels and rules are read, and what was counted.
 pub(super) const PATH: &str = "/meters";
+
+/// Where labels, and rules, are read alone; one of them by what follows.
+pub(super) const LABELS: &str = "/meters/labels";
+pub(super) const RULES: &str = "/meters/rules";
 
 /// What anybody may read.
 pub(super) fn reading(meters: Option<Arc<Meters>>) -> Router {
-    Router::new().route(PATH, get(read)).with_state(meters)
+    Router::new()
+        .route(PATH, get(read))
+        .route(LABELS, get(labels))
+        .route(&format!("{LABELS}/{{label}}"), get(label))
+        .route(RULES, get(rules))
+        .route(&format!("{RULES}/{{rule}}"), get(rule))
+        .with_state(meters)
 }
 
 /// What the owner may change.
@@ -75,7 +85,31 @@ async fn read(State(meters): Shop) -> Result<Response, Problem> {
     let rules: Vec<Value> = book.rules().iter().map(|rule| json!(rule)).collect();
     let counted: Vec<Value> = meters.reports().iter().filter_map(|report| serde_json::to_value(report).ok()).collect();
     let all = json!({ "metering_labels": labels, "metering_label_rules": rules, "counted": counted });
-    Ok(([(CACHE_CONTROL, "no-store")], Json(all)).into_response())
+    Ok(told(all))
+}
+
+async fn labels(State(meters): Shop) -> Result<Response, Problem> {
+    Ok(told(json!({ "metering_labels": opened(meters)?.book().labels() })))
+}
+
+/// By its id, or by its name if no other has that.
+async fn label(State(meters): Shop, Path(wanted): Path<String>) -> Result<Response, Problem> {
+    let label = opened(meters)?.label(&wanted).map_err(|why| problem(&Unchanged::Refused(why)))?;
+    Ok(told(json!({ "metering_label": label })))
+}
+
+async fn rules(State(meters): Shop) -> Result<Response, Problem> {
+    Ok(told(json!({ "metering_label_rules": opened(meters)?.book().rules() })))
+}
+
+async fn rule(State(meters): Shop, Path(wanted): Path<String>) -> Result<Response, Problem> {
+    let book = opened(meters)?.book();
+    let rule = book.rule(&wanted).map_err(|why| problem(&Unchanged::Refused(why)))?;
+    Ok(told(json!({ "metering_label_rule": rule })))
+}
+
+fn told(what: Value) -> Response {
+    ([(CACHE_CONTROL, "no-store")], Json(what)).into_response()
 }
 
 async fn create_label(State(meters): Shop, body: Bytes) -> Result<Response, Problem> {

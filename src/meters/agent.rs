@@ -101,6 +101,15 @@ struct Entry {
     time: u64,
     first_update: u64,
     last_update: u64,
+    /// Its container was gone when it was told of last.
+    has_left: bool,
+}
+
+impl Entry {
+    /// There is no more to tell of it.
+    fn is_over(&self) -> bool {
+        self.has_left && self.since == Volume::default()
+    }
 }
 
 /// What has been measured.
@@ -143,6 +152,7 @@ impl Ledger {
                     time: 0,
                     first_update: started,
                     last_update: started,
+                    has_left: false,
                 }
             });
             let more = Volume { packets: volume.packets - before.packets, bytes: volume.bytes - before.bytes };
@@ -153,7 +163,7 @@ impl Ledger {
         self.started = now;
     }
 
-    /// What there is to tell; from then on it begins anew. Labels that are gone are told of a last time.
+    /// What there is to tell; from then on it begins anew. Labels and containers that are gone are told of a last time.
     fn report(&mut self, meters: &Meters, now: u64) -> Vec<Event> {
         let mut events = Vec::new();
         let event = |event_type: &str, payload: Payload| Event {
@@ -166,7 +176,8 @@ impl Ledger {
         let labels = self.entries.iter().filter(|((_, container), _)| container.is_none());
         if self.granular {
             labels.for_each(|(_, entry)| events.push(event("l3.meter.label", of_label(entry))));
-            let apart = self.entries.iter().filter_map(|((_, container), entry)| Some((container.as_ref()?, entry)));
+            let apart = self.entries.iter().filter(|(_, entry)| !entry.is_over());
+            let apart = apart.filter_map(|((_, container), entry)| Some((container.as_ref()?, entry)));
             apart.clone().for_each(|(id, entry)| events.push(event("l3.meter.label_container", of_both(id, entry))));
             sums(apart.map(|(id, entry)| (id.as_ref(), entry)))
                 .into_iter()
@@ -191,9 +202,17 @@ impl Ledger {
             self.seen.retain(|(label, _), _| exists(label));
             self.entries.retain(|(label, _), _| exists(label));
         }
-        for entry in self.entries.values_mut() {
-            (entry.since, entry.time) = (Volume::default(), 0);
-        }
+        let Self { entries, seen, .. } = self;
+        entries.retain(|key, entry| {
+            let has_left = key.1.as_deref().is_some_and(|container| meters.is_gone(container));
+            let told = seen.get(key).copied().unwrap_or_default();
+            let is_forgotten = has_left && entry.is_over() && meters.forget_container(key, told);
+            if is_forgotten {
+                seen.remove(key);
+            }
+            (entry.since, entry.time, entry.has_left) = (Volume::default(), 0, has_left);
+            !is_forgotten
+        });
     }
 }
 

@@ -9,6 +9,7 @@
 
 #[cfg(feature = "af-xdp")]
 mod agent;
+mod delivery;
 mod event;
 mod page;
 mod settings;
@@ -19,6 +20,7 @@ mod state;
 
 #[cfg(feature = "af-xdp")]
 pub use agent::Agent;
+pub use delivery::Delivery;
 pub use event::Event;
 pub use page::Meter;
 pub(crate) use settings::SPOOL_LIMIT;

@@ -1,6 +1,6 @@
 //! What is counted, and what has been: shared by workers, those who ask, and those who change it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,9 +9,11 @@ use portlane_shaper::Volume;
 use portlane_stats::snapshot::MeterReport;
 use serde_json::{Value, json};
 
+use super::delivery::Delivery;
 use super::page::{Metering, Page};
 use super::settings::Settings;
 use super::state::State;
+use crate::config::Plan;
 
 /// A change of labels or rules.
 #[derive(Debug, Clone)]
@@ -57,6 +59,7 @@ pub struct Meters {
     /// Of what is counted: workers look at it in every turn.
     version: AtomicU64,
     inner: Mutex<Inner>,
+    delivery: Arc<Delivery>,
 }
 
 #[derive(Debug)]
@@ -69,6 +72,8 @@ struct Inner {
     granular: bool,
     pages: Vec<Reading>,
     totals: BTreeMap<(Uuid, Option<Arc<str>>), Counted>,
+    /// Those that there are; `None`: it was not said.
+    containers: Option<BTreeSet<String>>,
 }
 
 /// A page, and what of it is in the totals.
@@ -103,13 +108,25 @@ impl Meters {
     fn new(file: Book, book: Book, state: State, granular: bool) -> Result<Self, Refusal> {
         let metering = Arc::new(metering(&book, granular, 0)?);
         let (pages, totals) = (Vec::new(), BTreeMap::new());
-        let inner = Inner { book, file, state, metering, granular, pages, totals };
-        Ok(Self { version: AtomicU64::new(0), inner: Mutex::new(inner) })
+        let inner = Inner { book, file, state, metering, granular, pages, totals, containers: None };
+        Ok(Self { version: AtomicU64::new(0), inner: Mutex::new(inner), delivery: Arc::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing that panics is done while it is held.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What becomes of reports.
+    #[must_use]
+    pub fn delivery(&self) -> &Arc<Delivery> {
+        &self.delivery
+    }
+
+    /// The containers are those of a plan.
+    pub(crate) fn follow(&self, plan: &Plan) {
+        let containers = plan.containers.iter().map(|container| container.id.clone()).collect();
+        self.lock().containers = Some(containers);
     }
 
     /// The version of what is counted.
@@ -252,6 +269,23 @@ impl Meters {
         if inner.book.labels().iter().all(|other| other.id != label) {
             inner.totals.retain(|(id, _), _| *id != label);
         }
+    }
+
+    /// Whether a container is none of those that there are.
+    #[cfg(feature = "af-xdp")]
+    pub(super) fn is_gone(&self, container: &str) -> bool {
+        self.lock().containers.as_ref().is_some_and(|containers| !containers.contains(container))
+    }
+
+    /// What was counted for a label and a container that is gone is of no use any more. False if it is more than was told of.
+    #[cfg(feature = "af-xdp")]
+    pub(super) fn forget_container(&self, key: &(Uuid, Option<Arc<str>>), told: Volume) -> bool {
+        let mut inner = self.lock();
+        let is_told = inner.totals.get(key).is_none_or(|counted| counted.volume == told);
+        if is_told {
+            inner.totals.remove(key);
+        }
+        is_told
     }
 }
 

@@ -7,7 +7,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::delivery::Delivery;
 use super::event::Event;
 use super::settings::SinkConfig;
 use crate::failure::{self, Failure};
@@ -18,6 +20,7 @@ use post::Post;
 pub struct Sinks {
     output: Option<Output>,
     post: Option<Post>,
+    delivery: Arc<Delivery>,
 }
 
 impl Sinks {
@@ -26,10 +29,14 @@ impl Sinks {
     /// # Errors
     ///
     /// Refused if the file cannot be opened, or the folder of the spool not be had.
-    pub fn open(config: &SinkConfig) -> Result<Self, Failure> {
+    pub fn open(config: &SinkConfig, delivery: &Arc<Delivery>) -> Result<Self, Failure> {
         let output = config.output.as_deref().map(Output::open).transpose()?;
-        let post = config.post.as_ref().map(|url| Post::open(url, config.spool.as_deref(), config.spool_limit));
-        Ok(Self { output, post: post.transpose()? })
+        let (spool, limit) = (config.spool.as_deref(), config.spool_limit);
+        let post = config.post.as_ref().map(|url| Post::open(url, spool, limit, delivery)).transpose()?;
+        if output.is_some() || post.is_some() {
+            delivery.is_wanted();
+        }
+        Ok(Self { output, post, delivery: Arc::clone(delivery) })
     }
 
     /// Begins to post, by a thread that has the cores and capabilities of the calling one.
@@ -46,7 +53,7 @@ impl Sinks {
             return;
         }
         if let Some(output) = &mut self.output {
-            output.write(events);
+            output.write(events, &self.delivery);
         }
         if let Some(post) = &self.post {
             post.publish(events);
@@ -71,10 +78,11 @@ impl Output {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    fn write(&mut self, events: &[Event]) {
+    fn write(&mut self, events: &[Event], delivery: &Delivery) {
         let lines: String =
             events.iter().filter_map(|event| serde_json::to_string(event).ok()).map(|line| line + "\n").collect();
         if let Err(cause) = self.try_write(lines.as_bytes()) {
+            delivery.leave_unwritten();
             failure::tell(format!("{} events of meters are not in {}: {cause}", events.len(), self.path.display()));
         }
     }

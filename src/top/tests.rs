@@ -91,6 +91,7 @@ fn snapshot(seconds: u64, sent: u64, dropped: u64) -> Snapshot {
         unmatched: Directions { ingress: idle(), egress: idle() },
         leaving: Vec::new(),
         meters: Vec::new(),
+        meter_delivery: None,
         netstat: BTreeMap::new(),
         wire_lost_packets: 0,
         flows: None,

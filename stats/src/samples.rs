@@ -41,6 +41,7 @@ pub(crate) fn snapshot() -> Snapshot {
         unmatched: Directions { ingress: idle(), egress: unlimited() },
         leaving: Vec::new(),
         meters: Vec::new(),
+        meter_delivery: None,
         netstat: BTreeMap::new(),
         wire_lost_packets: 0,
         flows: None,

@@ -72,6 +72,9 @@ pub struct Snapshot {
     /// What was counted for the labels of meters. None in replay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub meters: Vec<MeterReport>,
+    /// What became of reports of meters; `None`: there are none. None in replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meter_delivery: Option<MeterDelivery>,
     /// The kernel's counters of containers' network namespaces, as `Tcp_InSegs`: by container, then by where they are from (`proc`).
     /// Of attached containers alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -100,6 +103,17 @@ pub struct MeterReport {
     pub packets: u64,
     /// Their bytes, from the IP header on.
     pub bytes: u64,
+}
+
+/// What became of reports of meters since the start, in reports: each is of all labels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeterDelivery {
+    /// Those that wait for their receiver.
+    pub waiting: u64,
+    /// Those that it will not get: for want of room, refused, or unreadable.
+    pub lost: u64,
+    /// Those that could not be written to the file, or to standard output.
+    pub unwritten: u64,
 }
 
 /// Packets of lanes that are gone.

@@ -14,6 +14,7 @@ use portlane_stats::snapshot::Snapshot;
 use serde_json::Value;
 
 use crate::bench::{Bench, FREE, FREE_CONTAINER, NOBODYS, SERVER};
+use crate::control::get;
 use crate::portlane::{PROGRAM, eventually};
 use crate::traffic::{payload, transfer, udp};
 
@@ -273,11 +274,17 @@ fn count(bench: &Bench) {
     );
     assert!(metrics.contains(&series), "{series}");
 
-    // A last measurement is made when a label goes, and at the end.
+    // A last measurement is made when a label goes, a container goes, and at the end.
     let rules = said(bench, &["meter-label-rule-list"]);
     let late = rules.lines().find(|line| line.contains("198.51.100.0/24") && line.contains("ingress")).unwrap();
     said(bench, &["meter-label-rule-delete", late.split('|').nth(1).unwrap().trim()]);
     said(bench, &["meter-label-delete", "late"]);
+    bench.config(&format!("[[container]]\nid = \"other\"\nports = [\"7900\"]\n{labels}"));
+    portlane.signal(Signal::SIGHUP);
+    let of_containers = || bench.stats().meters.into_iter().filter(|meter| meter.container.is_some()).count();
+    eventually(|| of_containers() == 0, || format!("{}\n{}", of_containers(), portlane.stderr()));
+    let metrics = said(bench, &["stats", "--format", "prometheus"]);
+    assert!(metrics.contains("\nportlane_meter_unwritten_reports_total 0\n"), "{metrics}");
     portlane.signal(Signal::SIGTERM);
     assert_eq!(portlane.ended().code, Some(0));
     let by_label = told(&output, "l3.meter.label", "label_name");
@@ -323,8 +330,14 @@ pub(crate) fn commands() {
     assert_eq!(columns, ["id", "excluded", "direction", "remote_ip_prefix"]);
     assert_eq!(field(&said(&bench, &["meter-label-show", "fabian-in"]), "id"), incoming);
     assert_eq!(field(&said(&bench, &["meter-label-rule-show", &of_outgoing]), "direction"), "egress");
+    let asked = |path: &str| -> Value { serde_json::from_str(&get(&bench.line, path).1).unwrap() };
+    assert_eq!(asked("/meters/labels/fabian-in")["metering_label"]["id"], incoming.as_str());
+    assert_eq!(asked("/meters/labels")["metering_labels"].as_array().unwrap().len(), 3);
+    assert_eq!(asked("/meters/rules")["metering_label_rules"].as_array().unwrap().len(), 3);
+    let shown = asked(&format!("/meters/rules/{of_outgoing}"));
+    assert_eq!(shown["metering_label_rule"]["remote_ip_prefix"], "7.7.7.0/24");
 
-    let refusals: [(&[&str], &str); 9] = [
+    let refusals: [(&[&str], &str); 10] = [
         (&["meter-label-rule-create", "fabian-in", "7.7.7.128/25"], "overlaps another"),
         (&["meter-label-rule-create", "nobody", "7.7.7.0/24"], "metering label nobody does not exist"),
         (&["meter-label-rule-create", "fabian-in", "7.7.7.0/33"], "remote_ip_prefix \"7.7.7.0/33\" is no prefix"),
@@ -334,7 +347,8 @@ pub(crate) fn commands() {
             "leave out one kind",
         ),
         (&["meter-label-rule-create", "fabian-in", "8.0.0.0/8", "--direction", "up"], "ingress"),
-        (&["meter-label-delete", "fabian-in"], "has 1 rules: delete them first"),
+        (&["meter-label-rule-create", "fabian-in", "--remote-ip-prefix", "7.7.0.0/16"], "overlaps another"),
+        (&["meter-label-delete", "fabian-in"], "metering label \"fabian-in\""),
         (&["meter-label-delete", "of-file"], "is in the configuration file"),
         (&["meter-label-rule-delete", "0"], "metering label rule 0 does not exist"),
     ];

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use tokio::time;
 
 use super::spool::{Kept, Spool};
 use crate::failure::{self, Failure};
+use crate::meters::delivery::Delivery;
 use crate::meters::event::Event;
 use crate::meters::settings::Url;
 
@@ -40,13 +42,20 @@ pub(super) struct Post {
 
 impl Post {
     /// One that has yet to begin, with what waits since earlier.
-    pub(super) fn open(url: &Url, spool: Option<&Path>, limit: Size) -> Result<Self, Failure> {
+    pub(super) fn open(
+        url: &Url,
+        spool: Option<&Path>,
+        limit: Size,
+        delivery: &Arc<Delivery>,
+    ) -> Result<Self, Failure> {
         let spool = Spool::open(spool, limit.0).map_err(|cause| {
             let folder = spool.unwrap_or(Path::new("")).display();
             Failure::refused(format!("[meters] spool {folder}: {cause}: name a folder that can be written"))
         })?;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
-        let courier = Courier { url: url.clone(), spool, runtime, pause: Duration::ZERO, complained: false };
+        delivery.wait(spool.len());
+        let (url, delivery) = (url.clone(), Arc::clone(delivery));
+        let courier = Courier { url, spool, runtime, pause: Duration::ZERO, complained: false, delivery };
         Ok(Self { courier: Some(courier), reports: None, thread: None })
     }
 
@@ -96,6 +105,7 @@ struct Courier {
     pause: Duration,
     /// It was said that the receiver does not take reports.
     complained: bool,
+    delivery: Arc<Delivery>,
 }
 
 impl Courier {
@@ -141,8 +151,10 @@ impl Courier {
             failure::tell(format!("a report of meters waits in memory alone: {why}"));
         }
         if dropped > 0 {
+            self.delivery.lose(dropped);
             failure::tell(format!("{dropped} reports of meters are lost: no more fit into the spool"));
         }
+        self.delivery.wait(self.spool.len());
     }
 
     /// Posts the oldest; whether there is use in going on at once.
@@ -152,7 +164,8 @@ impl Courier {
             Some(Ok(report)) => report,
             Some(Err(why)) => {
                 failure::tell(format!("a report of meters is lost: it cannot be read again: {why}"));
-                return self.spool.pop();
+                self.delivery.lose(1);
+                return self.pop();
             }
         };
         match self.post(report) {
@@ -161,12 +174,13 @@ impl Courier {
                     failure::tell(format!("{} takes reports of meters again", self.url));
                 }
                 self.pause = Duration::ZERO;
-                self.spool.pop()
+                self.pop()
             }
             Verdict::Refused(status) => {
                 failure::tell(format!("a report of meters is lost: {} answers {status}", self.url));
+                self.delivery.lose(1);
                 self.pause = Duration::ZERO;
-                self.spool.pop()
+                self.pop()
             }
             Verdict::Failed(why) => {
                 if !std::mem::replace(&mut self.complained, true) {
@@ -176,6 +190,12 @@ impl Courier {
                 false
             }
         }
+    }
+
+    fn pop(&mut self) -> bool {
+        let popped = self.spool.pop();
+        self.delivery.wait(self.spool.len());
+        popped
     }
 
     /// What waits is tried once more; what is in files is there for the next run.

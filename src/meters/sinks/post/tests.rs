@@ -68,7 +68,11 @@ fn event(number: u64) -> Event {
 }
 
 fn begun(url: &Url, spool: Option<&Path>, limit: Size) -> Post {
-    let mut post = Post::open(url, spool, limit).unwrap();
+    begun_with(url, spool, limit, &Arc::default())
+}
+
+fn begun_with(url: &Url, spool: Option<&Path>, limit: Size, delivery: &Arc<Delivery>) -> Post {
+    let mut post = Post::open(url, spool, limit, delivery).unwrap();
     post.begin().unwrap();
     post
 }
@@ -100,10 +104,34 @@ fn reports_arrive_in_their_order_whatever_the_receiver_does() {
 #[test]
 fn what_is_refused_for_good_is_not_tried_again() {
     let (url, seen) = receiver(vec![Manner::Answers(400)]);
-    let post = begun(&url, None, Size(1 << 20));
+    let delivery = Arc::default();
+    let post = begun_with(&url, None, Size(1 << 20), &delivery);
     post.publish(&[event(1)]);
     post.publish(&[event(2)]);
     assert_eq!(numbers(&seen, 2), [(400, 1), (200, 2)]);
+    drop(post);
+    assert_eq!(told(&delivery), [0, 1], "it is counted as lost");
+}
+
+/// Reports that wait, and that are lost.
+fn told(delivery: &Delivery) -> [u64; 2] {
+    delivery.is_wanted();
+    let report = delivery.report().unwrap();
+    [report.waiting, report.lost]
+}
+
+#[test]
+fn what_does_not_fit_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (url, len) = (format!("http://{nobody}/").parse().unwrap(), serde_json::to_vec(&[event(1)]).unwrap().len());
+    let delivery = Arc::default();
+    let post = begun_with(&url, Some(folder.path()), Size(2 * len as u64), &delivery);
+    for number in 1..=5 {
+        post.publish(&[event(number)]);
+    }
+    drop(post);
+    assert_eq!(told(&delivery), [2, 3]);
 }
 
 #[test]

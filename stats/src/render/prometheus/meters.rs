@@ -6,6 +6,7 @@ use super::exposition::{Kind, Writer, labels};
 use crate::snapshot::{MeterReport, Snapshot};
 
 pub(super) fn write(out: &mut Writer, snapshot: &Snapshot) -> fmt::Result {
+    write_delivery(out, snapshot)?;
     if snapshot.meters.is_empty() {
         return Ok(());
     }
@@ -16,6 +17,16 @@ pub(super) fn write(out: &mut Writer, snapshot: &Snapshot) -> fmt::Result {
         })?;
     }
     Ok(())
+}
+
+fn write_delivery(out: &mut Writer, snapshot: &Snapshot) -> fmt::Result {
+    let Some(delivery) = snapshot.meter_delivery else { return Ok(()) };
+    let help = "Reports of meters that wait for their receiver.";
+    out.family(Kind::Gauge, "portlane_meter_waiting_reports", help)?.sample("", delivery.waiting)?;
+    let help = "Reports of meters that their receiver will not get: no room in the spool, or refused.";
+    out.family(Kind::Counter, "portlane_meter_lost_reports", help)?.sample("", delivery.lost)?;
+    let help = "Reports of meters that could not be written to the output.";
+    out.family(Kind::Counter, "portlane_meter_unwritten_reports", help)?.sample("", delivery.unwritten)
 }
 
 fn write_of(
