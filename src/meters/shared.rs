@@ -58,6 +58,8 @@ pub struct Counted {
 pub struct Meters {
     /// Of what is counted: workers look at it in every turn.
     version: AtomicU64,
+    /// Held while labels and rules are changed: to compile them and to write them down may take long, and workers wait for `inner`.
+    changing: Mutex<()>,
     inner: Mutex<Inner>,
     delivery: Arc<Delivery>,
 }
@@ -109,12 +111,18 @@ impl Meters {
         let metering = Arc::new(metering(&book, granular, 0)?);
         let (pages, totals) = (Vec::new(), BTreeMap::new());
         let inner = Inner { book, file, state, metering, granular, pages, totals, containers: None };
-        Ok(Self { version: AtomicU64::new(0), inner: Mutex::new(inner), delivery: Arc::default() })
+        let (version, changing) = (AtomicU64::new(0), Mutex::default());
+        Ok(Self { version, changing, inner: Mutex::new(inner), delivery: Arc::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing that panics is done while it is held.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One change at a time.
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What becomes of reports.
@@ -124,7 +132,7 @@ impl Meters {
     }
 
     /// The containers are those of a plan.
-    pub(crate) fn follow(&self, plan: &Plan) {
+    pub fn follow(&self, plan: &Plan) {
         let containers = plan.containers.iter().map(|container| container.id.clone()).collect();
         self.lock().containers = Some(containers);
     }
@@ -149,13 +157,18 @@ impl Meters {
     ///
     /// They are too many to be looked up; nothing has changed.
     pub fn reload(&self, settings: &Settings) -> Result<Vec<String>, Refusal> {
-        let mut inner = self.lock();
-        if inner.file == settings.book && inner.granular == settings.granular {
-            return Ok(Vec::new());
-        }
+        let _alone = self.alone();
+        let (state, version) = {
+            let inner = self.lock();
+            if inner.file == settings.book && inner.granular == settings.granular {
+                return Ok(Vec::new());
+            }
+            (inner.state.clone(), inner.metering.version + 1)
+        };
         let mut warnings = Vec::new();
-        let (book, state) = together(&settings.book, inner.state.clone(), &mut warnings);
-        let metering = metering(&book, settings.granular, inner.metering.version + 1)?;
+        let (book, state) = together(&settings.book, state, &mut warnings);
+        let metering = metering(&book, settings.granular, version)?;
+        let mut inner = self.lock();
         (inner.file, inner.granular, inner.state) = (settings.book.clone(), settings.granular, state);
         self.publish(&mut inner, book, metering);
         Ok(warnings)
@@ -167,8 +180,11 @@ impl Meters {
     ///
     /// It cannot be, or not be written down; nothing has changed.
     pub fn change(&self, change: &Change) -> Result<Value, Unchanged> {
-        let mut inner = self.lock();
-        let (mut book, mut state) = (inner.book.clone(), inner.state.clone());
+        let _alone = self.alone();
+        let (mut book, mut state, file, granular, version) = {
+            let inner = self.lock();
+            (inner.book.clone(), inner.state.clone(), inner.file.clone(), inner.granular, inner.metering.version + 1)
+        };
         let told = match change {
             Change::AddLabel(label) => {
                 book.add_label(label.clone())?;
@@ -182,7 +198,7 @@ impl Meters {
             }
             Change::RemoveLabel(wanted) => {
                 let id = book.label(wanted)?.id;
-                if inner.file.labels().iter().any(|label| label.id == id) {
+                if file.labels().iter().any(|label| label.id == id) {
                     return Err(Unchanged::InFile(format!("metering label {wanted}")));
                 }
                 state.labels.retain(|label| label.id != id);
@@ -190,15 +206,16 @@ impl Meters {
             }
             Change::RemoveRule(wanted) => {
                 let id = book.rule(wanted)?.id;
-                if inner.file.rules().iter().any(|rule| rule.id == id) {
+                if file.rules().iter().any(|rule| rule.id == id) {
                     return Err(Unchanged::InFile(format!("metering label rule {wanted}")));
                 }
                 state.rules.retain(|rule| rule.id != id);
                 json!(book.remove_rule(id)?)
             }
         };
-        let metering = metering(&book, inner.granular, inner.metering.version + 1)?;
+        let metering = metering(&book, granular, version)?;
         state.write().map_err(Unchanged::Unwritten)?;
+        let mut inner = self.lock();
         inner.state = state;
         self.publish(&mut inner, book, metering);
         Ok(told)
@@ -272,8 +289,8 @@ impl Meters {
     }
 
     /// Whether a container is none of those that there are.
-    #[cfg(feature = "af-xdp")]
-    pub(super) fn is_gone(&self, container: &str) -> bool {
+    #[must_use]
+    pub fn is_gone(&self, container: &str) -> bool {
         self.lock().containers.as_ref().is_some_and(|containers| !containers.contains(container))
     }
 
