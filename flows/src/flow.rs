@@ -9,7 +9,7 @@ use crate::digest::{Digest, Endpoint, Flags, Kind};
 use crate::exchange::{Echoes, Exchange};
 use crate::meter::{Meter, Side, Traffic};
 use crate::record::{FlowId, Record};
-use crate::tags::Used;
+use crate::tags::Places;
 use crate::tcp::Connection;
 use crate::timeouts::{Timeout, Timeouts};
 use crate::{SECOND, digest::Segment};
@@ -36,7 +36,7 @@ enum Protocol {
 pub(crate) struct Flow {
     id: FlowId,
     /// Where packets were counted by what they have in common with others.
-    tags: Used,
+    tags: Places,
     /// The latest time of a packet.
     last_ns: u64,
     /// When it ends if nothing more comes.
@@ -76,7 +76,7 @@ impl Flow {
             protocol,
             last_ns: digest.time_ns,
             deadline_ns: 0,
-            tags: Used::default(),
+            tags: Places::default(),
             packets: [0; 2],
             second: digest.time_ns / SECOND,
             questions: Questions::default(),
@@ -112,7 +112,7 @@ impl Flow {
     }
 
     /// Where packets were counted by what they have in common with others.
-    pub(crate) fn tags_mut(&mut self) -> &mut Used {
+    pub(crate) fn tags_mut(&mut self) -> &mut Places {
         &mut self.tags
     }
 

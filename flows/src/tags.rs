@@ -152,34 +152,36 @@ struct Count {
 /// Where packets of TCP are counted of which no flags were captured: those with ACK alone are counted nowhere.
 const NO_FLAGS: usize = Tag::Ack as usize;
 
-/// Where a packet is counted, by its flags and by who it is for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Places([Option<usize>; 2]);
+/// Places of [`Tagged`], one bit for each: where a packet is counted, by its flags and by who it is for; or where something was. That is kept
+/// with a flow, so that nobody looks there in vain.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Places(u16);
 
 impl Places {
+    /// Those of a packet: none of most.
+    #[inline]
     pub(crate) fn of(digest: &Digest) -> Self {
         let flags = match digest.kind {
-            Kind::Tcp(segment) if segment.flags == Flags::ACK => None,
-            Kind::Tcp(segment) => Some(Tag::of_flags(segment.flags) as usize),
-            _ if digest.protocol == TCP => Some(NO_FLAGS),
-            _ => None,
+            Kind::Tcp(segment) if segment.flags == Flags::ACK => 0,
+            Kind::Tcp(segment) => 1 << Tag::of_flags(segment.flags) as u16,
+            _ => u16::from(digest.protocol == TCP) << NO_FLAGS,
         };
-        Self([flags, digest.cast.map(|cast| Tag::of_cast(cast) as usize)])
+        Self(flags | digest.cast.map_or(0, |cast| 1 << Tag::of_cast(cast) as u16))
     }
 
-    /// Whether it is counted nowhere: as most are.
     pub(crate) fn is_none(self) -> bool {
-        self.0 == [None; 2]
+        self.0 == 0
     }
 
     fn iter(self) -> impl Iterator<Item = usize> {
-        self.0.into_iter().flatten()
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let place = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            (place < Tag::ALL.len()).then_some(place)
+        })
     }
 }
-
-/// In which places of [`Tagged`] something was counted: one bit for each. It is kept with the flow, so that nobody looks there in vain.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Used(u16);
 
 /// What a flow's packets of a second had in common.
 ///
@@ -194,7 +196,7 @@ pub(crate) struct Tagged {
 
 impl Tagged {
     /// Counts a packet, and says in `used` where; false if there is no room for it before what there is has been [taken](Self::take).
-    pub(crate) fn count(&mut self, used: &mut Used, places: Places, digest: &Digest, side: Side) -> bool {
+    pub(crate) fn count(&mut self, used: &mut Places, places: Places, digest: &Digest, side: Side) -> bool {
         let has_room = |place: usize| {
             let Count { packets, bytes, .. } = self.counts[place][side as usize];
             // The other bytes are some of these.
@@ -203,8 +205,8 @@ impl Tagged {
         if !places.iter().all(has_room) {
             return false;
         }
+        used.0 |= places.0;
         for place in places.iter() {
-            used.0 |= 1 << place;
             let count = &mut self.counts[place][side as usize];
             count.packets = count.packets.saturating_add(1);
             count.bytes = count.bytes.saturating_add(digest.frame_bytes);
@@ -220,9 +222,10 @@ impl Tagged {
     }
 
     /// Gives out what was counted; then nothing is. `segments` is all that was counted of a flow of TCP since the last time.
-    pub(crate) fn take(&mut self, used: Used, segments: Option<Traffic>, mut out: impl FnMut(Tag, &Traffic)) {
+    pub(crate) fn take(&mut self, used: Places, segments: Option<Traffic>, mut out: impl FnMut(Tag, &Traffic)) {
         let mut rest = segments;
-        for (place, tag) in Tag::ALL.into_iter().enumerate().filter(|(place, _)| used.0 >> place & 1 == 1) {
+        for place in used.iter() {
+            let tag = Tag::ALL[place];
             let traffic = traffic(std::mem::take(&mut self.counts[place]));
             if tag.kind() == Tag::FLAGS {
                 rest = rest.map(|rest| rest.without(&traffic));
