@@ -17,12 +17,8 @@ use crate::{SECOND, digest::Segment};
 /// Ports from here on are those that clients get from their systems, by and large.
 const FIRST_CLIENT_PORT: u16 = 32_768;
 
-/// What is followed of a flow, by its protocol.
+/// What is followed of a flow, by its protocol: in the memory of flows, which is taken once. A flood of SYNs allocates nothing.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "flows are in memory that is taken once, and a flood of SYNs is to allocate nothing"
-)]
 enum Protocol {
     Tcp(Connection),
     Udp(Exchange),
