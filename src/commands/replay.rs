@@ -1,11 +1,11 @@
 //! `portlane replay`: a capture through the lanes, in virtual time.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use portlane_classify::Direction;
+use portlane_classify::{Arriving, Direction};
 use portlane_pcap::{Capture, Reader, Writer};
 use portlane_rings::{Device, Layout, Pool};
 use portlane_shaper::{Nanos, Wake};
@@ -41,7 +41,7 @@ const END_OF_TIME: Nanos = Nanos(u64::MAX);
 /// What brings a replay there.
 const OUT_OF_TIME: &str = "the capture's times are close to the year 2554, or a rate is very low";
 
-type Replayed = Line<Capture<File, File>>;
+type Replayed<R, W> = Line<Capture<R, W>>;
 
 /// Runs the command.
 ///
@@ -58,12 +58,8 @@ pub fn run(arguments: &Replay) -> Result<(), Failure> {
     let [capture, stats, hgrm] = outputs::create(paths, &[&arguments.input, &arguments.config])?;
     let writer = capture.map(Writer::new).transpose().map_err(|cause| unwritable(arguments, &cause))?;
 
-    let mut capture = Capture::new(reader, writer, &mut pool);
-    capture.receive_until(END_OF_TIME.0 - 1);
-    let started = Nanos(capture.next_arrival().unwrap_or(0));
-    let port = Port { device: capture, arriving: arguments.direction.into() };
-    let mut line = build::line(&plan, pool, vec![port], [0, 0], KEY, started);
-
+    let capture = Capture::new(reader, writer, &mut pool);
+    let (mut line, started) = begin(&plan, pool, capture, arguments.direction.into());
     let length = std::fs::metadata(&arguments.input).map_or(0, |file| file.len());
     let now = play(&mut line, started, &progress_bar(length)).map_err(|cause| unwritable(arguments, &cause))?;
     let snapshot = read(&line, &plan, started, now);
@@ -82,8 +78,35 @@ pub fn run(arguments: &Replay) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a configuration makes of a capture's packets, which leave for nowhere.
+///
+/// # Errors
+///
+/// Refused without memory for them.
+#[cfg(feature = "af-xdp")]
+pub(crate) fn shaped<R: Read>(plan: &Plan, reader: Reader<R>, arriving: Arriving) -> Result<Snapshot, Failure> {
+    let mut pool = pool(plan)?;
+    let capture = Capture::<R, io::Sink>::new(reader, None, &mut pool);
+    let (mut line, started) = begin(plan, pool, capture, arriving);
+    let now = play(&mut line, started, &ProgressBar::hidden()).map_err(Failure::failed)?;
+    Ok(read(&line, plan, started, now))
+}
+
+/// The line, and when its time begins.
+fn begin<R: Read, W: Write>(
+    plan: &Plan,
+    pool: Pool,
+    mut capture: Capture<R, W>,
+    arriving: Arriving,
+) -> (Replayed<R, W>, Nanos) {
+    capture.receive_until(END_OF_TIME.0 - 1);
+    let started = Nanos(capture.next_arrival().unwrap_or(0));
+    let port = Port { device: capture, arriving };
+    (build::line(plan, pool, vec![port], [0, 0], KEY, started), started)
+}
+
 /// Lets time run from event to event until nothing arrives and nothing waits, or time ends; returns when that was.
-fn play(line: &mut Replayed, started: Nanos, progress: &ProgressBar) -> io::Result<Nanos> {
+fn play<R: Read, W: Write>(line: &mut Replayed<R, W>, started: Nanos, progress: &ProgressBar) -> io::Result<Nanos> {
     let mut now = started;
     let mut turns = 0_u32;
     loop {
@@ -139,7 +162,7 @@ fn flows(arguments: &Replay, folder: &Path) -> Result<(Reader<File>, Store), Fai
     Ok((reader, Store::create(folder)?))
 }
 
-fn read(line: &Replayed, plan: &Plan, started: Nanos, now: Nanos) -> Snapshot {
+fn read<R: Read, W: Write>(line: &Replayed<R, W>, plan: &Plan, started: Nanos, now: Nanos) -> Snapshot {
     let context = Context {
         started,
         devices: Directions { ingress: "replay".to_owned(), egress: "replay".to_owned() },

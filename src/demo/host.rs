@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::print::HostRounds;
 use super::topology::Topology;
 use super::traffic::{Flood, Peers};
-use super::{cannot_build, observed, print, round, tell_of_store};
+use super::{cannot_build, observed, print, round, tell_of_store, virtual_time};
 use crate::args::Demo;
 use crate::commands::outputs;
 use crate::config;
@@ -24,7 +24,7 @@ const FOREIGN: Flood = Flood { container: 2, port: 31_744, per_ms: 100, bytes: 6
 /// Container `slow` sends eight times what it may, from a port of its own: its queue is full.
 const TOO_MUCH: Flood = Flood { container: 1, port: 32_778, per_ms: 20, bytes: 1_000 };
 
-/// Runs all rounds: without bad neighbours, with one of either kind, and what stays on the host.
+/// Runs all rounds: without bad neighbours, with one of either kind, and what stays on the host; and the first three in virtual time.
 ///
 /// # Errors
 ///
@@ -56,7 +56,8 @@ pub(super) fn run(arguments: &Demo, stop: &AtomicBool) -> Result<(), Failure> {
     };
     let (flood, full) = (beside(FOREIGN)?, beside(TOO_MUCH)?);
     let between = round::run_with(&topology, plan(), window, stop, Peers::Neighbours, |_| Ok(()))?;
-    let rounds = HostRounds { without, flood, full, fills: TOO_MUCH.container, between };
+    let in_virtual_time = virtual_time::run()?;
+    let rounds = HostRounds { without, flood, full, fills: TOO_MUCH.container, between, in_virtual_time };
     let after = topology.state().map_err(Failure::failed)?;
     if after != before {
         return Err(Failure::failed(format!("something is left behind.\nBefore:\n{before}\nAfter:\n{after}")));

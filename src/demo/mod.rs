@@ -6,6 +6,7 @@ mod print;
 mod round;
 mod topology;
 mod traffic;
+mod virtual_time;
 
 use std::io;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use portlane_stats::snapshot::{ContainerReport, Totals};
 use serde_json::{Value, json};
 
 use super::round::Measured;
+use super::virtual_time::InVirtualTime;
 use crate::attach::names;
 
 /// The contract's JSON: egress figures of both rounds, and the totals of the first.
@@ -80,11 +81,13 @@ pub(super) struct HostRounds {
     pub(super) fills: usize,
     /// They speak with the last of them, and that one with the host.
     pub(super) between: Measured,
+    /// What bad neighbours change where nothing else does.
+    pub(super) in_virtual_time: InVirtualTime,
 }
 
 /// Egress figures of all rounds, and their totals.
 pub(super) fn host_json(rounds: &HostRounds) -> String {
-    let HostRounds { without, flood, full, between, .. } = rounds;
+    let HostRounds { without, flood, full, between, in_virtual_time, .. } = rounds;
     let modes = serde_json::to_value(&flood.end.mode).expect("modes are plain data");
     let attached = |round: &Measured| {
         let mut containers = containers(round);
@@ -103,6 +106,7 @@ pub(super) fn host_json(rounds: &HostRounds) -> String {
         "totals_with_full_queue": full.end.totals,
         "totals_between": between.end.totals,
         "left_the_host_between": between.kernel.1,
+        "in_virtual_time": in_virtual_time,
         "mode": modes,
     });
     format!("{object:#}\n")
@@ -110,7 +114,7 @@ pub(super) fn host_json(rounds: &HostRounds) -> String {
 
 /// The same as tables, with how far rates are from limits, and what the bad neighbours have changed.
 pub(super) fn host_text(rounds: &HostRounds) -> String {
-    let HostRounds { without, flood, full, fills, between } = rounds;
+    let HostRounds { without, flood, full, fills, between, in_virtual_time } = rounds;
     let modes: Vec<_> = flood.end.mode.iter().map(|(name, mode)| format!("{name} {}", mode.as_str())).collect();
     let books = |round: &Measured| {
         let Totals { received, sent, dropped, queued, .. } = round.end.totals;
@@ -121,6 +125,7 @@ pub(super) fn host_text(rounds: &HostRounds) -> String {
          With `slow` sending eight times what it may, from a port of its own:\n{}\n{}\n\
          Between them, on the host's address: `fast` and `slow` with `free`, and `free` with the host itself:\n{}  \
          {} packets of it left the host\n\n\
+         In virtual time: three seconds of the same packets of `fast`, 75 mbit in bursts, on a link of 100 mbit, without bad neighbours and with:\n{}\n\
          Without:    {}\nFlood:      {} (what comes from foreign ports never enters)\nFull queue: {}\n\
          Between:    {}\n\
          Nothing is left: the interfaces of the host and of the containers are as they were before.\n",
@@ -132,11 +137,31 @@ pub(super) fn host_text(rounds: &HostRounds) -> String {
         changes("the full queue", without, full, Some(*fills)),
         table(between) + &ports(between),
         between.kernel.1,
+        exactly(in_virtual_time),
         books(without),
         books(flood),
         books(full),
         books(between),
     )
+}
+
+fn exactly(got: &InVirtualTime) -> String {
+    let InVirtualTime { alone, with_flood, with_full_queue } = got;
+    let mut text = format!("  {:<48} {:>10} {:>9} {:>9} {:>9}\n", "neighbour", "sent", "change", "p99", "change");
+    for (neighbour, got) in [
+        ("none", alone),
+        ("100,000 packets a second of nobody's ports", with_flood),
+        ("`slow` sends eight times what it may", with_full_queue),
+    ] {
+        text += &format!(
+            "  {neighbour:<48} {:>8}kB {:>9} {:>9} {:>9}\n",
+            got.sent_bytes / 1_000,
+            difference(got.sent_bytes, alone.sent_bytes),
+            milliseconds(got.p99_ns),
+            difference(got.p99_ns, alone.p99_ns),
+        );
+    }
+    text
 }
 
 /// What the kernel decided about the frames that each container sent.

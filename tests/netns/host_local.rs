@@ -220,6 +220,32 @@ pub(crate) fn others_ports() {
     host.end(portlane);
 }
 
+/// The first and the last port of a container are its own for whoever speaks to them from the host, and those beside them are the host's.
+pub(crate) fn ranges() {
+    let host = Host::new();
+    let portlane = host.start(&host.both(""));
+    let before = sent_by_card(&host);
+    let reaches = |from: &Namespace, to: &Namespace, address: Ipv4Addr, port: u16| {
+        Echo::between(from, to, (address, port)).ask(b"yours?");
+        transfer_between(from, to, (address, port), &payload(5_000));
+    };
+    for (inside, neighbour, first) in [(&host.web, &host.db, WEB), (&host.db, &host.web, DB)] {
+        for address in BOTH {
+            for port in [first, first + 99] {
+                [neighbour, &host.host, inside].iter().for_each(|from| reaches(from, inside, address, port));
+            }
+            for port in [first - 1, first + 100] {
+                let hears = udp(inside, Ipv4Addr::UNSPECIFIED, port, NEVER);
+                [neighbour, &host.host, inside].iter().for_each(|from| reaches(from, &host.host, address, port));
+                assert!(hears.recv(&mut [0; 8]).is_err(), "port {port} of {address} is heard inside");
+            }
+        }
+    }
+    host.settled();
+    assert_eq!(sent_by_card(&host), before);
+    host.end(portlane);
+}
+
 /// Where 127.0.0.1 is not shared each container has all of its ports by itself, and nobody else hears of it.
 pub(crate) fn loopback_apart() {
     let host = Host::new();

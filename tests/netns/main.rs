@@ -244,6 +244,7 @@ fn main() -> ExitCode {
         trial("attached_containers_and_their_host_speak_with_each_other", host_local::neighbours),
         trial("attached_containers_and_their_host_speak_on_loopback", host_local::neighbours_on_loopback),
         trial("attached_containers_and_their_host_speak_at_two_workers", host_local::neighbours_at_two_workers),
+        trial("ranges_end_where_they_say_for_neighbours_and_their_host", host_local::ranges),
         trial("attached_containers_may_have_a_loopback_of_their_own", host_local::loopback_apart),
         trial("what_says_that_it_is_of_loopback_stays_on_its_host", host_local::loopback_stays),
         trial("attached_containers_and_their_host_speak_over_ipv6", host_local::neighbours_over_ipv6)

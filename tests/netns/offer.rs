@@ -84,13 +84,17 @@ fn offer(interface: &str, entries: &[Entry], stop: &AtomicBool) -> u64 {
     }
     let program: &mut Xdp = loaded.program_mut("offer").unwrap().try_into().unwrap();
     program.load().unwrap();
-    while !stop.load(Ordering::Relaxed) {
+    // Once at least: on a busy core it may be told to end before it has begun.
+    loop {
         let attrs = TestRunAttrs::new().xdp_live_frames(BATCH);
         let data_in = Some(&[0; LONGEST][..]);
         let options = TestRunOptions { data_in, repeat: AT_ONCE, attrs, ..TestRunOptions::default() };
         match program.test_run(options) {
             Err(ProgramError::SyscallError(why)) if why.io_error.kind() == ErrorKind::Interrupted => {}
             outcome => _ = outcome.unwrap(),
+        }
+        if stop.load(Ordering::Relaxed) {
+            break;
         }
     }
     let globals = Array::<_, u64>::try_from(loaded.map(".bss").unwrap()).unwrap();

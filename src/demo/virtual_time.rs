@@ -1,0 +1,120 @@
+//! Bad neighbours once more, in virtual time: the same packets of one container each time, and exactly what its neighbours change for it.
+
+use std::io::{self, Cursor};
+use std::net::Ipv4Addr;
+
+use etherparse::PacketBuilder;
+use portlane_classify::Arriving;
+use portlane_pcap::{LinkType, Reader, Writer};
+use serde::Serialize;
+
+use crate::commands::replay;
+use crate::config::{self, Plan};
+use crate::failure::Failure;
+
+/// The containers of the demo, on a link that is too narrow for what all want.
+const CONFIG: &str = concat!(include_str!("../../examples/demo-host.toml"), "\n[link]\nrate = \"100mbit\"\n");
+
+const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
+
+/// Container `fast`, who is looked at.
+const LOOKED_AT: usize = 0;
+const FAST: u16 = 31_744;
+/// Container `slow`, who fills its queue.
+const SLOW: u16 = 32_768;
+/// Nobody's.
+const FOREIGN: u16 = 40_000;
+
+/// Packets are sent at multiples of this, nanoseconds.
+const STEP: u64 = 10_000;
+const STEPS: u64 = 3_000_000_000 / STEP;
+
+/// Bytes of a packet, from its Ethernet header on: of containers, and of the flood.
+const LONG: usize = 1_250;
+const SHORT: usize = 60;
+
+/// What `fast` got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Got {
+    /// Bytes that it sent.
+    pub(super) sent_bytes: u64,
+    /// How long all but one in a hundred of its packets waited at most, nanoseconds.
+    pub(super) p99_ns: u64,
+}
+
+/// What `fast` got, without bad neighbours, and with one of either kind.
+#[derive(Debug, Serialize)]
+pub(super) struct InVirtualTime {
+    pub(super) alone: Got,
+    pub(super) with_flood: Got,
+    pub(super) with_full_queue: Got,
+}
+
+/// Three seconds each: `fast` sends 75 mbit in bursts, and beside it come 100,000 packets a second of nobody's ports, or 160 mbit of `slow`.
+///
+/// # Errors
+///
+/// Refused without memory for the packets.
+pub(super) fn run() -> Result<InVirtualTime, Failure> {
+    let plan = config::parse(CONFIG, "examples/demo-host.toml").map_err(Failure::refused)?;
+    Ok(InVirtualTime {
+        alone: got(&plan, |_| 0, 0)?,
+        with_flood: got(&plan, |_| 1, FOREIGN)?,
+        // 16 packets a millisecond.
+        with_full_queue: got(&plan, |step| u64::from([0, 6, 12, 18].contains(&(step % 25))), SLOW)?,
+    })
+}
+
+/// What `fast` got while packets of `port` came beside its own: so many at each step.
+fn got(plan: &Plan, beside: impl Fn(u64) -> u64, port: u16) -> Result<Got, Failure> {
+    let capture = capture(beside, port).map_err(Failure::failed)?;
+    let reader = Reader::new(Cursor::new(capture)).map_err(Failure::failed)?;
+    let snapshot = replay::shaped(plan, reader, Arriving::Egress)?;
+    let lane = &snapshot.containers[LOOKED_AT].egress;
+    Ok(Got { sent_bytes: lane.sent_bytes, p99_ns: lane.sojourn_ns.p99 })
+}
+
+fn capture(beside: impl Fn(u64) -> u64, port: u16) -> io::Result<Vec<u8>> {
+    let (own, others) = (packet(FAST, LONG)?, packet(port, if port == FOREIGN { SHORT } else { LONG })?);
+    let mut writer = Writer::new(Vec::new())?;
+    for step in 0..STEPS {
+        let mut write = |packet: &[u8], times| {
+            let len = u32::try_from(packet.len()).map_err(io::Error::other)?;
+            (0..times).try_for_each(|_| writer.write(LinkType::ETHERNET, step * STEP, packet, len))
+        };
+        // 75 packets each 10 ms.
+        write(&own, if step % 1_000 == 0 { 75 } else { 0 })?;
+        write(&others, beside(step))?;
+    }
+    writer.finish()
+}
+
+/// A packet to the client, `len` bytes long.
+fn packet(port: u16, len: usize) -> io::Result<Vec<u8>> {
+    let headers = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 7])
+        .ipv4(HOST.octets(), CLIENT.octets(), 64)
+        .udp(port, 9);
+    let payload = vec![0; len - headers.size(0)];
+    let mut packet = Vec::with_capacity(len);
+    headers.write(&mut packet, &payload).map_err(io::Error::other)?;
+    Ok(packet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_does_not_feel_its_neighbours() {
+        let InVirtualTime { alone, with_flood, with_full_queue } = run().unwrap();
+        assert!(alone.sent_bytes > 3 * 50_000_000 / 8 && alone.p99_ns > 1_000_000, "{alone:?}");
+        for got in [with_flood, with_full_queue] {
+            let alike = |one: u64, other: u64| one.abs_diff(other) * 20 < one;
+            assert!(
+                alike(alone.sent_bytes, got.sent_bytes) && alike(alone.p99_ns, got.p99_ns),
+                "{alone:?}, beside a neighbour {got:?}"
+            );
+        }
+    }
+}
