@@ -125,7 +125,7 @@ pub(super) fn host_text(rounds: &HostRounds) -> String {
          With `slow` sending eight times what it may, from a port of its own:\n{}\n{}\n\
          Between them, on the host's address: `fast` and `slow` with `free`, and `free` with the host itself:\n{}  \
          {} packets of it left the host\n\n\
-         In virtual time: three seconds of the same packets of `fast`, 45 mbit in bursts, on a link of 100 mbit, without bad neighbours and with:\n{}\n\
+         In virtual time: three seconds of the same packets of `fast`, 45 mbit in bursts, on a link of 75 mbit, without bad neighbours and with:\n{}\n\
          Without:    {}\nFlood:      {} (what comes from foreign ports never enters)\nFull queue: {}\n\
          Between:    {}\n\
          Nothing is left: the interfaces of the host and of the containers are as they were before.\n",

@@ -6,14 +6,15 @@ use std::net::Ipv4Addr;
 use etherparse::PacketBuilder;
 use portlane_classify::Arriving;
 use portlane_pcap::{LinkType, Reader, Writer};
+use portlane_stats::snapshot::Snapshot;
 use serde::Serialize;
 
 use crate::commands::replay;
-use crate::config::{self, Plan};
+use crate::config;
 use crate::failure::Failure;
 
-/// The containers of the demo, on a link that is too narrow for what all want.
-const CONFIG: &str = concat!(include_str!("../../examples/demo-host.toml"), "\n[link]\nrate = \"100mbit\"\n");
+/// The containers of the demo, on a link that has room for what they are limited to, but not for a flood beside.
+const CONFIG: &str = concat!(include_str!("../../examples/demo-host.toml"), "\n[link]\nrate = \"75mbit\"\n");
 
 const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
@@ -51,41 +52,65 @@ pub(super) struct InVirtualTime {
     pub(super) with_full_queue: Got,
 }
 
-/// Three seconds each: `fast` sends 45 mbit in bursts, and beside it come 100,000 packets a second of nobody's ports, or 160 mbit of `slow`.
+/// Packets of a neighbour.
+#[derive(Clone, Copy)]
+struct Neighbour {
+    port: u16,
+    /// Bytes of each, from its Ethernet header on.
+    len: usize,
+    /// Whether there is one at a step.
+    sends_at: fn(u64) -> bool,
+}
+
+/// 100,000 packets a second of nobody's port.
+const FLOOD: Neighbour = Neighbour { port: FOREIGN, len: SHORT, sends_at: |_| true };
+
+/// 16 packets a millisecond, 160 mbit: eight times what `slow` may.
+const FULL_QUEUE: Neighbour =
+    Neighbour { port: SLOW, len: LONG, sends_at: |step| matches!(step % 25, 0 | 6 | 12 | 18) };
+
+/// Three seconds each: `fast` sends 45 mbit in bursts, and beside it there is no neighbour, or either kind.
 ///
 /// # Errors
 ///
 /// Refused without memory for the packets.
 pub(super) fn run() -> Result<InVirtualTime, Failure> {
-    let plan = config::parse(CONFIG, "examples/demo-host.toml").map_err(Failure::refused)?;
     Ok(InVirtualTime {
-        alone: got(&plan, |_| 0, 0)?,
-        with_flood: got(&plan, |_| 1, FOREIGN)?,
-        // 16 packets a millisecond.
-        with_full_queue: got(&plan, |step| u64::from([0, 6, 12, 18].contains(&(step % 25))), SLOW)?,
+        alone: got(&beside(None)?),
+        with_flood: got(&beside(Some(FLOOD))?),
+        with_full_queue: got(&beside(Some(FULL_QUEUE))?),
     })
 }
 
-/// What `fast` got while packets of `port` came beside its own: so many at each step.
-fn got(plan: &Plan, beside: impl Fn(u64) -> u64, port: u16) -> Result<Got, Failure> {
-    let capture = capture(beside, port).map_err(Failure::failed)?;
-    let reader = Reader::new(Cursor::new(capture)).map_err(Failure::failed)?;
-    let snapshot = replay::shaped(plan, reader, Arriving::Egress)?;
+fn got(snapshot: &Snapshot) -> Got {
     let lane = &snapshot.containers[LOOKED_AT].egress;
-    Ok(Got { sent_bytes: lane.sent_bytes, p99_ns: lane.sojourn_ns.p99 })
+    Got { sent_bytes: lane.sent_bytes, p99_ns: lane.sojourn_ns.p99 }
 }
 
-fn capture(beside: impl Fn(u64) -> u64, port: u16) -> io::Result<Vec<u8>> {
-    let (own, others) = (packet(FAST, LONG)?, packet(port, if port == FOREIGN { SHORT } else { LONG })?);
+/// What became of everybody's packets.
+fn beside(neighbour: Option<Neighbour>) -> Result<Snapshot, Failure> {
+    let plan = config::parse(CONFIG, "examples/demo-host.toml").map_err(Failure::refused)?;
+    let capture = capture(neighbour).map_err(Failure::failed)?;
+    let reader = Reader::new(Cursor::new(capture)).map_err(Failure::failed)?;
+    replay::shaped(&plan, reader, Arriving::Egress)
+}
+
+fn capture(neighbour: Option<Neighbour>) -> io::Result<Vec<u8>> {
+    let own = packet(FAST, LONG)?;
+    let other = neighbour.map(|neighbour| packet(neighbour.port, neighbour.len)).transpose()?;
     let mut writer = Writer::new(Vec::new())?;
     for step in 0..STEPS {
-        let mut write = |packet: &[u8], times| {
+        let mut write = |packet: &[u8]| {
             let len = u32::try_from(packet.len()).map_err(io::Error::other)?;
-            (0..times).try_for_each(|_| writer.write(LinkType::ETHERNET, step * STEP, packet, len))
+            writer.write(LinkType::ETHERNET, step * STEP, packet, len)
         };
         // 90 packets each 20 ms, which is more than its bucket holds.
-        write(&own, if step % 2_000 == 0 { 90 } else { 0 })?;
-        write(&others, beside(step))?;
+        if step % 2_000 == 0 {
+            (0..90).try_for_each(|_| write(&own))?;
+        }
+        if neighbour.is_some_and(|neighbour| (neighbour.sends_at)(step)) {
+            other.iter().try_for_each(|packet| write(packet))?;
+        }
     }
     writer.finish()
 }
@@ -116,5 +141,13 @@ mod tests {
                 "{alone:?}, beside a neighbour {got:?}"
             );
         }
+    }
+
+    #[test]
+    fn neighbours_want_more_than_there_is() {
+        let flood = beside(Some(FLOOD)).unwrap().unmatched.egress;
+        assert!(flood.dropped().packets > 1_000, "the link is too narrow: {flood:?}");
+        let slow = beside(Some(FULL_QUEUE)).unwrap().containers[1].egress.clone();
+        assert!(slow.dropped().packets > 1_000, "its queue is full: {slow:?}");
     }
 }
