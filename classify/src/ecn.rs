@@ -38,15 +38,12 @@ pub fn mark_ce(link: Link, frame: &mut [u8]) -> bool {
 pub fn can_mark(link: Link, frame: &[u8]) -> bool {
     let Ok((network, offset)) = link.network(Layer::frame(frame, 0)) else { return false };
     let Some(packet) = frame.get(offset..) else { return false };
-    match network {
-        Network::Ipv4 => packet
-            .first_chunk::<20>()
-            .is_some_and(|header| header[0] >> 4 == 4 && of_ipv4([header[0], header[1]]) != NOT_ECT),
-        Network::Ipv6 => packet
-            .first_chunk::<40>()
-            .is_some_and(|header| header[0] >> 4 == 6 && of_ipv6([header[0], header[1]]) != NOT_ECT),
-        Network::Other => false,
-    }
+    let version = match network {
+        Network::Ipv4 => 4,
+        Network::Ipv6 => 6,
+        Network::Other => return false,
+    };
+    packet.first().is_some_and(|first| first >> 4 == version) && is_capable(packet)
 }
 
 /// What [`can_mark`] says of the packet in a frame whose headers have been read.

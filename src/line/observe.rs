@@ -6,12 +6,12 @@
 
 use std::collections::VecDeque;
 
-use portlane_classify::{Direction, ecn};
+use portlane_classify::Direction;
 use portlane_rings::{Device, Frame};
 use portlane_shaper::{Arrival, LaneId, Nanos, Volume};
 
 use super::within::way;
-use super::{End, Line, Watch, link_of};
+use super::{End, Line, Watch};
 use crate::config::{Mode, Plan};
 
 /// Frames of observed lanes that wait for a device, in each direction; more are lost.
@@ -82,8 +82,7 @@ impl<D: Device> Line<D> {
         mut watch: impl Watch,
     ) -> usize {
         let Arrival { packet: frame, len, memory, flow, ect } = arrival;
-        let bit = ect && ecn::can_mark(link_of(&frame), self.pool.bytes(&frame));
-        let phantom = Arrival { packet: self.pool.phantom(&frame, bit), len, memory, flow, ect: bit };
+        let phantom = Arrival { packet: self.pool.phantom(&frame, ect), len, memory, flow, ect };
         let sent = self.join_lane(direction, lane, phantom, now, watch.lend());
         sent + usize::from(self.let_go(direction, lane, frame, watch))
     }
