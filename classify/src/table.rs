@@ -4,22 +4,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 
+use self::owners::Owners;
 use crate::address_map::AddressMap;
 use crate::{PortRange, Rule, RuleError};
 
+mod owners;
 #[cfg(test)]
 mod tests;
 
-const PORTS: usize = 1 << 16;
-
-/// Ports that are renamed together if they have one owner.
-const RUN: usize = 64;
-
-/// The owner of every port: one load from an array of 65,536 per lookup.
+/// The owner of every port: two loads per lookup, from 16 kB of pages and an owner for each range.
 ///
-/// Where rules name addresses there is one more such array for each set of rules that some address
-/// has, and the address is looked up first. An array takes 65,536 times the size of `V`; addresses
-/// with the same rules share one.
+/// That stays in the nearest cache, where an array of all ports does not. Where rules name addresses there are pages and owners
+/// for each set of rules that some address has, and the address is looked up first; addresses with the same rules share theirs.
 ///
 /// A table is built aside and never changed: to change rules, build a new one and move it in.
 ///
@@ -42,20 +38,20 @@ const RUN: usize = 64;
 pub struct Table<V> {
     unmatched: V,
     /// The rules without addresses.
-    everywhere: Box<[V; PORTS]>,
+    everywhere: Owners<V>,
     /// Whether rules name addresses.
     has_addresses: bool,
     /// For the addresses that rules name: which of `on_addresses` is theirs, counted from 1.
-    arrays: AddressMap,
+    sets: AddressMap,
     /// The rules of an address and those without addresses.
-    on_addresses: Vec<Box<[V; PORTS]>>,
+    on_addresses: Vec<Owners<V>>,
 }
 
 impl<V: Copy> Table<V> {
     /// A table in which the ports of no rule return `unmatched`.
     ///
-    /// Takes time and memory in proportion to 65,536 times the number of different sets of rules
-    /// that addresses have.
+    /// Takes time in proportion to the rules that hold on each address, and memory to the different sets of rules that addresses
+    /// have: 16 kB and the size of `V` for each range and each gap.
     ///
     /// # Errors
     ///
@@ -63,43 +59,43 @@ impl<V: Copy> Table<V> {
     /// have two owners on some address. A rule without addresses owns its ports on all of them.
     pub fn build(unmatched: V, rules: &[Rule<V>]) -> Result<Self, RuleError> {
         check_each(rules)?;
-        let mut painter = Painter { unmatched, rules, painted_by: vec![0; PORTS], painted: Vec::new() };
+        let mut painter = Painter { unmatched, rules, painted: BTreeMap::new() };
         let everywhere = painter.paint(None, &rules_without_addresses(rules))?;
 
-        let mut array_of_rules = HashMap::new();
+        let mut set_of_rules = HashMap::new();
         let mut on_addresses = Vec::new();
-        let mut arrays = Vec::new();
+        let mut sets = Vec::new();
         for (address, here) in rules_by_address(rules) {
-            let array = match array_of_rules.get(&here) {
-                Some(&array) => array,
+            let set = match set_of_rules.get(&here) {
+                Some(&set) => set,
                 None => {
                     on_addresses.push(painter.paint(Some(address), &here)?);
-                    let array = u32::try_from(on_addresses.len()).expect("memory ends before numbers do");
-                    array_of_rules.insert(here, array);
-                    array
+                    let set = u32::try_from(on_addresses.len()).expect("memory ends before numbers do");
+                    set_of_rules.insert(here, set);
+                    set
                 }
             };
-            arrays.push((address, array));
+            sets.push((address, set));
         }
-        let has_addresses = !arrays.is_empty();
-        Ok(Self { unmatched, everywhere, has_addresses, arrays: AddressMap::new(&arrays), on_addresses })
+        let has_addresses = !sets.is_empty();
+        Ok(Self { unmatched, everywhere, has_addresses, sets: AddressMap::new(&sets), on_addresses })
     }
 
     /// The owner of `port` on `address`.
     #[inline(always)]
     #[must_use]
     pub fn lookup(&self, address: IpAddr, port: u16) -> V {
-        self.owners(address)[usize::from(port)]
+        self.owners(address).of(port)
     }
 
     #[inline(always)]
-    fn owners(&self, address: IpAddr) -> &[V; PORTS] {
+    fn owners(&self, address: IpAddr) -> &Owners<V> {
         if !self.has_addresses {
             return &self.everywhere;
         }
-        // An address that is not named has number 0, which is none of the arrays'.
-        let array = (self.arrays.get(address) as usize).wrapping_sub(1);
-        match self.on_addresses.get(array) {
+        // An address that is not named has number 0, which is none of the sets'.
+        let set = (self.sets.get(address) as usize).wrapping_sub(1);
+        match self.on_addresses.get(set) {
             Some(owners) => owners,
             None => &self.everywhere,
         }
@@ -107,29 +103,13 @@ impl<V: Copy> Table<V> {
 
     /// The same table with other names for the owners.
     #[must_use]
-    pub fn map<W: Copy>(&self, name: impl Fn(V) -> W) -> Table<W>
-    where
-        V: PartialEq,
-    {
-        let renamed = |owners: &[V; PORTS]| -> Box<[W; PORTS]> {
-            let mut renamed = Vec::with_capacity(PORTS);
-            // Most ports have the owner of their neighbours.
-            for run in owners.chunks(RUN) {
-                let first = run[0];
-                if run.iter().fold(true, |same, &owner| same & (owner == first)) {
-                    renamed.resize(renamed.len() + run.len(), name(first));
-                } else {
-                    renamed.extend(run.iter().map(|&owner| name(owner)));
-                }
-            }
-            renamed.into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("as many as before"))
-        };
+    pub fn map<W: Copy>(&self, name: impl Fn(V) -> W) -> Table<W> {
         Table {
             unmatched: name(self.unmatched),
-            everywhere: renamed(&self.everywhere),
+            everywhere: self.everywhere.map(&name),
             has_addresses: self.has_addresses,
-            arrays: self.arrays.clone(),
-            on_addresses: self.on_addresses.iter().map(|owners| renamed(owners)).collect(),
+            sets: self.sets.clone(),
+            on_addresses: self.on_addresses.iter().map(|owners| owners.map(&name)).collect(),
         }
     }
 
@@ -145,8 +125,8 @@ impl<V: fmt::Debug> fmt::Debug for Table<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table")
             .field("unmatched", &self.unmatched)
-            .field("addresses", &self.arrays)
-            .field("arrays", &(1 + self.on_addresses.len()))
+            .field("addresses", &self.sets)
+            .field("sets", &(1 + self.on_addresses.len()))
             .finish_non_exhaustive()
     }
 }
@@ -197,41 +177,50 @@ fn rules_by_address<V>(rules: &[Rule<V>]) -> BTreeMap<IpAddr, Vec<usize>> {
     by_address
 }
 
-/// Writes rules into an array of owners, and sees it when a port is written twice.
+/// Gives ports to rules, and sees it when one is given twice.
 struct Painter<'a, V> {
     unmatched: V,
     rules: &'a [Rule<V>],
-    /// Who painted each port: the place in `painted` of the range, counted from 1; here to be allocated once.
-    painted_by: Vec<u32>,
-    /// The ranges painted so far, and whose they are.
-    painted: Vec<(usize, PortRange)>,
+    /// The ranges given so far by their first ports, and whose they are.
+    painted: BTreeMap<u16, (usize, PortRange)>,
 }
 
 impl<V: Copy> Painter<'_, V> {
-    fn paint(&mut self, address: Option<IpAddr>, here: &[usize]) -> Result<Box<[V; PORTS]>, RuleError> {
-        if !self.painted.is_empty() {
-            self.painted.clear();
-            self.painted_by.fill(0);
-        }
-        let mut owners = vec![self.unmatched; PORTS];
+    fn paint(&mut self, address: Option<IpAddr>, here: &[usize]) -> Result<Owners<V>, RuleError> {
+        self.painted.clear();
         for &index in here {
-            let rule = &self.rules[index];
-            for &range in &rule.ports {
-                let ports = usize::from(range.first())..=usize::from(range.last());
-                let painted_by = &mut self.painted_by[ports.clone()];
-                if let Some(&earlier) = painted_by.iter().find(|by| **by > 0) {
-                    let earlier = self.painted[earlier as usize - 1];
+            for &range in &self.rules[index].ports {
+                if let Some(earlier) = self.painted_on(range) {
                     return Err(self.overlap(address, earlier, (index, range)));
                 }
-                self.painted.push((index, range));
-                painted_by.fill(u32::try_from(self.painted.len()).expect("no more ranges than ports"));
-                owners[ports].fill(rule.owner);
+                self.painted.insert(range.first(), (index, range));
             }
         }
-        match owners.into_boxed_slice().try_into() {
-            Ok(owners) => Ok(owners),
-            Err(_) => unreachable!("the vector was made with as many elements as there are ports"),
+        Ok(Owners::new(&self.ranges()))
+    }
+
+    /// The range that has the lowest port of this one that has been given.
+    fn painted_on(&self, range: PortRange) -> Option<(usize, PortRange)> {
+        let before = self.painted.range(..range.first()).next_back();
+        let within = self.painted.range(range.first()..=range.last()).next();
+        [before, within]
+            .into_iter()
+            .flatten()
+            .map(|(_, &earlier)| earlier)
+            .find(|earlier| earlier.1.shared_with(range).is_some())
+    }
+
+    /// Every port's range, of those that were given and the gaps between them.
+    fn ranges(&self) -> Vec<(u16, V)> {
+        let mut ranges = Vec::with_capacity(2 * self.painted.len() + 1);
+        let mut next = Some(0);
+        for &(index, range) in self.painted.values() {
+            ranges.extend(next.filter(|&next| next < range.first()).map(|gap| (gap, self.unmatched)));
+            ranges.push((range.first(), self.rules[index].owner));
+            next = range.last().checked_add(1);
         }
+        ranges.extend(next.map(|gap| (gap, self.unmatched)));
+        ranges
     }
 
     #[cold]
