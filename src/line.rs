@@ -86,8 +86,8 @@ pub struct Line<D> {
     pub shapers: [Shaper<Frame>; 2],
     /// Which lane is whose. Shared with reports that are being made.
     pub places: Arc<Places>,
-    /// Sojourn times of those that waited; see [`Line::histogram`] for whose is where.
-    histograms: Histograms,
+    /// Sojourn times of those that waited, of each lane, by [`Direction::index`].
+    histograms: [Histograms; 2],
     /// What the line itself counts.
     pub counters: LineCounters,
     /// The other workers, if there are.
@@ -105,8 +105,8 @@ pub struct Line<D> {
     leaving: Vec<Frame>,
     /// Who wants to know of packets, if somebody does.
     beside: Option<Box<Beside>>,
-    /// By [`Line::histogram`]: packets that had gone straight through when sojourn times were forgotten.
-    forgotten: Vec<u64>,
+    /// As the histograms: packets that had gone straight through when sojourn times were forgotten.
+    forgotten: [Vec<u64>; 2],
 }
 
 impl<D: Device> Line<D> {
@@ -121,7 +121,7 @@ impl<D: Device> Line<D> {
         shapers: [Shaper<Frame>; 2],
         places: Places,
     ) -> Self {
-        let lanes = shapers.len() * shapers[0].lanes();
+        let lanes = shapers[0].lanes();
         let reserve = u32::try_from((ports.len() + 1) * BATCH).expect("a line has a few ports").min(pool.total() / 4);
         Self {
             pool,
@@ -132,7 +132,7 @@ impl<D: Device> Line<D> {
             flows,
             shapers,
             places: Arc::new(places),
-            histograms: Histograms::new(lanes),
+            histograms: Direction::ALL.map(|_| Histograms::new(lanes)),
             counters: LineCounters::default(),
             neighbours: None,
             observed: None,
@@ -142,7 +142,7 @@ impl<D: Device> Line<D> {
             owners: Vec::with_capacity(BATCH),
             leaving: Vec::with_capacity(BATCH),
             beside: None,
-            forgotten: vec![0; lanes],
+            forgotten: Direction::ALL.map(|_| vec![0; lanes]),
         }
     }
 
@@ -233,8 +233,9 @@ impl<D: Device> Line<D> {
     fn exit<W>(&mut self, direction: Direction, now: Nanos, watch: W) -> (&mut Shaper<Frame>, Exit<'_, D, W>) {
         let Self { ports, leaves_by, within, pool, counters, histograms, shapers, .. } = self;
         let home = Home { pool, dropped: &mut counters.dropped, watch };
-        let (leaves_by, within, sent) = (*leaves_by, *within, &mut counters.sent);
-        (&mut shapers[direction.index()], Exit { home, ports, leaves_by, within, histograms, sent, direction, now })
+        let (leaves_by, stays_by) = within::ways(*leaves_by, *within, direction);
+        let (histograms, sent) = (&mut histograms[direction.index()], &mut counters.sent);
+        (&mut shapers[direction.index()], Exit { home, ports, leaves_by, stays_by, histograms, sent, now })
     }
 
     /// Frames that have arrived at a port fill the batch.
@@ -298,50 +299,45 @@ impl<D: Device> Line<D> {
     /// The sojourn times of a lane.
     #[must_use]
     pub fn sojourns(&self, direction: Direction, lane: LaneId) -> LaneHistogram {
-        let passed = self.passed(direction, lane);
-        self.histograms.lane(histogram(direction, lane)).with_zeros(passed)
+        self.histograms[direction.index()].lane(lane.index()).with_zeros(self.passed(direction, lane))
     }
 
     /// Appends the sojourn times of a lane's packets that waited: see [`Histograms::copy`]. Returns the longest, and how many
     /// packets did not wait.
     pub(crate) fn copy_sojourns(&self, direction: Direction, lane: LaneId, to: &mut Vec<(u16, u64)>) -> (u64, u64) {
-        (self.histograms.copy(histogram(direction, lane), to), self.passed(direction, lane))
+        (self.histograms[direction.index()].copy(lane.index(), to), self.passed(direction, lane))
     }
 
     /// Has copies of sojourn times be quick.
-    #[cfg(feature = "af-xdp")]
     pub(crate) fn settle_histograms(&mut self) {
-        self.histograms.settle();
+        self.histograms.iter_mut().for_each(Histograms::settle);
     }
 
     /// Packets that went straight through a lane since sojourn times were forgotten.
     fn passed(&self, direction: Direction, lane: LaneId) -> u64 {
-        self.shapers[direction.index()].passed(lane) - self.forgotten[histogram(direction, lane)]
+        self.shapers[direction.index()].passed(lane) - self.forgotten[direction.index()][lane.index()]
     }
 
     /// Forgets all sojourn times: those of a new measurement are to be recorded.
     pub fn restart_histograms(&mut self) {
-        let mut forgotten = vec![0; self.forgotten.len()];
-        for (direction, shaper) in Direction::ALL.into_iter().zip(&self.shapers) {
-            for lane in self.places.lanes() {
-                forgotten[histogram(direction, lane)] = shaper.passed(lane);
-            }
+        for (forgotten, shaper) in self.forgotten.iter_mut().zip(&self.shapers) {
+            forgotten.fill(0);
+            self.places.lanes().for_each(|lane| forgotten[lane.index()] = shaper.passed(lane));
         }
-        self.forgotten = forgotten;
-        self.histograms = Histograms::new(self.forgotten.len());
+        self.histograms = self.forgotten.each_ref().map(|forgotten| Histograms::new(forgotten.len()));
     }
 
     /// Room for the sojourn times of a lane that was added, which has none yet.
     fn begin_histograms(&mut self, lane: LaneId) {
-        let room = self.shapers.len() * self.shapers[0].lanes();
-        if room > self.forgotten.len() {
-            // Every lane there is moves; so there is room for as many more.
-            self.forgotten.resize(2 * room, 0);
-            self.histograms = self.histograms.grown(2 * room);
-        }
-        for histogram in Direction::ALL.map(|direction| histogram(direction, lane)) {
-            self.forgotten[histogram] = 0;
-            self.histograms.clear(histogram);
+        let room = self.shapers[0].lanes();
+        for (histograms, forgotten) in self.histograms.iter_mut().zip(&mut self.forgotten) {
+            if room > forgotten.len() {
+                // Every lane there is moves; so there is room for as many more.
+                forgotten.resize(2 * room, 0);
+                *histograms = histograms.grown(2 * room);
+            }
+            forgotten[lane.index()] = 0;
+            histograms.clear(lane.index());
         }
     }
 
@@ -352,12 +348,6 @@ impl<D: Device> Line<D> {
         let held: u32 = held.map(|held| held.filling + held.sending).sum();
         (self.pool.free() + held) as usize + self.queued() + self.batch.len() == self.pool.here() as usize
     }
-}
-
-/// The position of a lane's histogram. Lanes may be added: so the two of a number are neighbours.
-#[inline]
-fn histogram(direction: Direction, lane: LaneId) -> usize {
-    Direction::ALL.len() * lane.0 as usize + direction.index()
 }
 
 /// What a frame starts with. Devices only deliver what they can name.

@@ -32,7 +32,7 @@ pub(super) fn reading() -> Box<dyn Element> {
     let (mut reading, containers) = (Reading::default(), scenario.line().places.containers.len());
     let read = move || {
         reading.begin(scenario.line());
-        assert!(reading.go_on(scenario.line(), Nanos::ZERO, usize::MAX));
+        assert!(reading.go_on(scenario.settled_line(), Nanos::ZERO, usize::MAX));
     };
     Box::new(Rounds(containers as u64, read))
 }

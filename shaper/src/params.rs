@@ -21,8 +21,10 @@ pub struct TreeParams {
 pub struct LaneId(pub u32);
 
 impl LaneId {
+    /// Its position among all.
     #[inline]
-    pub(crate) fn index(self) -> usize {
+    #[must_use]
+    pub fn index(self) -> usize {
         self.0 as usize
     }
 }

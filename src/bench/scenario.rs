@@ -178,6 +178,12 @@ impl Scenario {
         &self.line
     }
 
+    /// The same, to be copied: as a worker has it for a report.
+    pub fn settled_line(&mut self) -> &Line<Source> {
+        self.line.settle_histograms();
+        &self.line
+    }
+
     /// Virtual time.
     #[must_use]
     pub fn now(&self) -> Nanos {

@@ -5,8 +5,7 @@ use portlane_rings::{Device, Frame, Pool};
 use portlane_shaper::{Departure, DropReason, Fate, LaneId, Nanos, Way};
 use portlane_stats::histogram::Histograms;
 
-use super::within::way;
-use super::{End, Port, Watch, histogram, link_of};
+use super::{End, Port, Watch, link_of};
 
 /// Frames that do not leave go home, and are counted.
 pub(super) struct Home<'a, W> {
@@ -46,11 +45,12 @@ impl<W: Watch> Fate<Frame> for Home<'_, W> {
 pub(super) struct Exit<'a, D, W> {
     pub(super) home: Home<'a, W>,
     pub(super) ports: &'a mut [Port<D>],
-    pub(super) leaves_by: [usize; 2],
-    pub(super) within: Option<usize>,
+    /// The port of what goes, and that of what stays on the host.
+    pub(super) leaves_by: usize,
+    pub(super) stays_by: usize,
+    /// Of the direction's lanes.
     pub(super) histograms: &'a mut Histograms,
     pub(super) sent: &'a mut u64,
-    pub(super) direction: Direction,
     pub(super) now: Nanos,
 }
 
@@ -74,7 +74,7 @@ impl<D: Device, W: Watch> Way<Frame> for Exit<'_, D, W> {
             self.end_phantom(lane, packet, enqueued);
             return Ok(());
         }
-        let port = way(self.leaves_by, self.within, self.direction, &packet);
+        let port = if packet.stays() { self.stays_by } else { self.leaves_by };
         let watch = &mut self.home.watch;
         watch.ends(self.home.pool, &packet, End::Sent { lane, enqueued: Some(enqueued) });
         if let Err(packet) = self.ports[port].device.send(packet) {
@@ -90,7 +90,7 @@ impl<D: Device, W: Watch> Way<Frame> for Exit<'_, D, W> {
 impl<D, W> Exit<'_, D, W> {
     #[inline]
     fn record(&mut self, lane: LaneId, enqueued: Nanos) {
-        self.histograms.record(histogram(self.direction, lane), (self.now - enqueued).0);
+        self.histograms.record(lane.index(), (self.now - enqueued).0);
     }
 
     /// A packet of an observed lane would have left.

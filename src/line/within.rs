@@ -18,14 +18,18 @@ use super::{Line, Owner, Watch, link_of};
 const SENDER: usize = 6;
 const IS_LEAVING: u8 = 1;
 
-/// The port that a packet leaves by. Where there is none for what stays on the host it goes back to where containers are, and never
-/// to the network.
+/// The ports that packets of a direction leave by: what goes, and what stays on the host. Where there is none for the latter it goes
+/// back to where containers are, and never to the network.
+#[inline]
+pub(super) fn ways(leaves_by: [usize; 2], within: Option<usize>, direction: Direction) -> (usize, usize) {
+    (leaves_by[direction.index()], within.unwrap_or(leaves_by[Direction::Ingress.index()]))
+}
+
+/// The one of them that a packet leaves by.
 #[inline]
 pub(super) fn way(leaves_by: [usize; 2], within: Option<usize>, direction: Direction, frame: &Frame) -> usize {
-    if frame.stays() {
-        return within.unwrap_or(leaves_by[Direction::Ingress.index()]);
-    }
-    leaves_by[direction.index()]
+    let (goes_by, stays_by) = ways(leaves_by, within, direction);
+    if frame.stays() { stays_by } else { goes_by }
 }
 
 /// Frames of the port of what stays on the host that have arrived one behind the other, and are all for containers, or all of them.

@@ -1,11 +1,15 @@
 //! The histograms of all lanes, laid out for whoever records.
 
+use memmap2::MmapMut;
 use portlane_hint::prefetch_at;
 
-use super::{BUCKETS, LaneHistogram, bucket_of};
+use super::{BUCKETS, LaneHistogram, SUB_BITS, bucket_of};
 
-/// Counts of 16 bits in a cache line: the buckets of one octave, which is most of what a lane uses.
-const LINE: usize = 32;
+/// Buckets that are copied together.
+const OCTAVE: usize = 1 << SUB_BITS;
+
+/// Counts of 8 bits in a cache line: the buckets of two octaves, which is most of what a lane uses.
+const LINE: usize = 64;
 
 /// From one lane's counts to the next: an odd number of lines. Were it a power of two, the buckets for one sojourn of all
 /// lanes would share a few of the cache's sets.
@@ -14,12 +18,12 @@ const STRIDE: usize = BUCKETS + LINE;
 /// Records that are on their way to the counts, at most.
 const PENDING: usize = 64;
 
-/// From so many lanes on, the counts are more than the caches hold.
-const MANY_LANES: usize = 16_384;
+/// From so many lanes on, the counts are more than the near caches hold.
+const MANY_LANES: usize = 512;
 
 /// The histograms of all lanes. One writer; reading is copying ([`Histograms::lane`]).
 ///
-/// The counts take 2 KiB a lane, and more where a bucket has seen 2^16 packets: address space, zeroed by the operating
+/// The counts take 1 KiB a lane, and more where a bucket has seen 256 packets: address space, zeroed by the operating
 /// system, of which the pages that nobody records in are never touched. Nothing is allocated after [`Histograms::new`].
 ///
 /// With many lanes a count is in memory, far away, when it is wanted. So its line is asked for, and the count is made some
@@ -29,13 +33,13 @@ pub struct Histograms {
     /// Per lane its maximum plus one; 0 where nothing was recorded.
     peaks: Vec<u64>,
     /// Lane after lane, [`STRIDE`] each, from `first` on: how often each bucket was hit, without what `carried` has.
-    counts: Vec<u16>,
+    counts: MmapMut,
     /// The first of `counts` that begins a cache line.
     first: usize,
-    /// In the order of `counts`: how often each went past `u16::MAX`.
+    /// In the order of `counts`: how often each went past `u8::MAX`.
     carried: Vec<u64>,
-    /// Per lane whether `carried` has anything of it. What is only read need not become memory either.
-    has_carried: Vec<bool>,
+    /// Per lane the octaves of which `carried` has anything, a bit each. What is only read need not become memory either.
+    carriers: Vec<u32>,
     /// Places in `counts` to be counted: the first `waiting` of them.
     pending: [usize; PENDING],
     waiting: usize,
@@ -44,19 +48,19 @@ pub struct Histograms {
 }
 
 impl Histograms {
-    /// Room for lanes `0..lanes`: 10 kB of address space each, memory only for those that record.
+    /// Room for lanes `0..lanes`: 9 kB of address space each, memory only for those that record.
     #[must_use]
     pub fn new(lanes: usize) -> Self {
         let places = lanes * STRIDE + LINE;
-        let counts = vec![0; places];
+        let counts = zeroed(places);
         // Should there be no such place, any will do.
-        let first = counts.as_ptr().align_offset(LINE * size_of::<u16>()).min(LINE);
+        let first = counts.as_ptr().align_offset(LINE).min(LINE);
         Self {
             peaks: vec![0; lanes],
             counts,
             first,
             carried: vec![0; places],
-            has_carried: vec![false; lanes],
+            carriers: vec![0; lanes],
             pending: [0; PENDING],
             waiting: 0,
             waits: lanes >= MANY_LANES,
@@ -71,10 +75,10 @@ impl Histograms {
             grown.peaks[lane] = self.peaks[lane];
             for bucket in 0..BUCKETS {
                 let (place, total) = (grown.place(lane, bucket), self.total(lane, bucket));
-                let [low, high] = [total & u64::from(u16::MAX), total >> u16::BITS];
-                grown.counts[place] = u16::try_from(low).expect("its 16 low bits");
+                let [low, high] = [total & u64::from(u8::MAX), total >> u8::BITS];
+                grown.counts[place] = u8::try_from(low).expect("its 8 low bits");
                 grown.carried[place] = high;
-                grown.has_carried[lane] |= high > 0;
+                grown.carriers[lane] |= u32::from(high > 0) << (bucket / OCTAVE);
             }
         }
         grown
@@ -91,7 +95,7 @@ impl Histograms {
         }
         self.catch_up();
         self.peaks[lane] = 0;
-        self.has_carried[lane] = false;
+        self.carriers[lane] = 0;
         let places = self.place(lane, 0)..self.place(lane, BUCKETS);
         self.counts[places.clone()].fill(0);
         self.carried[places].fill(0);
@@ -133,7 +137,8 @@ impl Histograms {
     #[cold]
     fn carry(&mut self, place: usize) {
         self.carried[place] += 1;
-        self.has_carried[(place - self.first) / STRIDE] = true;
+        let (lane, bucket) = ((place - self.first) / STRIDE, (place - self.first) % STRIDE);
+        self.carriers[lane] |= 1 << (bucket / OCTAVE);
     }
 
     #[inline]
@@ -173,15 +178,15 @@ impl Histograms {
     /// If there is no such lane.
     pub fn copy(&self, lane: usize, buckets: &mut Vec<(u16, u64)>) -> u64 {
         let Some(max) = self.peaks[lane].checked_sub(1) else { return 0 };
-        for octave in (0..=bucket_of(max)).step_by(LINE) {
+        for octave in (0..=bucket_of(max)).step_by(OCTAVE) {
             let begin = self.place(lane, octave);
-            // What has carried or waits may be of any.
-            let is_empty = !self.has_carried[lane] && self.waiting == 0 && {
-                let counts = &self.counts[begin..begin + LINE];
+            // What waits may be of any.
+            let is_empty = !self.has_carried(lane, octave) && self.waiting == 0 && {
+                let counts = &self.counts[begin..begin + OCTAVE];
                 counts.iter().fold(0, |any, &count| any | count) == 0
             };
             if !is_empty {
-                let octave = (octave..octave + LINE).map(|bucket| (bucket, self.total(lane, bucket)));
+                let octave = (octave..octave + OCTAVE).map(|bucket| (bucket, self.total(lane, bucket)));
                 let used = octave.filter(|&(_, count)| count > 0);
                 buckets.extend(used.filter_map(|(bucket, count)| Some((u16::try_from(bucket).ok()?, count))));
             }
@@ -194,13 +199,28 @@ impl Histograms {
         self.catch_up();
     }
 
+    /// Whether a bucket's octave has carried.
+    fn has_carried(&self, lane: usize, bucket: usize) -> bool {
+        self.carriers[lane] >> (bucket / OCTAVE) & 1 > 0
+    }
+
     /// How often a bucket was hit.
     fn total(&self, lane: usize, bucket: usize) -> u64 {
         let place = self.place(lane, bucket);
-        let carried = if self.has_carried[lane] { self.carried[place] << u16::BITS } else { 0 };
+        let carried = if self.has_carried(lane, bucket) { self.carried[place] << u8::BITS } else { 0 };
         let pending = self.pending[..self.waiting].iter().filter(|&&pending| pending == place).count();
         u64::from(self.counts[place]) + carried + pending as u64
     }
+}
+
+/// Zeros, in huge pages where there are enough of them: lanes are looked up at random, and with many a lookup would mostly have to find
+/// the page first.
+fn zeroed(len: usize) -> MmapMut {
+    let zeros = MmapMut::map_anon(len).expect("there is memory for what is counted");
+    // Without them it is slower, and that is all.
+    #[cfg(target_os = "linux")]
+    let _ = zeros.advise(memmap2::Advice::HugePage);
+    zeros
 }
 
 #[cfg(test)]
@@ -211,9 +231,9 @@ mod tests {
     fn counts_begin_lines() {
         for lanes in [1, 2, 1_000] {
             let all = Histograms::new(lanes);
-            let octave = &all.counts[all.place(lanes - 1, 32)..];
-            assert_eq!(octave.as_ptr().align_offset(64), 0);
-            assert!(octave.len() >= BUCKETS - 32);
+            let octaves = &all.counts[all.place(lanes - 1, 64)..];
+            assert_eq!(octaves.as_ptr().align_offset(64), 0);
+            assert!(octaves.len() >= BUCKETS - 64);
         }
     }
 
@@ -228,7 +248,7 @@ mod tests {
             assert_eq!(all.lane(1).quantile(500), 1_000, "held down to the maximum");
             let place = all.place(1, bucket_of(1_000));
             all.carried[place] = 1 << 40;
-            assert_eq!(all.total(1, bucket_of(1_000)), (1 << 56) + 200_000 % (1 << 16));
+            assert_eq!(all.total(1, bucket_of(1_000)), (1 << 48) + 200_000 % (1 << 8));
         }
     }
 
