@@ -7,7 +7,7 @@ use portlane_stats::counters::{DropReason, LaneCounters, Volume};
 
 use crate::bucket::MAX_PACKET;
 use crate::params::{FqParams, Framing, LaneParams, Limiter, QueueParams};
-use crate::queue::{Outcome, Queue, QueueStats, Queued, Store};
+use crate::queue::{Outcome, Popped, Queue, QueueStats, Queued, Store};
 use crate::tbf::Tbf;
 use crate::units::Nanos;
 use crate::{Arrival, Fate, LaneId, codel};
@@ -219,7 +219,7 @@ impl<P> Lane<P> {
     #[inline(never)]
     fn filtered<F: Fate<P>>(&mut self, id: LaneId, store: &mut Store<P>, now: Nanos, fate: &mut F) -> Readiness {
         if self.tbf().is_some() && self.head().is_none() {
-            let mut head = self.dequeue(id, store, now, fate);
+            let mut head = self.dequeue(id, store, now, fate).map(|popped| store.take(popped));
             if head.is_some() {
                 store.put_aside();
             }
@@ -248,7 +248,10 @@ impl<P> Lane<P> {
                 store.take_up();
                 head
             }
-            None => self.dequeue(id, store, now, fate)?,
+            None => {
+                let popped = self.dequeue(id, store, now, fate)?;
+                store.take(popped)
+            }
         };
         if let Some(Filter { tbf: Some(tbf), .. }) = self.filter.as_deref_mut() {
             tbf.pay(item.len, now);
@@ -263,7 +266,7 @@ impl<P> Lane<P> {
         self.filter.is_some()
     }
 
-    /// What [`take`](Self::take) does in a lane that is not [filtered](Self::is_filtered).
+    /// What [`take`](Self::take) does in a lane that is not [filtered](Self::is_filtered), but for taking the packet from the store.
     #[inline(always)]
     pub(crate) fn take_unfiltered<F: Fate<P>>(
         &mut self,
@@ -271,19 +274,19 @@ impl<P> Lane<P> {
         store: &mut Store<P>,
         now: Nanos,
         fate: &mut F,
-    ) -> Option<Queued<P>> {
-        let item = self.dequeue(id, store, now, fate)?;
-        self.counters.sent.add(item.len);
-        Some(item)
+    ) -> Option<Popped> {
+        let popped = self.dequeue(id, store, now, fate)?;
+        self.counters.sent.add(popped.len);
+        Some(popped)
     }
 
     /// The next packet that CoDel lets go.
     #[inline(always)]
-    fn dequeue<F: Fate<P>>(&mut self, id: LaneId, store: &mut Store<P>, now: Nanos, fate: &mut F) -> Option<Queued<P>> {
+    fn dequeue<F: Fate<P>>(&mut self, id: LaneId, store: &mut Store<P>, now: Nanos, fate: &mut F) -> Option<Popped> {
         let mut outcome = Outcome { lane: id, counters: &mut self.counters, fate };
-        let item = self.queue.dequeue(store, now, &mut outcome)?;
-        self.counters.dequeued.add(item.len);
-        Some(item)
+        let popped = self.queue.dequeue(store, now, &mut outcome)?;
+        self.counters.dequeued.add(popped.len);
+        Some(popped)
     }
 
     /// Where CoDel stands, if there is one for the whole queue.

@@ -17,8 +17,10 @@ use crate::tree::{Chosen, Tree, TreeError};
 use crate::units::Nanos;
 use crate::{DropReason, LaneId};
 
-/// As many lanes have what packets touch in a second-level cache of a megabyte.
-const LANES_IN_CACHE: usize = 2_048;
+/// So much is in a second-level cache of a megabyte: in units of what a packet that waits takes there, of which a lane is as
+/// much as some.
+const IN_CACHE: usize = 16_384;
+const PACKETS_A_LANE: usize = 4;
 
 /// What becomes of packets that do not leave by [`Shaper::dequeue`], and of those that are marked.
 pub trait Fate<P> {
@@ -164,10 +166,10 @@ impl<P> Shaper<P> {
         self.lengths.changed(id.0, before, self.lanes[id.index()].spare());
     }
 
-    /// Whether there are so many lanes that what packets touch is not all in the cache.
+    /// Whether there are so many lanes, or packets that wait, that what packets touch is not all in the cache.
     #[must_use]
     pub fn outgrows_cache(&self) -> bool {
-        self.lanes.len() > LANES_IN_CACHE
+        self.lanes.len() * PACKETS_A_LANE + self.queued() > IN_CACHE
     }
 
     /// Whether anybody may not send before tokens have come back.
@@ -261,6 +263,18 @@ impl<P> Shaper<P> {
     #[inline(always)]
     pub fn flow_that_waits(&self, id: LaneId, len: u32, memory: u32, flow: u32) -> Option<WaitingFlow> {
         self.lanes[id.index()].flow_that_waits(&self.store, len, memory, flow).map(WaitingFlow)
+    }
+
+    /// Starts to bring into the cache the flows that packets join whose lanes owe. Packets are given by their lanes and the hashes of
+    /// their flows.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    pub fn prefetch_flows(&self, packets: impl Iterator<Item = (LaneId, u32)>) {
+        let waiting = packets.filter(|&(lane, _)| self.tree.owes(lane));
+        let known = waiting.filter_map(|(lane, hash)| self.lanes[lane.index()].queue.known_flow(hash));
+        known.for_each(|flow| self.store.prefetch_flow(flow));
     }
 
     /// A packet joins its [flow that waits](Self::flow_that_waits), as was just said.
@@ -406,6 +420,7 @@ impl<P> Shaper<P> {
         let next = |lane: &LaneId| lanes[lane.index()].queue.next_flow();
         ready.iter().filter_map(next).for_each(|flow| store.prefetch_flow(flow));
         ready.iter().filter_map(next).for_each(|flow| store.prefetch_first(flow));
+        ready.iter().filter_map(next).for_each(|flow| store.prefetch_second(flow));
         ready.clear();
     }
 

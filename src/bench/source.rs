@@ -7,6 +7,9 @@ use portlane_rings::{Device, Frame, Held, Pool};
 use super::traffic::Traffic;
 use crate::line::BATCH;
 
+/// With more frames in use, packets leave the cache before they are received, and are asked for then, as by other devices.
+const FRAMES_IN_CACHE: u32 = 2_048;
+
 /// Frames that may wait to have been sent.
 const RING: usize = 1_024;
 
@@ -97,6 +100,9 @@ impl Device for Source {
         }
         debug_assert!(max >= BATCH && batch.is_empty() && batch.capacity() >= BATCH, "a line receives whole batches");
         std::mem::swap(batch, &mut self.ring[self.front]);
+        if pool.total() - pool.free() > FRAMES_IN_CACHE {
+            batch.iter().for_each(|frame| pool.prefetch(frame));
+        }
         self.front += 1;
         if self.front == self.ring.len() {
             self.front = 0;

@@ -43,6 +43,7 @@ impl<D: Device> Line<D> {
         now: Nanos,
         mut watch: impl Watch,
     ) -> usize {
+        self.prefetch_flows(owners);
         let (memory, mut sent) = (self.pool.capacity(), 0);
         let mut leaving = std::mem::take(&mut self.leaving);
         let (mut direction, mut room) = (Direction::Ingress, self.room(Direction::Ingress));
@@ -87,6 +88,16 @@ impl<D: Device> Line<D> {
         sent += self.send_all(direction, leaving.drain(..));
         self.leaving = leaving;
         sent
+    }
+
+    /// Starts to bring into the cache what frames touch that are going to wait.
+    fn prefetch_flows(&self, owners: &[Owner]) {
+        for (direction, shaper) in Direction::ALL.into_iter().zip(&self.shapers) {
+            if shaper.outgrows_cache() {
+                let here = owners.iter().flatten().filter(|found| found.direction == direction);
+                shaper.prefetch_flows(here.map(|found| (LaneId(found.owner), found.flow)));
+            }
+        }
     }
 
     /// Frames that the device of a direction has room for.

@@ -10,7 +10,7 @@
 use super::slab::{List, Slab};
 use super::store::{Fifo, Queued, Store};
 use super::table::Table;
-use super::{Outcome, Totals, Watched};
+use super::{Outcome, Popped, Totals, Watched};
 use crate::params::FqParams;
 use crate::units::Nanos;
 use crate::{Fate, codel};
@@ -228,7 +228,7 @@ impl FqCodel {
         });
     }
 
-    /// Takes the packet that is to leave now, CoDel permitting (`fq_codel_dequeue`).
+    /// The packet that is to leave now, CoDel permitting (`fq_codel_dequeue`).
     #[inline(always)]
     pub(super) fn dequeue<P, F: Fate<P>>(
         &mut self,
@@ -237,7 +237,7 @@ impl FqCodel {
         maxpacket: &mut u32,
         now: Nanos,
         outcome: &mut Outcome<'_, F>,
-    ) -> Option<Queued<P>> {
+    ) -> Option<Popped> {
         if self.lone.is_some() {
             // Nobody else has packets either.
             self.lone = None;
@@ -254,9 +254,8 @@ impl FqCodel {
             }
             let mut queue = Watched { fifo: &mut flow.fifo, packets, totals, maxpacket, outcome };
             if let Some(popped) = flow.codel.dequeue(&self.params.codel, now, &mut queue) {
-                let item = packets.remove(popped.index);
-                flow.deficit = flow.deficit.saturating_sub_unsigned(item.len);
-                return Some(item);
+                flow.deficit = flow.deficit.saturating_sub_unsigned(popped.len);
+                return Some(popped);
             }
             if self.new.len() > 0 && self.old.len() > 0 {
                 // One pass through the old flows, or flows that come and go would starve them.
@@ -293,10 +292,16 @@ impl FqCodel {
         }
     }
 
+    /// The flow of a hash, if it has a place.
+    #[inline(always)]
+    pub(super) fn known_flow(&self, hash: u32) -> Option<u32> {
+        self.table.find(self.bucket_of(hash))
+    }
+
     /// The flow of a hash, if it has packets.
     #[inline(always)]
     pub(super) fn flow_that_waits(&self, flows: &Slab<Flow>, hash: u32) -> Option<u32> {
-        let index = self.table.find(self.bucket_of(hash))?;
+        let index = self.known_flow(hash)?;
         (flows.get(index).fifo.packets() > 0).then_some(index)
     }
 

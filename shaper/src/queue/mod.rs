@@ -240,6 +240,13 @@ impl Queue {
         if fits { fq.flow_that_waits(&store.flows, flow) } else { None }
     }
 
+    /// The flow of a hash, if there are flows and it has a place.
+    #[inline]
+    pub(crate) fn known_flow(&self, hash: u32) -> Option<u32> {
+        let Kind::FqCodel(fq) = &self.kind else { return None };
+        fq.known_flow(hash)
+    }
+
     /// A packet joins a [flow that waits](Self::flow_that_waits).
     #[inline(always)]
     pub(crate) fn follow<P>(&mut self, store: &mut Store<P>, flow: u32, arrival: Arrival<P>, now: Nanos) {
@@ -267,21 +274,21 @@ impl Queue {
         full || self.totals.bytes + beside.bytes + u64::from(len) > self.limit_bytes.0
     }
 
-    /// Takes the packet that is to leave now, CoDel permitting.
+    /// The packet that is to leave now, CoDel permitting. It leaves the queue, and is [taken](Store::take) from the store next.
     #[inline(always)]
     pub(crate) fn dequeue<P, F: Fate<P>>(
         &mut self,
         store: &mut Store<P>,
         now: Nanos,
         outcome: &mut Outcome<'_, F>,
-    ) -> Option<Queued<P>> {
+    ) -> Option<Popped> {
         let Self { totals, maxpacket, .. } = self;
         let Kind::FqCodel(fq) = &mut self.kind else { return self.dequeue_one(store, now, outcome) };
-        let item = fq.dequeue(store, totals, maxpacket, now, outcome);
+        let popped = fq.dequeue(store, totals, maxpacket, now, outcome);
         if totals.packets == 0 {
             fq.isolate(&mut store.flows);
         }
-        item
+        popped
     }
 
     /// The same of a queue that is one.
@@ -291,19 +298,14 @@ impl Queue {
         store: &mut Store<P>,
         now: Nanos,
         outcome: &mut Outcome<'_, F>,
-    ) -> Option<Queued<P>> {
+    ) -> Option<Popped> {
         let Self { totals, maxpacket, .. } = self;
+        let packets = &mut store.packets;
         match &mut self.kind {
-            Kind::Fifo(fifo) => {
-                let popped =
-                    codel::Source::pop(&mut Watched { fifo, packets: &mut store.packets, totals, maxpacket, outcome })?;
-                Some(store.packets.remove(popped.index))
-            }
+            Kind::Fifo(fifo) => codel::Source::pop(&mut Watched { fifo, packets, totals, maxpacket, outcome }),
             Kind::Codel(codel) => {
                 let Codel { params, state, fifo } = codel.as_mut();
-                let mut queue = Watched { fifo, packets: &mut store.packets, totals, maxpacket, outcome };
-                let popped = state.dequeue(params, now, &mut queue)?;
-                Some(store.packets.remove(popped.index))
+                state.dequeue(params, now, &mut Watched { fifo, packets, totals, maxpacket, outcome })
             }
             Kind::FqCodel(_) => None,
         }
@@ -359,11 +361,12 @@ struct Watched<'a, 'b, P, F> {
 
 /// A packet that left its queue and is still in the store.
 #[derive(Debug, Clone, Copy)]
-struct Popped {
-    index: u32,
-    /// Whether somebody is asked to mark it.
-    ect: bool,
-    enqueued: Nanos,
+pub(crate) struct Popped {
+    pub(crate) index: u32,
+    /// Its length in bytes, as shaped.
+    pub(crate) len: u32,
+    /// When it was enqueued.
+    pub(crate) enqueued: Nanos,
 }
 
 impl codel::Packet for Popped {
@@ -381,7 +384,7 @@ impl<P, F: Fate<P>> codel::Source for Watched<'_, '_, P, F> {
         let (index, item) = self.fifo.pop(self.packets)?;
         self.totals.sub(item);
         *self.maxpacket = (*self.maxpacket).max(item.len);
-        Some(Popped { index, ect: item.ect, enqueued: item.enqueued })
+        Some(Popped { index, len: item.len, enqueued: item.enqueued })
     }
 
     #[inline]
@@ -397,7 +400,7 @@ impl<P, F: Fate<P>> codel::Source for Watched<'_, '_, P, F> {
 
     #[inline(always)]
     fn mark(&mut self, popped: &mut Popped, why: codel::Mark) -> bool {
-        popped.ect && self.mark_capable(popped.index, why)
+        self.packets.get(popped.index).ect && self.mark_capable(popped.index, why)
     }
 }
 

@@ -73,6 +73,14 @@ impl<T> Slab<T> {
         prefetch_line(slot, 1);
     }
 
+    /// The same of the second entry of a list.
+    #[inline]
+    pub(super) fn prefetch_second(&self, list: &List) {
+        if list.len > 1 {
+            self.prefetch(self.slots[list.head as usize].next);
+        }
+    }
+
     #[inline(always)]
     pub(super) fn get(&self, index: u32) -> &T {
         self.slots[index as usize].item.as_ref().expect("an index is of an entry")

@@ -1,5 +1,6 @@
 //! What the queues of all lanes share: the packets, and the flows of FQ-CoDel.
 
+use super::Popped;
 use super::fq::Flow;
 use super::slab::{List, Slab};
 use crate::units::Nanos;
@@ -52,6 +53,18 @@ impl<P> Store<P> {
         if let Some(first) = self.flows.get(flow).fifo.list.first() {
             self.packets.prefetch(first);
         }
+    }
+
+    /// Starts to bring a flow's second packet into the cache, which its first one names: CoDel may drop that.
+    #[inline]
+    pub(crate) fn prefetch_second(&self, flow: u32) {
+        self.packets.prefetch_second(&self.flows.get(flow).fifo.list);
+    }
+
+    /// Takes out a packet that left its queue.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, popped: Popped) -> Queued<P> {
+        self.packets.remove(popped.index)
     }
 
     /// A packet that left its queue is still here: it waits for tokens, or for the device.

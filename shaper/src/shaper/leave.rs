@@ -40,6 +40,16 @@ impl<P> Shaper<P> {
                 break;
             }
             sent += 1;
+            // Nothing has come back, and such turns make no waits that have ended.
+            let awake = self.woken == Some(now);
+            while awake && let Some(departure) = self.dequeue_directly(now, way) {
+                if let Err(departure) = way.send(departure) {
+                    self.has_given_directly(&departure);
+                    self.put_back(departure);
+                    return sent;
+                }
+                sent += 1;
+            }
         }
         sent
     }
@@ -52,6 +62,8 @@ impl<P> Shaper<P> {
         }
         self.wake(now, fate);
         if let Some(departure) = self.dequeue_directly(now, fate) {
+            self.has_given_directly(&departure);
+            self.still_at = self.tree.is_still().then_some(now);
             return Some(departure);
         }
         while let Some(chosen) = self.tree.choose(now) {
@@ -81,7 +93,8 @@ impl<P> Shaper<P> {
     }
 
     /// What [`dequeue`](Self::dequeue) comes to where it is the turn of a lane without a filter, right under the link, and CoDel
-    /// lets a packet of it go; else `None`, and others are to be asked.
+    /// lets a packet of it go; else `None`, and others are to be asked. What has left [is kept in mind](Self::has_given_directly) by
+    /// the caller.
     #[inline(always)]
     fn dequeue_directly(&mut self, now: Nanos, fate: &mut impl Fate<P>) -> Option<Departure<P>> {
         let turn = self.tree.direct_turn()?;
@@ -94,7 +107,7 @@ impl<P> Shaper<P> {
         }
         let taken = lane.take_unfiltered(id, &mut self.store, now, fate);
         let after = lane.spare();
-        let Some(Queued { packet, len, enqueued, .. }) = taken else {
+        let Some(popped) = taken else {
             self.tree.skip(chosen);
             self.settle(id, now, fate);
             self.lengths.changed(id.0, before, after);
@@ -103,14 +116,19 @@ impl<P> Shaper<P> {
         if after == 0 {
             lane.set_place(Place::Idle);
         }
-        if turn.sent(len, after > 0, now) == Afterwards::UpdateLink {
+        if turn.sent(popped.len, after > 0, now) == Afterwards::UpdateLink {
             self.tree.update_link();
         }
         self.lengths.changed(id.0, before, after);
-        self.given_again = false;
-        self.last = Some(chosen);
-        self.still_at = self.tree.is_still().then_some(now);
+        let Queued { packet, len, enqueued, .. } = self.store.take(popped);
         Some(Departure { lane: id, packet, len, enqueued, passed: false })
+    }
+
+    /// Keeps in mind what may come back.
+    #[inline]
+    fn has_given_directly(&mut self, departure: &Departure<P>) {
+        self.given_again = false;
+        self.last = Some(Chosen { lane: departure.lane, level: 0 });
     }
 
     /// The packet that came back leaves again.

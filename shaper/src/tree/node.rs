@@ -231,7 +231,7 @@ impl Node {
     pub(super) fn pay(&mut self, bill: &Bill, level: u8, now: Nanos) -> bool {
         let mode = match &mut self.limits {
             Limits::Flat(ceil) => {
-                ceil.refill(now);
+                ceil.refill_once(now);
                 let could = ceil.in_credit();
                 if ceil.pay(bill.cost) {
                     Mode::CanSend

@@ -168,10 +168,12 @@ impl Round {
         }
     }
 
-    /// Takes the member out whose turn it is.
+    /// Takes the member out whose turn it is; true if it was the last.
     #[inline]
-    pub(super) fn leave_turn(&mut self, member: u32) {
-        self.at = self.members.remove_for_next(member).unwrap_or(END);
+    pub(super) fn leave_turn(&mut self, member: u32) -> bool {
+        let next = self.members.remove_for_next(member);
+        self.at = next.unwrap_or(END);
+        next.is_none() && self.members.is_empty()
     }
 
     /// The member whose turn it is; `None` at the end of the round.

@@ -48,8 +48,7 @@ impl Rows {
     #[inline]
     pub(super) fn leave_turn(&mut self, priority: usize, leaf: u32) {
         let round = &mut self.rounds[0][priority];
-        round.leave_turn(leaf);
-        if round.is_empty() {
+        if round.leave_turn(leaf) {
             self.priorities[0] &= !(1 << priority);
             if self.priorities[0] == 0 {
                 self.levels &= !1;

@@ -2,7 +2,7 @@
 
 use portlane_shaper::{
     Departure, DropReason, Fate, FlowStats, LaneCounters, LaneId, Limited, Nanos, NodeId, NodeReading, QueueStats,
-    Shaper, TreeParams, Volume, codel,
+    Shaper, TreeParams, Volume, Way, codel,
 };
 
 /// A packet: neither `Copy` nor `Clone`, so that it cannot be in two places.
@@ -33,6 +33,37 @@ impl Fate<Packet> for Log {
     }
 }
 
+/// A device with room for so many packets, and what it took.
+pub(crate) struct Device<'a> {
+    pub(crate) log: &'a mut Log,
+    pub(crate) room: usize,
+    pub(crate) taken: Vec<Departure<Packet>>,
+    /// One came for which there was no room.
+    pub(crate) refused: bool,
+}
+
+impl Fate<Packet> for Device<'_> {
+    fn dropped(&mut self, lane: LaneId, packet: Packet, reason: DropReason) {
+        self.log.dropped(lane, packet, reason);
+    }
+
+    fn mark(&mut self, packet: &mut Packet) -> bool {
+        self.log.mark(packet)
+    }
+}
+
+impl Way<Packet> for Device<'_> {
+    fn send(&mut self, departure: Departure<Packet>) -> Result<(), Departure<Packet>> {
+        assert!(!self.refused, "sent after there was no room");
+        self.refused = self.taken.len() == self.room;
+        if self.refused {
+            return Err(departure);
+        }
+        self.taken.push(departure);
+        Ok(())
+    }
+}
+
 /// All that can be read of a lane.
 #[derive(Debug, PartialEq)]
 pub(crate) struct LaneReading {
@@ -58,6 +89,14 @@ impl Twin {
 
     pub(crate) fn dequeue(&mut self, now: Nanos) -> Option<Departure<Packet>> {
         self.shaper.dequeue(now, &mut self.log)
+    }
+
+    /// All that may leave does, as far as the device has room. Returns what has left, and whether one more would have.
+    pub(crate) fn dequeue_all(&mut self, now: Nanos, room: usize) -> (Vec<Departure<Packet>>, bool) {
+        let mut device = Device { log: &mut self.log, room, taken: Vec::new(), refused: false };
+        let sent = self.shaper.dequeue_all(now, &mut device);
+        assert_eq!(sent, device.taken.len());
+        (device.taken, device.refused)
     }
 
     pub(crate) fn read(&self, lane: LaneId, now: Nanos) -> LaneReading {

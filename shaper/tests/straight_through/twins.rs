@@ -116,11 +116,20 @@ impl<'a> Twins<'a> {
         }
     }
 
+    /// All that may leave the one does at once, and leaves the other one by one.
     fn send_all(&mut self, room: &mut usize) {
-        while let Some(left) = self.dequeue() {
-            if !self.send(left, room) {
-                break;
-            }
+        let (taken, refused) = self.straight.dequeue_all(self.now, *room);
+        *room -= taken.len();
+        for straight in taken {
+            assert!(!straight.passed, "what waited did not go straight through");
+            same(Some(straight), self.queued.dequeue(self.now));
+        }
+        let next = self.queued.dequeue(self.now);
+        assert_eq!(next.is_some(), refused, "more leaves than did at once");
+        self.quiet = !refused;
+        if let Some(next) = next {
+            self.seen.put_back(false);
+            self.queued.shaper.put_back(next);
         }
     }
 

@@ -40,7 +40,8 @@ impl Bench {
 
     fn dequeue(&mut self, now: Nanos) -> Option<usize> {
         let mut outcome = Outcome { lane: LaneId(0), counters: &mut self.counters, fate: &mut self.log };
-        self.queue.dequeue(&mut self.store, now, &mut outcome).map(|item| item.packet.id)
+        let popped = self.queue.dequeue(&mut self.store, now, &mut outcome)?;
+        Some(self.store.take(popped).packet.id)
     }
 
     fn set(&mut self, limit: u32, aqm: Aqm, now: Nanos) {
