@@ -178,10 +178,12 @@ impl Histograms {
     /// If there is no such lane.
     pub fn copy(&self, lane: usize, buckets: &mut Vec<(u16, u64)>) -> u64 {
         let Some(max) = self.peaks[lane].checked_sub(1) else { return 0 };
+        let all = self.place(lane, 0)..self.place(lane, BUCKETS);
+        let waits = self.pending[..self.waiting].iter().any(|place| all.contains(place));
         for octave in (0..=bucket_of(max)).step_by(OCTAVE) {
             let begin = self.place(lane, octave);
             // What waits may be of any.
-            let is_empty = !self.has_carried(lane, octave) && self.waiting == 0 && {
+            let is_empty = !waits && !self.has_carried(lane, octave) && {
                 let counts = &self.counts[begin..begin + OCTAVE];
                 counts.iter().fold(0, |any, &count| any | count) == 0
             };
