@@ -247,6 +247,8 @@ impl<D: Device> Line<D> {
     }
 
     /// Finds out whose the frames of the batch are.
+    // On its own, so that all registers are for the loop.
+    #[inline(never)]
     fn classify(&mut self, port: usize, now: Nanos) {
         let Self { ports, pool, classifier, flows, shapers, batch, owners, .. } = self;
         let arriving = ports[port].arriving;

@@ -1,4 +1,4 @@
-//! Hints to the processor, as safe functions.
+//! Hints to the processor and the operating system, as safe functions.
 //!
 //! A hint changes when something happens, never what: a program with all of them taken out computes the same. They are
 //! worth it where the address of the next load is known well before the load, and the memory is likely to be cold. On
@@ -19,6 +19,41 @@
 //! ```
 
 #![no_std]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+
+/// Less memory than this, in bytes, is left in small pages: it has no whole huge page of 2 MiB for sure.
+const WORTH_HUGE_PAGES: usize = 4 << 20;
+
+/// Where advice begins and ends, in bytes: a multiple of all sizes of small pages that Linux has.
+const WHOLE_PAGES: usize = 64 << 10;
+
+/// A vector with room for `capacity` items, in huge pages where the operating system has them to spare: for tables that are looked up at
+/// random, where it would take as long to find the page as to read the item. It is empty, and as any other vector else.
+#[must_use]
+pub fn vec_in_huge_pages<T>(capacity: usize) -> Vec<T> {
+    let vec: Vec<T> = Vec::with_capacity(capacity);
+    let (begin, len) = (vec.as_ptr().cast::<u8>(), vec.capacity().saturating_mul(size_of::<T>()));
+    if len >= WORTH_HUGE_PAGES {
+        let first = begin.wrapping_add(begin.align_offset(WHOLE_PAGES));
+        let len = len - (first.addr() - begin.addr());
+        huge_pages(first, len - len % WHOLE_PAGES);
+    }
+    vec
+}
+
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the one system call that this crate is about")]
+fn huge_pages(first: *const u8, len: usize) {
+    // SAFETY: MADV_HUGEPAGE changes nothing that a program could see of its memory, whosever it is, and fails where there is none
+    // (madvise(2)). It is not looked at whether it does: without huge pages all goes on, only slower.
+    unsafe { libc::madvise(first.cast_mut().cast(), len, libc::MADV_HUGEPAGE) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn huge_pages(_first: *const u8, _len: usize) {}
 
 /// Starts to bring the line at which `value` begins into the first-level cache, to be read or written soon.
 ///
@@ -69,6 +104,17 @@ mod tests {
             prefetch_at(&values, index);
         }
         assert_eq!(values, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_vector_is_one_whatever_its_pages_are() {
+        for capacity in [0, 1, 1_000, 3 << 20] {
+            let mut numbers = vec_in_huge_pages::<u64>(capacity);
+            assert!(numbers.is_empty() && numbers.capacity() >= capacity);
+            numbers.extend(0..capacity as u64);
+            assert!((0..capacity as u64).eq(numbers.iter().copied()));
+        }
+        assert!(vec_in_huge_pages::<()>(1 << 40).is_empty());
     }
 
     #[test]

@@ -166,7 +166,7 @@ fn capacity(burst: Size) -> u64 {
     burst.0.min(MAX_BURST.0) * PER_BYTE
 }
 
-/// What a packet takes from a bucket, in nanobits: at most 1.4 * 10^17.
+/// What a packet takes from a bucket, in nanobits: at most 1.4 * 10^17, for 16 MiB and 64 kB of framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost(u64);
 
@@ -182,8 +182,15 @@ impl Cost {
     #[inline]
     #[must_use]
     pub fn on_wire(framing: Framing, len: u32) -> Self {
+        Self::on_wire_of_short(framing, len.min(MAX_PACKET))
+    }
+
+    /// The same of a packet that is known to be no longer than [`MAX_PACKET`].
+    #[inline]
+    pub(crate) fn on_wire_of_short(framing: Framing, len: u32) -> Self {
+        debug_assert!(len <= MAX_PACKET, "what it costs is not counted");
         let bytes = (u64::from(len) + u64::from(framing.overhead)).max(u64::from(framing.mpu));
-        Self(bytes.min(u64::from(MAX_PACKET)) * PER_BYTE)
+        Self(bytes * PER_BYTE)
     }
 }
 

@@ -127,15 +127,15 @@ impl<P> Lane<P> {
 
     /// What [`pass`](Self::pass) does, if that takes no more than mostly; else false, and nothing happened.
     #[inline(always)]
-    pub(crate) fn pass_quickly(&mut self, flow: u32, len: u32, memory: u32) -> bool {
-        len < self.passes_below && self.queue.pass_quickly(flow, len, memory)
+    pub(crate) fn pass_quickly(&mut self, flow: u32, len: u32) -> bool {
+        len < self.passes_below && self.queue.pass_quickly(flow, len)
     }
 
     /// A packet comes and goes at once, if the lane is empty and does as if it had queued it. The tree has to agree before,
     /// and counts it.
     #[inline]
-    pub(crate) fn pass(&mut self, flow: u32, len: u32, memory: u32) -> bool {
-        len < self.passes_below && self.queue.pass(flow, len, memory)
+    pub(crate) fn pass(&mut self, flow: u32, len: u32) -> bool {
+        len < self.passes_below && self.queue.pass(flow, len)
     }
 
     /// Takes a packet into the queue; or drops it, or packets that wait.

@@ -4,10 +4,12 @@ mod change;
 mod leave;
 mod read;
 mod shed;
+mod still;
 
 pub use self::read::Limited;
 pub use self::shed::shed;
-use portlane_hint::{prefetch, prefetch_line};
+pub use self::still::Still;
+use portlane_hint::{prefetch, prefetch_line, vec_in_huge_pages};
 
 use crate::lane::{Lane, Place, Readiness};
 use crate::lengths::Lengths;
@@ -43,6 +45,9 @@ pub trait Way<P>: Fate<P> {
     /// The packet, if the device's ring has no room for it.
     fn send(&mut self, departure: Departure<P>) -> Result<(), Departure<P>>;
 }
+
+/// The most memory that a packet [may hold](Arrival::memory) which goes straight through, in bytes: lanes whose limit is lower let none.
+pub(crate) const PASSING_MEMORY: u32 = 64 << 10;
 
 /// A packet that arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,9 +131,11 @@ impl<P> Shaper<P> {
     /// The first node whose parameters break a rule, and which.
     pub fn new(params: &TreeParams, capacity: usize, now: Nanos) -> Result<Self, TreeError> {
         let tree = Tree::new(params, now)?;
-        let (lanes, mut shared) = ((0..).map(LaneId).zip(&params.lanes), None);
+        let (mut lanes, mut shared) = (vec_in_huge_pages(params.lanes.len()), None);
+        let ids = (0..).map(LaneId).zip(&params.lanes);
+        lanes.extend(ids.map(|(id, params)| Lane::new(params, tree.framing(id), now, &mut shared)));
         Ok(Self {
-            lanes: lanes.map(|(id, params)| Lane::new(params, tree.framing(id), now, &mut shared)).collect(),
+            lanes,
             tree,
             store: Store::with_capacity(capacity),
             lengths: Lengths::new(params.lanes.len()),
@@ -221,37 +228,22 @@ impl<P> Shaper<P> {
         self.join(id, Arrival { packet, len, memory, flow, ect }, now, fate)
     }
 
-    /// Whether a packet that arrives goes straight through: it finds its lane empty and in credit, and nothing else may leave
-    /// at `now`, as [`dequeue`](Self::dequeue) has said. If so it has left; all is as if it had been queued: credit, turns,
-    /// flows and what is counted. If not, nothing happened. The parameters are those of an [`Arrival`], whose packet stays
-    /// where it is.
+    /// Whether a packet that arrives [goes straight through](Still::pass): nothing else may leave at `now`, as
+    /// [`dequeue`](Self::dequeue) has said. The parameters are those of an [`Arrival`], whose packet stays where it is.
     ///
     /// # Panics
     ///
     /// If there is no such lane.
     #[inline(always)]
     pub fn pass(&mut self, id: LaneId, len: u32, memory: u32, flow: u32, now: Nanos) -> bool {
-        if self.still_at != Some(now) || !self.tree.can_send(id) {
-            return false;
-        }
-        let Some(way) = self.tree.direct_way(id) else { return self.pass_rarely(id, len, memory, flow, now) };
-        if !self.lanes[id.index()].pass_quickly(flow, len, memory) {
-            return self.pass_rarely(id, len, memory, flow, now);
-        }
-        if !way.go(len, now) {
-            self.tree.owe_directly(id);
-        }
-        true
+        self.still(memory, now).is_some_and(|mut still| still.pass(id, len, flow))
     }
 
-    /// What [`pass`](Self::pass) does where that takes more than it mostly does.
-    #[inline(never)]
-    fn pass_rarely(&mut self, id: LaneId, len: u32, memory: u32, flow: u32, now: Nanos) -> bool {
-        let passes = self.lanes[id.index()].pass(flow, len, memory);
-        if passes {
-            self.tree.pass(id, len, now);
-        }
-        passes
+    /// The shaper, if nothing may leave at `now`, as [`dequeue`](Self::dequeue) has said; for packets that hold so much `memory` each.
+    #[inline(always)]
+    pub fn still(&mut self, memory: u32, now: Nanos) -> Option<Still<'_, P>> {
+        let still = self.still_at == Some(now) && memory <= PASSING_MEMORY;
+        still.then_some(Still { shaper: self, now })
     }
 
     /// The flow of a packet that [joins](Self::join) it and nothing else, for others of it wait already. The parameters are those

@@ -10,14 +10,6 @@ use portlane_shaper::{Arrival, LaneId, Nanos, Shaper, Way};
 use super::virtual_time::Time;
 use super::{End, Line, Owner, Watch};
 
-/// Frames at the head of a batch.
-struct Run {
-    /// So many go straight through.
-    passed: usize,
-    /// The next one does not.
-    refused: bool,
-}
-
 impl<D: Device> Line<D> {
     /// The frames of the batch go straight through, or join their owners' lanes; or they are malformed.
     pub(super) fn enqueue(&mut self, port: usize, now: Nanos, watch: impl Watch) -> io::Result<usize> {
@@ -139,37 +131,57 @@ impl<D: Device> Line<D> {
                 }
                 sent += self.go_on(&mut time, port, begun, owner.ok().map(|found| found.direction));
             }
-            let together = begun..time.end;
+            let together = &owners[begun..time.end];
             let arrived = &frames.as_slice()[..together.len()];
-            let Run { passed, refused } = self.pass(arrived, &owners[together], time.now, watch.lend());
+            let passed = match owner {
+                Ok(Found { direction, .. }) => self.pass(direction, arrived, together, time.now, watch.lend()),
+                Err(_) => 0,
+            };
+            let next = together.get(passed);
             if let Ok(Found { direction, .. }) = owner {
-                sent += self.send_all(direction, frames.by_ref().take(passed));
+                // Mostly that is all of them.
+                sent += if passed == frames.len() {
+                    self.send_all(direction, frames.by_ref())
+                } else {
+                    self.send_all(direction, frames.by_ref().take(passed))
+                };
             }
-            if refused && let Some(frame) = frames.next() {
-                sent += self.take_in(frame, owners[begun + passed], time.now, watch.lend());
+            // One of the other direction is the first of the next.
+            if let Some(&next) = next
+                && next.map(|found| found.direction) == owner.map(|found| found.direction)
+                && let Some(frame) = frames.next()
+            {
+                sent += self.take_in(frame, next, time.now, watch.lend());
             }
         }
         time.failed.map(|()| sent)
     }
 
-    /// How many frames at the head of the batch go straight through, all in one direction.
-    fn pass(&mut self, frames: &[Frame], owners: &[Owner], now: Nanos, mut watch: impl Watch) -> Run {
-        let Some(&Ok(Found { direction, .. })) = owners.first() else { return Run { passed: 0, refused: true } };
-        let memory = self.pool.capacity();
-        let room = self.room(direction);
+    /// How many frames at the head of the batch go straight through in this direction.
+    // On its own, so that all registers are for the loop.
+    #[inline(never)]
+    fn pass(
+        &mut self,
+        direction: Direction,
+        frames: &[Frame],
+        owners: &[Owner],
+        now: Nanos,
+        mut watch: impl Watch,
+    ) -> usize {
+        let (memory, room) = (self.pool.capacity(), self.room(direction));
         watch.turns_to(direction);
-        let shaper = &mut self.shapers[direction.index()];
-        for (passed, (frame, owner)) in frames.iter().zip(owners).enumerate() {
-            let Ok(found) = owner else { return Run { passed, refused: true } };
-            if found.direction != direction {
-                return Run { passed, refused: false };
+        let Some(mut shaper) = self.shapers[direction.index()].still(memory, now) else { return 0 };
+        let mut passed = 0;
+        for (frame, owner) in frames.iter().zip(&owners[..owners.len().min(room)]) {
+            let Ok(found) = owner else { break };
+            let lane = LaneId(found.owner);
+            if found.direction != direction || !shaper.pass(lane, frame.wire_len(), found.flow) {
+                break;
             }
-            if passed == room || !shaper.pass(LaneId(found.owner), frame.wire_len(), memory, found.flow, now) {
-                return Run { passed, refused: true };
-            }
-            watch.ends(&self.pool, frame, End::Sent { lane: LaneId(found.owner), enqueued: None });
+            watch.ends(&self.pool, frame, End::Sent { lane, enqueued: None });
+            passed += 1;
         }
-        Run { passed: frames.len(), refused: false }
+        passed
     }
 
     /// A frame that did not go straight through joins its lane, or is malformed. Returns how many have left.

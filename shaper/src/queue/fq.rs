@@ -7,6 +7,7 @@
 //! A lane that nothing holds up mostly has no packets and one flow listed, the one that sent last. That flow is kept in the
 //! lane itself ([`Lone`]): such lanes need no memory for flows, and a packet that goes straight through touches nothing else.
 
+use super::lone::{Lone, Seat};
 use super::slab::{List, Slab};
 use super::store::{Fifo, Queued, Store};
 use super::table::Table;
@@ -14,7 +15,6 @@ use super::{Outcome, Popped, Totals, Watched};
 use crate::params::FqParams;
 use crate::units::Nanos;
 use crate::{Fate, codel};
-use std::hint::select_unpredictable;
 use std::sync::Arc;
 
 /// A flow: what is hashed into one bucket of a lane.
@@ -35,39 +35,12 @@ impl Flow {
     }
 }
 
-/// The only flow of a lane: listed, without packets, and its CoDel has nothing to remember.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Lone {
-    pub(super) bucket: u16,
-    /// In the list of old flows.
-    pub(super) old: bool,
-    pub(super) deficit: i32,
-    /// Of its CoDel.
-    pub(super) ldelay: Nanos,
-}
-
-impl Lone {
-    /// It is visited until it may send, each time from the end of the old flows.
-    #[cold]
-    #[inline(never)]
-    fn revisit(&mut self, quantum: i32) {
-        self.deficit += (-self.deficit / quantum + 1) * quantum;
-        self.old = true;
-    }
-}
-
-/// What a new flow may send.
-#[inline]
-fn quantum(params: &FqParams) -> i32 {
-    0_i32.saturating_add_unsigned(params.quantum)
-}
-
 /// The flows of a lane. The order of its fields is that of [`Lane`](crate::lane::Lane).
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct FqCodel {
     /// If there is one, lists and table are empty.
-    pub(super) lone: Option<Lone>,
+    pub(super) lone: Seat,
     /// Times that a flow came into the list of new ones.
     pub(super) new_flow_count: u64,
     params: Arc<FqParams>,
@@ -77,9 +50,21 @@ pub(super) struct FqCodel {
 }
 
 impl FqCodel {
+    /// Of parameters that are [kept](Self::kept).
     pub(super) fn new(params: Arc<FqParams>) -> Self {
         let (new, old) = (List::default(), List::default());
-        Self { params, lone: None, new_flow_count: 0, new, old, table: Table::default() }
+        Self { params, lone: Seat::EMPTY, new_flow_count: 0, new, old, table: Table::default() }
+    }
+
+    /// Parameters as lanes keep them: a quantum that nobody can use up is no longer than a deficit.
+    pub(super) fn kept(params: &FqParams) -> Arc<FqParams> {
+        Arc::new(FqParams { quantum: params.quantum.min(i32::MAX.unsigned_abs()), ..*params })
+    }
+
+    /// What a new flow may send.
+    #[inline]
+    fn quantum(&self) -> i32 {
+        self.params.quantum.cast_signed()
     }
 
     /// The bucket of a hash (`reciprocal_scale`); there are at most 65,536.
@@ -91,28 +76,26 @@ impl FqCodel {
 
     /// A packet of a lane without packets comes and goes, as [`push`](Self::push) and [`dequeue`](Self::dequeue) would have
     /// it; false, and nothing happened, if that takes more than a lane's [`Lone`] flow can tell.
-    pub(super) fn pass(&mut self, hash: u32, len: u32, memory: u32) -> bool {
-        if u64::from(memory) > self.params.memory_limit.0 {
-            return false;
-        }
-        let (bucket, quantum) = (self.bucket_of(hash), quantum(&self.params));
-        let Some(lone) = &mut self.lone else { return self.pass_first(bucket, len) };
+    pub(super) fn pass(&mut self, hash: u32, len: u32) -> bool {
+        let (bucket, quantum) = (self.bucket_of(hash), self.quantum());
+        let Some(mut lone) = self.lone.get() else { return self.pass_first(bucket, len) };
         if lone.deficit <= 0 {
             // Another flow would not leave its list when it is visited, but go to the old ones.
             if lone.bucket != bucket {
                 return false;
             }
             lone.revisit(quantum);
+            self.lone = lone.into();
         }
-        self.pass_alone(hash, len, memory)
+        self.pass_alone(hash, len)
     }
 
     /// The same for a lane that has no lone flow: none at all, or more than one.
     fn pass_first(&mut self, bucket: u16, len: u32) -> bool {
         let first = self.table.is_empty();
         if first {
-            let deficit = quantum(&self.params) - len.cast_signed();
-            self.lone = Some(Lone { bucket, old: false, deficit, ldelay: Nanos::ZERO });
+            let deficit = self.quantum() - len.cast_signed();
+            self.lone = Lone { bucket, old: false, deficit, ldelay: Nanos::ZERO }.into();
             self.new_flow_count += 1;
         }
         first
@@ -121,31 +104,19 @@ impl FqCodel {
     /// What [`pass`](Self::pass) does if there is a lone flow, and it has some of its deficit left; else false, and nothing
     /// happened.
     #[inline(always)]
-    pub(super) fn pass_alone(&mut self, hash: u32, len: u32, memory: u32) -> bool {
-        let bucket = self.bucket_of(hash);
-        let params = &*self.params;
-        let Some(lone) = &mut self.lone else { return false };
-        if lone.deficit <= 0 || u64::from(memory) > params.memory_limit.0 {
-            return false;
+    pub(super) fn pass_alone(&mut self, hash: u32, len: u32) -> bool {
+        let (bucket, quantum) = (self.bucket_of(hash), self.quantum());
+        let passed = self.lone.pass(bucket, quantum, len);
+        if let Some(another) = passed {
+            self.new_flow_count += u64::from(another);
         }
-        // The other one leaves its list when it is visited, unless it is among the old ones.
-        let another = lone.bucket != bucket;
-        if another & lone.old {
-            return false;
-        }
-        // Flows come at random.
-        let deficit = select_unpredictable(another, quantum(params), lone.deficit);
-        lone.bucket = bucket;
-        lone.deficit = deficit - len.cast_signed();
-        lone.ldelay = Nanos::ZERO;
-        self.new_flow_count += u64::from(another);
-        true
+        passed.is_some()
     }
 
     /// Gives the lone flow a place in store, list and table.
     #[inline]
     fn accompany(&mut self, flows: &mut Slab<Flow>, now: Nanos) {
-        if let Some(Lone { bucket, old, deficit, ldelay }) = self.lone.take() {
+        if let Some(Lone { bucket, old, deficit, ldelay }) = std::mem::replace(&mut self.lone, Seat::EMPTY).get() {
             let index = self.add_flow(bucket, flows, now);
             let flow = flows.get_mut(index);
             (flow.deficit, flow.codel.ldelay, flow.listed) = (deficit, ldelay, true);
@@ -167,7 +138,7 @@ impl FqCodel {
             (self.new, self.old) = (List::default(), List::default());
             self.table.remove(bucket);
             flows.remove(index);
-            self.lone = Some(Lone { bucket, old, deficit, ldelay: codel.ldelay });
+            self.lone = Lone { bucket, old, deficit, ldelay: codel.ldelay }.into();
         }
     }
 
@@ -177,7 +148,7 @@ impl FqCodel {
         let same = self.params.flows == params.flows;
         if same {
             self.forget(flows, now);
-            self.params = Arc::new(*params);
+            self.params = Self::kept(params);
         }
         same
     }
@@ -191,7 +162,7 @@ impl FqCodel {
         flow.fifo.push(&mut store.packets, item);
         if !flow.listed {
             flow.listed = true;
-            flow.deficit = quantum(&self.params);
+            flow.deficit = self.quantum();
             self.new.push(&mut store.flows, index);
             self.new_flow_count += 1;
         }
@@ -238,9 +209,9 @@ impl FqCodel {
         now: Nanos,
         outcome: &mut Outcome<'_, F>,
     ) -> Option<Popped> {
-        if self.lone.is_some() {
+        if !self.lone.is_empty() {
             // Nobody else has packets either.
-            self.lone = None;
+            self.lone = Seat::EMPTY;
             return None;
         }
         let Store { packets, flows, .. } = store;
@@ -248,7 +219,7 @@ impl FqCodel {
             let index = self.next_flow()?;
             let flow = flows.get_mut(index);
             if flow.deficit <= 0 {
-                flow.deficit = flow.deficit.saturating_add(quantum(&self.params));
+                flow.deficit = flow.deficit.saturating_add(self.quantum());
                 self.pass_to_old(flows);
                 continue;
             }
@@ -399,7 +370,7 @@ impl FqCodel {
                 all.push((latest, item));
             }
         }
-        (self.new, self.old, self.lone) = (List::default(), List::default(), None);
+        (self.new, self.old, self.lone) = (List::default(), List::default(), Seat::EMPTY);
         all.sort_by_key(|&(at, _)| at);
         all.into_iter().map(|(_, item)| item).collect()
     }

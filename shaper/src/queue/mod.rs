@@ -3,6 +3,7 @@
 //! Packets of all lanes, and the flows of those under FQ-CoDel, are in one [`Store`].
 
 mod fq;
+mod lone;
 mod slab;
 mod stats;
 mod store;
@@ -21,6 +22,7 @@ use self::store::Fifo;
 pub(crate) use self::store::{Queued, Store};
 use crate::bucket::MAX_PACKET;
 use crate::params::{Aqm, FqParams, QueueParams};
+use crate::shaper::PASSING_MEMORY;
 use crate::units::{Nanos, Size};
 use crate::{Arrival, Fate, LaneId, codel};
 
@@ -93,7 +95,7 @@ impl Kind {
             }
             Aqm::FqCodel(params) => {
                 let known = shared.take().filter(|known| **known == *params);
-                let known = known.unwrap_or_else(|| Arc::new(*params));
+                let known = known.unwrap_or_else(|| FqCodel::kept(params));
                 *shared = Some(Arc::clone(&known));
                 Self::FqCodel(FqCodel::new(known))
             }
@@ -149,19 +151,23 @@ impl Queue {
         self.limit_bytes = params.limit_bytes.unwrap_or(Size(u64::MAX));
     }
 
-    /// A packet of this length is too long for an empty queue, or for any.
+    /// A packet of this length is too long for an empty queue, or for any; 0: there is none that [passes](Self::pass) for certain.
     #[inline]
     pub(crate) fn too_long(&self) -> u32 {
         let longest = u32::try_from(self.limit_bytes.0).unwrap_or(MAX_PACKET).min(MAX_PACKET);
-        if self.limit == 0 { 0 } else { longest + 1 }
+        let has_memory = match &self.kind {
+            Kind::FqCodel(fq) => fq.memory_limit() >= u64::from(PASSING_MEMORY),
+            Kind::Fifo(_) | Kind::Codel(_) => true,
+        };
+        if self.limit > 0 && has_memory { longest + 1 } else { 0 }
     }
 
     /// A packet that is not [too long](Self::too_long) comes while the queue is empty and goes at once: what
     /// [`push`](Self::push) and [`dequeue`](Self::dequeue) would do, without the queue. False, and nothing happened, where that
     /// is not known.
-    pub(crate) fn pass(&mut self, flow: u32, len: u32, memory: u32) -> bool {
-        let Kind::FqCodel(fq) = &mut self.kind else { return self.pass_quickly(flow, len, memory) };
-        let passes = fq.pass(flow, len, memory);
+    pub(crate) fn pass(&mut self, flow: u32, len: u32) -> bool {
+        let Kind::FqCodel(fq) = &mut self.kind else { return self.pass_without_flows(len) };
+        let passes = fq.pass(flow, len);
         if passes {
             self.maxpacket = self.maxpacket.max(len);
         }
@@ -170,19 +176,23 @@ impl Queue {
 
     /// What [`pass`](Self::pass) does, if that takes no more than mostly; else false, and nothing happened.
     #[inline(always)]
-    pub(crate) fn pass_quickly(&mut self, flow: u32, len: u32, memory: u32) -> bool {
-        match &mut self.kind {
-            Kind::FqCodel(fq) => {
-                if !fq.pass_alone(flow, len, memory) {
-                    return false;
-                }
-            }
-            Kind::Fifo(_) => {}
-            Kind::Codel(codel) => codel.state.passed(),
+    pub(crate) fn pass_quickly(&mut self, flow: u32, len: u32) -> bool {
+        let Kind::FqCodel(fq) = &mut self.kind else { return self.pass_without_flows(len) };
+        if !fq.pass_alone(flow, len) {
+            return false;
         }
         if self.maxpacket < len {
             self.maxpacket = len;
         }
+        true
+    }
+
+    #[inline(never)]
+    fn pass_without_flows(&mut self, len: u32) -> bool {
+        if let Kind::Codel(codel) = &mut self.kind {
+            codel.state.passed();
+        }
+        self.maxpacket = self.maxpacket.max(len);
         true
     }
 

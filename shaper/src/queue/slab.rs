@@ -1,6 +1,6 @@
 //! A slab whose entries are linked into lists: memory for what is there, whoever's it is.
 
-use portlane_hint::{prefetch, prefetch_line};
+use portlane_hint::{prefetch, prefetch_line, vec_in_huge_pages};
 
 const NONE: u32 = u32::MAX;
 
@@ -22,7 +22,7 @@ pub(super) struct Slab<T> {
 impl<T> Slab<T> {
     /// A slab that allocates no more until it has more than `capacity` entries.
     pub(super) fn with_capacity(capacity: usize) -> Self {
-        Self { slots: Vec::with_capacity(capacity), free: NONE, used: 0 }
+        Self { slots: vec_in_huge_pages(capacity), free: NONE, used: 0 }
     }
 
     /// Number of entries.

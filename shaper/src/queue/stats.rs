@@ -2,7 +2,7 @@
 
 use portlane_stats::counters::{DropReason, LaneCounters, Volume};
 
-use super::fq::Lone;
+use super::lone::Lone;
 use super::{Kind, Queue, Store};
 use crate::codel;
 
@@ -67,8 +67,8 @@ impl Queue {
             Kind::Fifo(_) | Kind::Codel(_) => stats,
             Kind::FqCodel(fq) => QueueStats {
                 new_flow_count: fq.new_flow_count,
-                new_flows_len: fq.new.len() + fq.lone.map_or(0, |lone| u32::from(!lone.old)),
-                old_flows_len: fq.old.len() + fq.lone.map_or(0, |lone| u32::from(lone.old)),
+                new_flows_len: fq.new.len() + fq.lone.get().map_or(0, |lone| u32::from(!lone.old)),
+                old_flows_len: fq.old.len() + fq.lone.get().map_or(0, |lone| u32::from(lone.old)),
                 ..stats
             },
         }
@@ -85,7 +85,7 @@ impl Queue {
     /// The flows, if there are some, in the order in which their turns come.
     pub(crate) fn flows<'a, P>(&self, store: &'a Store<P>) -> impl Iterator<Item = FlowStats> + use<'a, P> {
         let (lone, fq) = match &self.kind {
-            Kind::FqCodel(fq) => (fq.lone.map(FlowStats::from), Some(fq.listed(&store.flows))),
+            Kind::FqCodel(fq) => (fq.lone.get().map(FlowStats::from), Some(fq.listed(&store.flows))),
             Kind::Fifo(_) | Kind::Codel(_) => (None, None),
         };
         let listed = fq.into_iter().flatten().map(|flow| FlowStats {

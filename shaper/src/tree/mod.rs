@@ -39,6 +39,8 @@ mod tests;
 mod waiting;
 mod wake;
 
+use portlane_hint::vec_in_huge_pages;
+
 pub use self::check::{Rule, TreeError};
 pub(crate) use self::direct::Afterwards;
 pub(crate) use self::limit::Limit;
@@ -106,7 +108,7 @@ impl Tree {
         check::tree(params)?;
         let link = Inner::new(TOP, Spec::from(&params.link));
         let mut tree = Self {
-            leaves: Vec::with_capacity(params.lanes.len()),
+            leaves: vec_in_huge_pages(params.lanes.len()),
             specs: Vec::with_capacity(params.lanes.len()),
             inner: vec![link],
             free_lanes: Set::default(),

@@ -134,7 +134,7 @@ pub(crate) struct DirectWay<'a> {
 }
 
 impl DirectWay<'_> {
-    /// A packet goes it: it is charged and counted, as [`Tree::pass`] does. False if somebody [owes](Tree::owe_directly) now.
+    /// A packet goes it, which a lane takes: it is charged and counted, as [`Tree::pass`] does. False if somebody [owes](Tree::owe_directly) now.
     #[inline(always)]
     pub(crate) fn go(self, len: u32, now: Nanos) -> bool {
         *self.wake = None;
@@ -146,7 +146,7 @@ impl DirectWay<'_> {
         if *self.deficit < 0 {
             *self.deficit += *self.quantum;
         }
-        let cost = Cost::on_wire(*self.framing, len);
+        let cost = Cost::on_wire_of_short(*self.framing, len);
         self.own.refill(now);
         let own = self.own.spend(cost);
         // The link pays whatever the leaf has left.

@@ -1,0 +1,46 @@
+//! Packets that go straight through.
+
+use super::Shaper;
+use crate::LaneId;
+use crate::units::Nanos;
+
+/// A shaper of which nothing may leave at a time but what arrives then.
+#[derive(Debug)]
+pub struct Still<'a, P> {
+    pub(super) shaper: &'a mut Shaper<P>,
+    pub(super) now: Nanos,
+}
+
+impl<P> Still<'_, P> {
+    /// Whether a packet of `len` bytes and of that flow goes straight through: it finds its lane empty and in credit. If so it
+    /// has left; all is as if it had been queued: credit, turns, flows and what is counted. If not, nothing happened.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    #[inline(always)]
+    pub fn pass(&mut self, id: LaneId, len: u32, flow: u32) -> bool {
+        let Shaper { tree, lanes, .. } = &mut *self.shaper;
+        if !tree.can_send(id) {
+            return false;
+        }
+        let Some(way) = tree.direct_way(id) else { return self.pass_rarely(id, len, flow) };
+        if !lanes[id.index()].pass_quickly(flow, len) {
+            return self.pass_rarely(id, len, flow);
+        }
+        if !way.go(len, self.now) {
+            tree.owe_directly(id);
+        }
+        true
+    }
+
+    /// What [`pass`](Self::pass) does where that takes more than it mostly does.
+    #[inline(never)]
+    fn pass_rarely(&mut self, id: LaneId, len: u32, flow: u32) -> bool {
+        let passes = self.shaper.lanes[id.index()].pass(flow, len);
+        if passes {
+            self.shaper.tree.pass(id, len, self.now);
+        }
+        passes
+    }
+}
