@@ -57,7 +57,7 @@ impl Classic {
     }
 
     /// The next packet, if its record is whole in these bytes and sound: one of almost all.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ready(&self, ahead: &[u8]) -> Option<Located> {
         let located = match self.order {
             Endianness::Big => self.packet::<BigEndian>(ahead),

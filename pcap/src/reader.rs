@@ -124,7 +124,8 @@ impl<R: Read> Reader<R> {
 
     /// The next packet, if it is in the window and sound, as almost all are; otherwise
     /// [`look_further`](Self::look_further).
-    #[inline]
+    // Always: else what it has found goes through memory.
+    #[inline(always)]
     pub(crate) fn ready(&mut self) -> Option<Located> {
         match (&self.stage, &mut self.format) {
             (Stage::Reading, Format::Classic(classic)) => classic.ready(self.window.ahead()),

@@ -98,6 +98,6 @@ pub use params::{
 };
 pub use portlane_stats::counters::{DropReason, LaneCounters, Volume};
 pub use queue::{FlowStats, QueueStats};
-pub use shaper::{Arrival, Departure, Fate, Limited, Shaper, Still, WaitingFlow, Wake, Way, shed};
+pub use shaper::{Arrival, AtRest, Departure, Fate, Limited, Shaper, Still, WaitingFlow, Wake, Way, shed};
 pub use tree::{NodeReading, Rule, TreeError};
 pub use units::{Nanos, Rate, Size};

@@ -8,7 +8,7 @@ mod still;
 
 pub use self::read::Limited;
 pub use self::shed::shed;
-pub use self::still::Still;
+pub use self::still::{AtRest, Still};
 use portlane_hint::{prefetch, prefetch_line, vec_in_huge_pages};
 
 use crate::lane::{Lane, Place, Readiness};
@@ -244,6 +244,13 @@ impl<P> Shaper<P> {
     pub fn still(&mut self, memory: u32, now: Nanos) -> Option<Still<'_, P>> {
         let still = self.still_at == Some(now) && memory <= PASSING_MEMORY;
         still.then_some(Still { shaper: self, now })
+    }
+
+    /// The shaper, if nobody waits for anything; for packets that hold so much `memory` each.
+    #[inline]
+    pub fn at_rest(&mut self, memory: u32) -> Option<AtRest<'_, P>> {
+        let rests = self.queued() == 0 && self.tree.is_at_rest() && memory <= PASSING_MEMORY;
+        rests.then_some(AtRest { shaper: self })
     }
 
     /// The flow of a packet that [joins](Self::join) it and nothing else, for others of it wait already. The parameters are those

@@ -44,33 +44,57 @@ impl<D: Device> Line<D> {
         owners: &[Owner],
         mut watch: impl Watch,
     ) -> usize {
-        let (memory, mut sent) = (self.pool.capacity(), 0);
+        let begun = owners.len() - frames.len();
+        let Ok(Found { direction, .. }) = owners[begun] else { return 0 };
         if self.waiting() > 0 {
             return 0;
         }
-        while let Some(frame) = frames.as_slice().first() {
-            let position = owners.len() - frames.len();
-            let (Ok(Found { direction, owner, flow, .. }), Some(arrival)) =
-                (owners[position], self.ports[port].device.arrival(position))
-            else {
-                break;
-            };
-            let (lane, now) = (LaneId(owner), time.now.max(Nanos(arrival)));
-            let has_room = self.room(direction) > 0;
-            let shaper = &mut self.shapers[direction.index()];
-            if !has_room || !shaper.rests(now) || !shaper.pass(lane, frame.wire_len(), memory, flow, now) {
+        let passed = self.run_in_time(port, direction, begun, frames.as_slice(), &owners[begun..], time.now);
+        watch.turns_to(direction);
+        let leaves_by = self.leaves_by[direction.index()];
+        for (position, frame) in (begun..).zip(frames.by_ref().take(passed)) {
+            let arrival = self.ports[port].device.arrival(position).map_or(time.now, Nanos);
+            time.now = time.now.max(arrival);
+            if let Ok(found) = owners[position] {
+                watch.ends(&self.pool, &frame, End::Sent { lane: LaneId(found.owner), enqueued: None });
+            }
+            let device = &mut self.ports[leaves_by].device;
+            device.set_now(time.now.0);
+            device.send_all(std::iter::once(frame));
+        }
+        if passed > 0 {
+            self.counters.sent += passed as u64;
+            self.set_now(time.now);
+            time.end = begun + passed;
+        }
+        passed
+    }
+
+    /// How many frames go straight through in a direction, each at its time. They are those from a position of the batch on.
+    // On its own, so that all registers are for the loop.
+    #[inline(never)]
+    fn run_in_time(
+        &mut self,
+        port: usize,
+        direction: Direction,
+        begun: usize,
+        frames: &[Frame],
+        owners: &[Owner],
+        mut now: Nanos,
+    ) -> usize {
+        let (memory, room) = (self.pool.capacity(), self.room(direction));
+        let device = &self.ports[port].device;
+        let Some(mut shaper) = self.shapers[direction.index()].at_rest(memory) else { return 0 };
+        let mut passed = 0;
+        for (frame, owner) in frames.iter().zip(&owners[..owners.len().min(room)]) {
+            let (Ok(found), Some(arrival)) = (owner, device.arrival(begun + passed)) else { break };
+            now = now.max(Nanos(arrival));
+            if found.direction != direction || !shaper.pass(LaneId(found.owner), frame.wire_len(), found.flow, now) {
                 break;
             }
-            time.now = now;
-            self.set_now(now);
-            watch.turns_to(direction);
-            watch.ends(&self.pool, frame, End::Sent { lane, enqueued: None });
-            sent += self.send_all(direction, frames.by_ref().take(1));
+            passed += 1;
         }
-        if sent > 0 {
-            time.end = owners.len() - frames.len();
-        }
-        sent
+        passed
     }
 
     /// Virtual time goes on to the arrival of the frame at this position, of a packet of this direction if it is of any. What may
