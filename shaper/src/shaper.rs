@@ -112,6 +112,8 @@ pub struct Shaper<P> {
     due: Vec<LaneId>,
     /// Lanes that may send now and were not in the cache; empty between calls.
     ready: Vec<LaneId>,
+    /// Their flows whose turn it is; empty between calls.
+    flows_ready: Vec<u32>,
     /// The time at which [`dequeue`](Self::dequeue) would say that nothing may leave, if that is known of one.
     still_at: Option<Nanos>,
     /// A packet that the device would not take: the next to leave.
@@ -142,6 +144,7 @@ impl<P> Shaper<P> {
             woken: None,
             due: Vec::new(),
             ready: Vec::new(),
+            flows_ready: Vec::new(),
             still_at: None,
             returned: None,
             last: None,
@@ -415,12 +418,12 @@ impl<P> Shaper<P> {
     /// Starts to bring into the cache what lanes touch that are going to send: the flow whose turn it is, and its first packet.
     /// One after the other, for each tells where the next is; but those of all lanes at the same time.
     fn prefetch_ready(&mut self) {
-        let Self { lanes, store, ready, .. } = self;
-        let next = |lane: &LaneId| lanes[lane.index()].queue.next_flow();
-        ready.iter().filter_map(next).for_each(|flow| store.prefetch_flow(flow));
-        ready.iter().filter_map(next).for_each(|flow| store.prefetch_first(flow));
-        ready.iter().filter_map(next).for_each(|flow| store.prefetch_second(flow));
-        ready.clear();
+        let Self { lanes, store, ready, flows_ready, .. } = self;
+        flows_ready.extend(ready.drain(..).filter_map(|lane| lanes[lane.index()].queue.next_flow()));
+        flows_ready.iter().for_each(|&flow| store.prefetch_flow(flow));
+        flows_ready.iter().for_each(|&flow| store.prefetch_first(flow));
+        flows_ready.iter().for_each(|&flow| store.prefetch_second(flow));
+        flows_ready.clear();
     }
 
     /// Lanes whose filter has tokens again go where they belong.

@@ -1,23 +1,27 @@
 //! A timing wheel: who waits until when, at a cost that does not grow with the number of those who wait.
 //!
-//! Hierarchical, after Varghese and Lauck (1987): seven levels of 64 slots, the lowest of about a microsecond, each
-//! level 64 times as coarse as the one below. An entry sits in the lowest level whose slots tell its time from the
-//! wheel's own, and moves down as time comes closer, so at most seven times. Times are exact: within a slot each
-//! entry keeps its own.
+//! Hierarchical, after Varghese and Lauck (1987). The lowest level has 256 slots of about a microsecond, which slide along with time: whoever
+//! waits no longer than they reach is put where he is found when he is due. Six levels above have 64 slots each, every level's as
+//! coarse as all of the level below (the first's: as all of the lowest). An entry sits in the lowest level whose slots tell its time from the
+//! wheel's own, and moves down as time comes closer, so at most six times. Times are exact: within a slot each entry keeps its own.
 
 use crate::units::Nanos;
 
-const LEVELS: usize = 7;
-const SLOT_BITS: u32 = 6;
-const SLOTS: usize = 1 << SLOT_BITS;
-/// The lowest level's slots are 2^10 ns wide; the wheel as a whole spans 2^52 ns, 52 days. Longer waits sit in its
+/// The lowest level's slots are 2^10 ns wide; the wheel as a whole spans 2^54 ns, 208 days. Longer waits sit in its
 /// last slot and are looked at again when it comes round.
 const TICK_BITS: u32 = 10;
+const LOWEST_BITS: u32 = 8;
+const LOWEST_SLOTS: u32 = 1 << LOWEST_BITS;
+const UPPER_LEVELS: usize = 6;
+const UPPER_BITS: u32 = 6;
 const NONE: u32 = u32::MAX;
 
-/// Rows of slots: a level's hold the entries that [`Wheel::earliest_of`] looks at, and so many further those aside.
-const ASIDE: usize = LEVELS;
-const ROWS: usize = 2 * LEVELS;
+/// Slots of a row: the lowest level has four rows, each of the others has one. The rows of slots that [`Wheel::earliest_of`] looks at come
+/// first, and after them as many with those aside.
+const ROW: usize = u64::BITS as usize;
+const LOWEST_ROWS: usize = LOWEST_SLOTS as usize / ROW;
+const ASIDE: usize = LOWEST_ROWS + UPPER_LEVELS;
+const ROWS: usize = 2 * ASIDE;
 
 /// Where an entry is: the number of a slot, counted through all rows.
 type Place = u16;
@@ -32,7 +36,9 @@ pub struct Wheel {
     /// Bit *s* of row *r*: its slot *s* is not empty.
     occupied: [u64; ROWS],
     /// First entry of each slot, by its place.
-    slots: [u32; ROWS * SLOTS],
+    slots: [u32; ROWS * ROW],
+    /// The tick at which the first slot of an upper level begins that is not empty; never, if all are.
+    upper_begins: u64,
     entries: Vec<Entry>,
     len: usize,
 }
@@ -56,7 +62,8 @@ impl Wheel {
         Self {
             tick: now.0 >> TICK_BITS,
             occupied: [0; ROWS],
-            slots: [NONE; ROWS * SLOTS],
+            slots: [NONE; ROWS * ROW],
+            upper_begins: u64::MAX,
             entries: vec![Entry::IDLE; entries],
             len: 0,
         }
@@ -107,18 +114,17 @@ impl Wheel {
         assert!(slot.place == NOWHERE, "entry {entry} waits already");
         slot.due = due;
         self.len += 1;
-        self.link(entry, aside);
+        self.link(entry, due, aside);
     }
 
     /// If `entry` waits, [`earliest_of`](Self::earliest_of) no longer looks at it; or does so again.
     pub fn set_aside(&mut self, entry: u32, aside: bool) {
         let place = self.entries[entry as usize].place;
-        if place == NOWHERE || (usize::from(place) / SLOTS >= ASIDE) == aside {
+        if place == NOWHERE || (usize::from(place) / ROW >= ASIDE) == aside {
             return;
         }
         self.unlink(entry);
-        let row = usize::from(place) / SLOTS % LEVELS;
-        self.link_at(entry, row_of(row, aside), usize::from(place) % SLOTS);
+        self.link_at(entry, usize::from(place) % (ASIDE * ROW), aside);
     }
 
     /// `entry` waits no longer; nothing happens if it did not.
@@ -138,14 +144,19 @@ impl Wheel {
     /// As [`expire`](Self::expire), with the time that each entry was due at.
     pub fn expire_timed(&mut self, now: Nanos, mut wake: impl FnMut(u32, Nanos)) {
         let target = now.0 >> TICK_BITS;
-        while let Some((level, index)) = self.earliest_slot() {
-            let starts = self.slot_start(level, index);
-            if starts > target {
+        loop {
+            let lowest = self.first_of_lowest();
+            if self.upper_begins <= lowest.min(target) {
+                self.move_down(now, &mut wake);
+                continue;
+            }
+            if lowest > target {
                 break;
             }
-            self.tick = self.tick.max(starts);
-            self.empty_slot(level, index, now, &mut wake);
-            if level == 0 && starts == target {
+            self.tick = lowest;
+            self.empty_slot(place_in_lowest(lowest), now, &mut wake);
+            // Who is due within this tick, but later, is there again.
+            if lowest == target {
                 break;
             }
         }
@@ -159,34 +170,88 @@ impl Wheel {
     #[must_use]
     pub fn earliest_of(&self, ceiling: Nanos, mut when: impl FnMut(u32, Nanos) -> Nanos) -> Nanos {
         let mut earliest = ceiling;
-        let occupied = &self.occupied;
-        for level in (0..LEVELS).filter(|&level| occupied[level] != 0) {
-            let here = self.position(level);
-            let mut ahead = occupied[level].rotate_right(here);
-            while ahead != 0 {
-                let index = ((here + ahead.trailing_zeros()) as usize) % SLOTS;
-                // The current slot may also hold what was due before it.
-                if self.slot_start(level, index) > (earliest.0 >> TICK_BITS).max(self.tick) {
-                    break;
-                }
-                for entry in self.members(level, index) {
+        let mut look = |begins: u64, place: usize| {
+            // The current slot may also hold what was due before it.
+            let may_be_earlier = begins <= (earliest.0 >> TICK_BITS).max(self.tick);
+            if may_be_earlier {
+                for entry in self.members(place) {
                     let due = self.entries[entry as usize].due;
                     if due < earliest {
                         earliest = earliest.min(when(entry, due));
                     }
                 }
-                ahead &= ahead - 1;
+            }
+            may_be_earlier
+        };
+        let mut from = self.tick;
+        while let Some(begins) = self.lowest_from(from, |row| self.occupied[row]) {
+            if !look(begins, place_in_lowest(begins)) {
+                break;
+            }
+            from = begins + 1;
+        }
+        for level in 0..UPPER_LEVELS {
+            let mut slots = self.occupied[LOWEST_ROWS + level].rotate_right(self.position(level));
+            while slots != 0 {
+                let ahead = slots.trailing_zeros();
+                if !look(self.slot_begins(level, ahead), self.place_ahead(level, ahead)) {
+                    break;
+                }
+                slots &= slots - 1;
             }
         }
         earliest
     }
 
+    /// The tick of the first slot of the lowest level that is not empty; never, if all are.
+    #[inline]
+    fn first_of_lowest(&self) -> u64 {
+        self.lowest_from(self.tick, |row| self.occupied[row] | self.occupied[ASIDE + row]).unwrap_or(u64::MAX)
+    }
+
+    /// The first tick not before `from`, and within reach of the lowest level, whose slot is in `occupied`.
+    #[inline]
+    fn lowest_from(&self, from: u64, occupied: impl Fn(usize) -> u64) -> Option<u64> {
+        let end = self.tick + u64::from(LOWEST_SLOTS);
+        let (mut tick, mut slots) = (from, occupied(place_in_lowest(from) / ROW) >> (from % ROW as u64));
+        while slots == 0 {
+            tick = (tick | (ROW as u64 - 1)) + 1;
+            if tick >= end {
+                return None;
+            }
+            slots = occupied(place_in_lowest(tick) / ROW);
+        }
+        Some(tick + u64::from(slots.trailing_zeros())).filter(|&tick| tick < end)
+    }
+
+    /// Time has come to the first slot of the upper levels: its entries move down to where they can be told apart, or are due.
+    #[cold]
+    #[inline(never)]
+    fn move_down(&mut self, now: Nanos, wake: &mut impl FnMut(u32, Nanos)) {
+        self.tick = self.tick.max(self.upper_begins);
+        // Who is in the slot of a higher level at that tick may move to that of a lower one, and goes on from there.
+        let first = |wheel: &Self, level: usize| {
+            let ahead = wheel.upper(level).rotate_right(wheel.position(level)).trailing_zeros();
+            (ahead < u64::BITS).then(|| (wheel.slot_begins(level, ahead), wheel.place_ahead(level, ahead)))
+        };
+        let begun =
+            (0..UPPER_LEVELS).rev().filter_map(|level| first(self, level)).find(|&(begins, _)| begins <= self.tick);
+        if let Some((_, place)) = begun {
+            self.empty_slot(place, now, wake);
+        }
+        self.upper_begins = (0..UPPER_LEVELS)
+            .filter_map(|level| first(self, level))
+            .map(|(begins, _)| begins)
+            .min()
+            .unwrap_or(u64::MAX);
+    }
+
     /// Takes a slot apart: entries that are due go to `wake`, the others move down to where they can be told apart.
-    fn empty_slot(&mut self, level: usize, index: usize, now: Nanos, wake: &mut impl FnMut(u32, Nanos)) {
+    fn empty_slot(&mut self, place: usize, now: Nanos, wake: &mut impl FnMut(u32, Nanos)) {
         for aside in [false, true] {
-            let row = row_of(level, aside);
-            self.occupied[row] &= !(1 << index);
-            let mut entry = std::mem::replace(&mut self.slots[row * SLOTS + index], NONE);
+            let place = place + if aside { ASIDE * ROW } else { 0 };
+            self.occupied[place / ROW] &= !(1 << (place % ROW));
+            let mut entry = std::mem::replace(&mut self.slots[place], NONE);
             while entry != NONE {
                 let waiting = &mut self.entries[entry as usize];
                 let (due, next) = (waiting.due, waiting.next);
@@ -195,60 +260,65 @@ impl Wheel {
                     self.len -= 1;
                     wake(entry, due);
                 } else {
-                    self.link(entry, aside);
+                    self.link(entry, due, aside);
                 }
                 entry = next;
             }
         }
     }
 
-    /// The occupied slot that begins first.
-    fn earliest_slot(&self) -> Option<(usize, usize)> {
-        let occupied = |level: usize| self.occupied[level] | self.occupied[ASIDE + level];
-        let level = (0..LEVELS).find(|&level| occupied(level) != 0)?;
-        let here = self.position(level);
-        // Levels but the highest hold only slots of the current round, at or after the current one; the highest may
-        // have wrapped around.
-        let ahead = occupied(level).rotate_right(here).trailing_zeros();
-        Some((level, ((here + ahead) as usize) % SLOTS))
+    /// The slots of an upper level that are not empty, a bit each.
+    fn upper(&self, level: usize) -> u64 {
+        self.occupied[LOWEST_ROWS + level] | self.occupied[ASIDE + LOWEST_ROWS + level]
     }
 
-    /// The current slot's index on a level.
+    /// The current slot of an upper level.
     fn position(&self, level: usize) -> u32 {
-        let shifted = self.tick >> (SLOT_BITS * level_number(level));
-        u32::try_from(shifted % SLOTS as u64).expect("an index below 64")
+        let shifted = self.tick >> shift(level);
+        u32::try_from(shifted % ROW as u64).expect("an index below 64")
     }
 
-    /// The tick at which a slot begins: the next time that the wheel's hand points to it, or now.
-    fn slot_start(&self, level: usize, index: usize) -> u64 {
-        let shift = SLOT_BITS * level_number(level);
-        let here = self.position(level) as usize;
-        let ahead = (index + SLOTS - here) % SLOTS;
-        ((self.tick >> shift) + ahead as u64) << shift
+    /// The tick at which the slot begins that is so many `ahead` of the current one: the next time that the wheel's hand points to
+    /// it, or now. Levels but the highest hold only slots of the current round, at or after the current one.
+    fn slot_begins(&self, level: usize, ahead: u32) -> u64 {
+        ((self.tick >> shift(level)) + u64::from(ahead)) << shift(level)
     }
 
-    fn members(&self, row: usize, index: usize) -> impl Iterator<Item = u32> {
-        let first = self.slots[row * SLOTS + index];
+    fn place_ahead(&self, level: usize, ahead: u32) -> usize {
+        (LOWEST_ROWS + level) * ROW + (self.position(level) + ahead) as usize % ROW
+    }
+
+    fn members(&self, place: usize) -> impl Iterator<Item = u32> {
+        let first = self.slots[place];
         let next = |&entry: &u32| Some(self.entries[entry as usize].next).filter(|&next| next != NONE);
         std::iter::successors(Some(first).filter(|&first| first != NONE), next)
     }
 
     /// Puts an entry into the slot for its time; a time that has passed goes into the current slot.
-    fn link(&mut self, entry: u32, aside: bool) {
-        let due = (self.entries[entry as usize].due.0 >> TICK_BITS).max(self.tick);
-        let furthest = self.tick + ((SLOTS as u64 - 1) << (SLOT_BITS * level_number(LEVELS - 1)));
+    #[inline]
+    fn link(&mut self, entry: u32, due: Nanos, aside: bool) {
+        let due = (due.0 >> TICK_BITS).max(self.tick);
+        let place =
+            if due - self.tick < u64::from(LOWEST_SLOTS) { place_in_lowest(due) } else { self.place_in_upper(due) };
+        self.link_at(entry, place, aside);
+    }
+
+    /// The place for a tick that the lowest level does not reach.
+    #[inline(never)]
+    fn place_in_upper(&mut self, due: u64) -> usize {
+        let furthest = self.tick + ((ROW as u64 - 1) << shift(UPPER_LEVELS - 1));
         let due = due.min(furthest);
-        let differing = 63 - ((due ^ self.tick) | 1).leading_zeros();
-        let level = ((differing / SLOT_BITS) as usize).min(LEVELS - 1);
-        let index = (due >> (SLOT_BITS * level_number(level))) % SLOTS as u64;
-        let index = usize::try_from(index).expect("an index below 64");
-        self.link_at(entry, row_of(level, aside), index);
+        let differing = (due ^ self.tick).ilog2();
+        let level = (((differing - LOWEST_BITS) / UPPER_BITS) as usize).min(UPPER_LEVELS - 1);
+        let slot = due >> shift(level);
+        self.upper_begins = self.upper_begins.min(slot << shift(level));
+        (LOWEST_ROWS + level) * ROW + usize::try_from(slot % ROW as u64).expect("an index below 64")
     }
 
     #[inline]
-    fn link_at(&mut self, entry: u32, row: usize, index: usize) {
-        self.occupied[row] |= 1 << index;
-        let place = row * SLOTS + index;
+    fn link_at(&mut self, entry: u32, place: usize, aside: bool) {
+        let place = place + if aside { ASIDE * ROW } else { 0 };
+        self.occupied[place / ROW] |= 1 << (place % ROW);
         let first = std::mem::replace(&mut self.slots[place], entry);
         if first != NONE {
             self.entries[first as usize].previous = entry;
@@ -268,22 +338,23 @@ impl Wheel {
         } else {
             self.slots[place] = next;
             if next == NONE {
-                self.occupied[place / SLOTS] &= !(1 << (place % SLOTS));
+                self.occupied[place / ROW] &= !(1 << (place % ROW));
             }
         }
         self.entries[entry as usize].place = NOWHERE;
     }
 }
 
-/// The row of a level's slots.
+/// The place of a tick in the lowest level.
 #[inline]
-fn row_of(level: usize, aside: bool) -> usize {
-    level + if aside { ASIDE } else { 0 }
+fn place_in_lowest(tick: u64) -> usize {
+    (tick % u64::from(LOWEST_SLOTS)) as usize
 }
 
-/// A level as a shift counts it.
-fn level_number(level: usize) -> u32 {
-    u32::try_from(level).expect("there are seven levels")
+/// Bits of a tick that an upper level does not tell apart.
+#[inline]
+fn shift(level: usize) -> u32 {
+    LOWEST_BITS + UPPER_BITS * u32::try_from(level).expect("there are six levels")
 }
 
 #[cfg(test)]
