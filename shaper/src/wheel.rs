@@ -348,7 +348,7 @@ impl Wheel {
 /// The place of a tick in the lowest level.
 #[inline]
 fn place_in_lowest(tick: u64) -> usize {
-    (tick % u64::from(LOWEST_SLOTS)) as usize
+    usize::try_from(tick % u64::from(LOWEST_SLOTS)).expect("an index below 256")
 }
 
 /// Bits of a tick that an upper level does not tell apart.
